@@ -1,0 +1,74 @@
+//! What the kernel hands to the first process.
+//!
+//! `init` starts with a capability table whose first slots are these constants, with its message
+//! page at [`MESSAGE_PAGE`] and with a [`BootInfo`] at [`BOOT_INFO`], mapped read-only.
+
+/// The capability table itself.
+pub const SLOT_CAP_TABLE: u32 = 1;
+/// The process's address space.
+pub const SLOT_SPACE: u32 = 2;
+/// The thread that runs.
+pub const SLOT_THREAD: u32 = 3;
+/// Its budget.
+pub const SLOT_BUDGET: u32 = 4;
+/// The authority over all interrupts.
+pub const SLOT_INTERRUPT_CONTROL: u32 = 5;
+/// The authority to call the firmware.
+pub const SLOT_FIRMWARE: u32 = 6;
+/// First of the untyped capabilities; their number is in the boot information.
+pub const SLOT_FIRST_UNTYPED: u32 = 16;
+/// Slots of the first process's table.
+pub const SLOTS: usize = 4096;
+
+/// Where the boot information is mapped.
+pub const BOOT_INFO: u64 = 0x1000_0000;
+/// Where the message page is mapped.
+pub const MESSAGE_PAGE: u64 = 0x1000_2000;
+/// Where the stack ends; it grows down.
+pub const STACK_TOP: u64 = 0x1010_0000;
+/// Bytes of the stack.
+pub const STACK_SIZE: u64 = 64 * 1024;
+/// Where the boot bundle is mapped, read-only.
+pub const BUNDLE: u64 = 0x4000_0000;
+
+/// `BootInfo::magic`.
+pub const MAGIC: u64 = 0x534b_4552_5259_4249;
+
+/// Byte offsets of the boot information: 64-bit words in the machine's byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BootInfo {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// Cores that run, numbered from 0.
+    pub cores: u64,
+    /// Ticks per second of the counter that deadlines are given in.
+    pub ticks_per_second: u64,
+    /// Bytes of the boot bundle at [`BUNDLE`].
+    pub bundle_length: u64,
+    /// Untyped capabilities from [`SLOT_FIRST_UNTYPED`] on.
+    pub untyped_count: u64,
+    /// Where the machine's device tree lies in physical memory, or 0.
+    pub device_tree: u64,
+    /// Its bytes.
+    pub device_tree_length: u64,
+    /// Feature bits of the machine, as its `*-regs` crate names them.
+    pub features: u64,
+    /// The untyped ranges, in slot order.
+    pub untyped: [UntypedRange; MAX_UNTYPED],
+}
+
+/// Most untyped ranges of one machine.
+pub const MAX_UNTYPED: usize = 64;
+
+/// One untyped capability of the first process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct UntypedRange {
+    /// First physical address.
+    pub base: u64,
+    /// Bytes.
+    pub length: u64,
+    /// 1 where the range is device memory: only Frames can be made of it.
+    pub device: u64,
+}
