@@ -85,7 +85,7 @@ impl<const STACK: usize> ThreadPlace<STACK> {
         }
         thread.set_priority(plan.priority)?;
         let stack = self.stack.get() as u64 + STACK as u64;
-        thread.start(sys::thread_entry(), stack, &raw const self.block as u64)
+        thread.run(sys::thread_entry(), stack, &raw const self.block as u64)
     }
 
     /// Deletes the thread of this place, where it still exists, and frees the place.

@@ -29,7 +29,7 @@ impl Thread {
         .map(drop)
     }
 
-    /// Sets program counter, stack pointer and argument of the stopped thread and lets it run.
+    /// Sets program counter, stack pointer and argument of the stopped thread.
     ///
     /// # Errors
     ///
@@ -37,6 +37,16 @@ impl Thread {
     pub fn start(self, program_counter: u64, stack: u64, argument: u64) -> Result<(), Error> {
         let arguments = [self.bits(), program_counter, stack, argument];
         sys::call(CallNumber::ThreadStart, arguments).map(drop)
+    }
+
+    /// Sets program counter, stack pointer and argument of the stopped thread and lets it run.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn run(self, program_counter: u64, stack: u64, argument: u64) -> Result<(), Error> {
+        self.start(program_counter, stack, argument)?;
+        self.resume()
     }
 
     /// Stops the thread.
