@@ -32,7 +32,7 @@ pub struct Parameters {
 /// Races between two set-ups, after which all memory has to be free again.
 const ROUND: u64 = 500;
 
-/// Returns the numbers, `seed count`, in the bundle's entry `races`.
+/// Returns the numbers, as `seed=7 count=100000`, in the bundle's entry `races`.
 #[must_use]
 pub fn parameters() -> Option<Parameters> {
     let bundle = Bundle::parse(rt::boot::bundle()).ok()?;
@@ -40,12 +40,21 @@ pub fn parameters() -> Option<Parameters> {
     parse(core::str::from_utf8(bytes).ok()?)
 }
 
-/// Returns the two numbers of a text.
+/// Returns the numbers of a text, or what stands for one that is left out.
 fn parse(text: &str) -> Option<Parameters> {
-    let mut numbers = text.split_ascii_whitespace().map(str::parse);
-    let seed = numbers.next()?.ok()?;
-    let count = numbers.next()?.ok()?;
-    Some(Parameters { seed, count })
+    let mut parameters = Parameters {
+        seed: 1,
+        count: 100_000,
+    };
+    for word in text.split_ascii_whitespace() {
+        let (name, number) = word.split_once('=')?;
+        match name {
+            "seed" => parameters.seed = number.parse().ok()?,
+            "count" => parameters.count = number.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(parameters)
 }
 
 /// Random numbers (Marsaglia, "Xorshift RNGs", 2003).
@@ -321,15 +330,11 @@ mod tests {
     use super::{Parameters, parse};
 
     #[test]
-    fn two_numbers_are_seed_and_count() {
-        assert_eq!(
-            parse("7 100000\n"),
-            Some(Parameters {
-                seed: 7,
-                count: 100_000
-            })
-        );
-        assert_eq!(parse("7"), None);
-        assert_eq!(parse("x 1"), None);
+    fn seed_and_count_are_named_and_may_be_left_out() {
+        let numbers = |seed, count| Some(Parameters { seed, count });
+        assert_eq!(parse("seed=7 count=500\n"), numbers(7, 500));
+        assert_eq!(parse("seed=3"), numbers(3, 100_000));
+        assert_eq!(parse("seed"), None);
+        assert_eq!(parse("speed=1"), None);
     }
 }
