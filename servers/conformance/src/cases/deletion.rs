@@ -386,7 +386,8 @@ pub const CASES: &[Case] = &[
             frame.map(space.capability(), 0x4000_0000, read_write())?;
             space.capability().delete()?;
             frame.capability().identify()?;
-            Ok(context.window(frame)?.store(0, 1))
+            context.window(frame)?.store(0, 1);
+            Ok(())
         },
     ),
     success(
