@@ -70,67 +70,59 @@ const LOADS: [(u32, Width, bool); 7] = [
 fn compressed_table() -> HashMap<u16, MemoryInstruction> {
     let mut table = HashMap::new();
     let mut put = |bits: u32, what| assert!(table.insert(bits as u16, what).is_none());
-    for high in 0..8u32 {
-        for low in 0..4u32 {
-            for base in 0..8u32 {
-                for r in 0..8u32 {
-                    let register = r + 8;
-                    let body = high << 10 | base << 7 | low << 5 | r << 2;
-                    let other = MemoryInstruction::OtherRegisters;
-                    put(0b001 << 13 | body, other);
-                    put(
-                        0b010 << 13 | body,
-                        load(Width::Word, register, true, Length::Two),
-                    );
-                    put(
-                        0b011 << 13 | body,
-                        load(Width::Double, register, true, Length::Two),
-                    );
-                    put(0b101 << 13 | body, other);
-                    put(
-                        0b110 << 13 | body,
-                        store(Width::Word, register, Length::Two),
-                    );
-                    put(
-                        0b111 << 13 | body,
-                        store(Width::Double, register, Length::Two),
-                    );
-                    let zcb = 0b100 << 13 | body;
-                    match (high, low >> 1) {
-                        (0, _) => put(zcb, load(Width::Byte, register, false, Length::Two)),
-                        (1, bit) => put(zcb, load(Width::Half, register, bit == 1, Length::Two)),
-                        (2, _) => put(zcb, store(Width::Byte, register, Length::Two)),
-                        (3, 0) => put(zcb, store(Width::Half, register, Length::Two)),
-                        _ => {}
-                    }
-                }
-            }
-        }
+    for body in 0..1 << 11u32 {
+        let (high, base, low, r) = (body >> 8 & 7, body >> 5 & 7, body >> 3 & 3, body & 7);
+        put_short_forms(high << 10 | base << 7 | low << 5 | r << 2, &mut put);
     }
     for high in 0..64u32 {
         for r in 0..32u32 {
-            let store_body = high << 7 | r << 2 | 2;
-            let load_body = (high >> 5) << 12 | r << 7 | (high & 31) << 2 | 2;
-            put(0b001 << 13 | load_body, MemoryInstruction::OtherRegisters);
-            if r != 0 {
-                put(
-                    0b010 << 13 | load_body,
-                    load(Width::Word, r, true, Length::Two),
-                );
-                put(
-                    0b011 << 13 | load_body,
-                    load(Width::Double, r, true, Length::Two),
-                );
-            }
-            put(0b101 << 13 | store_body, MemoryInstruction::OtherRegisters);
-            put(0b110 << 13 | store_body, store(Width::Word, r, Length::Two));
-            put(
-                0b111 << 13 | store_body,
-                store(Width::Double, r, Length::Two),
-            );
+            put_stack_forms(high, r, &mut put);
         }
     }
     table
+}
+
+/// The forms with a base register; `body` has every field but funct3 and the quadrant, 0.
+fn put_short_forms(body: u32, put: &mut impl FnMut(u32, MemoryInstruction)) {
+    let register = (body >> 2 & 7) + 8;
+    let two = Length::Two;
+    put(0b001 << 13 | body, MemoryInstruction::OtherRegisters);
+    put(0b010 << 13 | body, load(Width::Word, register, true, two));
+    put(0b011 << 13 | body, load(Width::Double, register, true, two));
+    put(0b101 << 13 | body, MemoryInstruction::OtherRegisters);
+    put(0b110 << 13 | body, store(Width::Word, register, two));
+    put(0b111 << 13 | body, store(Width::Double, register, two));
+    let zcb = 0b100 << 13 | body;
+    match (body >> 10 & 7, body >> 6 & 1) {
+        (0, _) => put(zcb, load(Width::Byte, register, false, two)),
+        (1, bit) => put(zcb, load(Width::Half, register, bit == 1, two)),
+        (2, _) => put(zcb, store(Width::Byte, register, two)),
+        (3, 0) => put(zcb, store(Width::Half, register, two)),
+        _ => {}
+    }
+}
+
+/// The forms relative to the stack pointer, quadrant 2; `high` has the six bits of the offset.
+fn put_stack_forms(high: u32, r: u32, put: &mut impl FnMut(u32, MemoryInstruction)) {
+    let store_body = high << 7 | r << 2 | 2;
+    let load_body = (high >> 5) << 12 | r << 7 | (high & 31) << 2 | 2;
+    put(0b001 << 13 | load_body, MemoryInstruction::OtherRegisters);
+    if r != 0 {
+        put(
+            0b010 << 13 | load_body,
+            load(Width::Word, r, true, Length::Two),
+        );
+        put(
+            0b011 << 13 | load_body,
+            load(Width::Double, r, true, Length::Two),
+        );
+    }
+    put(0b101 << 13 | store_body, MemoryInstruction::OtherRegisters);
+    put(0b110 << 13 | store_body, store(Width::Word, r, Length::Two));
+    put(
+        0b111 << 13 | store_body,
+        store(Width::Double, r, Length::Two),
+    );
 }
 
 #[test]
