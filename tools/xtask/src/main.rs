@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask`: the one entry to building, running, testing, checking and measuring Skerry.
+#![forbid(unsafe_code)]
+
+mod build;
+mod commands;
+mod emulator;
+mod guest;
+mod process;
+mod progress;
+mod setup;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{image, run};
+
+/// Builds, runs, tests, checks and measures Skerry.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boots a system in the emulator.
+    Run(run::Args),
+    /// Builds a system's kernel and boot bundle without running them.
+    Image(image::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Image(args) => image::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        report(error);
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints an error: refused manifests with the line they are about, all others as one line.
+fn report(error: anyhow::Error) {
+    match error.downcast::<manifest::Refusal>() {
+        Ok(refusal) => eprintln!("{:?}", miette::Report::new(refusal)),
+        Err(error) => eprintln!("error: {error:#}"),
+    }
+}
