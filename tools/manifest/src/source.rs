@@ -22,6 +22,9 @@ pub(crate) struct SystemSource {
     pub(crate) console: Option<Spanned<String>>,
     /// Package of the first process.
     pub(crate) init: Option<Spanned<String>>,
+    /// Texts that become entries of the bundle.
+    #[serde(default)]
+    pub(crate) text: Named<String>,
     #[serde(default)]
     pub(crate) server: Named<ProcessSource>,
     #[serde(default)]

@@ -222,3 +222,20 @@ fn an_index_that_names_nothing_is_refused() {
     let bytes = system.encode().expect("encodes");
     assert_eq!(System::decode(&bytes), Err(DecodeError::Dangling));
 }
+
+#[test]
+fn texts_of_the_command_line_replace_those_of_the_manifest() {
+    let text = format!("{TWO_GUESTS}\n[text]\nseed = \"1\"\nrounds = \"9\"\n");
+    let texts = vec![("seed".to_owned(), "2".to_owned())];
+    let overrides = Overrides {
+        texts,
+        ..Overrides::default()
+    };
+    let compiled = compiled_with(&text, &overrides).expect("compiles");
+    let texts: Vec<_> = compiled
+        .texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    assert_eq!(texts, [("rounds", "9"), ("seed", "2")]);
+}

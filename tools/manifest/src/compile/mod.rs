@@ -10,6 +10,7 @@ mod names;
 mod peers;
 mod processes;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::compiled::{FORMAT, LogLevel, ProcessIndex, System};
@@ -33,6 +34,8 @@ pub struct Overrides {
     pub guest: GuestOverrides,
     /// Arguments of servers: name and text.
     pub arguments: Vec<(String, String)>,
+    /// Text entries of the bundle, new ones and others for those of the manifest.
+    pub texts: Vec<(String, String)>,
 }
 
 /// What the command line changes in the first guest.
@@ -82,6 +85,8 @@ pub struct Compiled {
     pub packages: Vec<Package>,
     /// Guest images, each once.
     pub files: Vec<BundleFile>,
+    /// Entries of the bundle that are text, by name: parameters of test images.
+    pub texts: BTreeMap<String, String>,
 }
 
 /// Compiles the manifest `text`, which was read from `file`.
@@ -138,6 +143,7 @@ impl Compiler<'_> {
         processes::apply_arguments(&mut drafts, &self.overrides.arguments)?;
         memory::check(&drafts, &guests, &facts)?;
         let packages = processes::packages(&drafts);
+        let texts = self.texts();
         let system = System {
             format: FORMAT,
             machine: facts.machine.name.to_owned(),
@@ -160,7 +166,21 @@ impl Compiler<'_> {
             init,
             packages,
             files,
+            texts,
         })
+    }
+
+    /// Returns the text entries, those of the command line last.
+    fn texts(&self) -> BTreeMap<String, String> {
+        let own = self
+            .source
+            .text
+            .iter()
+            .map(|(name, text)| (name.get_ref(), text));
+        let given = self.overrides.texts.iter().map(|(name, text)| (name, text));
+        own.chain(given)
+            .map(|(name, text)| (name.clone(), text.clone()))
+            .collect()
     }
 
     /// Returns the index of the server that the manifest calls the console.

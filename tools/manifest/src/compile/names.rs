@@ -43,6 +43,7 @@ fn check_parts(source: &SystemSource) -> Result<(), Problem> {
             }
         }
     }
+    source.text.keys().try_for_each(well_formed)?;
     source.init.as_ref().map_or(Ok(()), well_formed)
 }
 

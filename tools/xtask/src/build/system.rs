@@ -78,6 +78,9 @@ pub fn build(
     for file in &compiled.files {
         writer.add(&file.entry, read(&file.file)?)?;
     }
+    for (name, text) in &compiled.texts {
+        writer.add(name, text.clone().into_bytes())?;
+    }
     let kernel = executable(&kernel_package)?.clone();
     let bundle = write(workspace, name, &writer.finish())?;
     Ok(System {

@@ -69,6 +69,9 @@ pub struct SystemArgs {
     /// Text for a server, as `conformance=seed=3`.
     #[arg(long = "argument", value_name = "SERVER=TEXT", value_parser = argument)]
     arguments: Vec<(String, String)>,
+    /// A text entry of the boot bundle, as `races=seed=3`.
+    #[arg(long = "text", value_name = "NAME=TEXT", value_parser = argument)]
+    texts: Vec<(String, String)>,
 }
 
 /// The machines, by processor family.
@@ -102,9 +105,9 @@ impl From<Level> for LogLevel {
     }
 }
 
-/// Returns server and text of an `--argument`.
+/// Returns name and text of an `--argument` or a `--text`.
 fn argument(text: &str) -> Result<(String, String), String> {
-    let (server, value) = text.split_once('=').ok_or("write SERVER=TEXT")?;
+    let (server, value) = text.split_once('=').ok_or("write NAME=TEXT")?;
     Ok((server.to_owned(), value.to_owned()))
 }
 
@@ -136,6 +139,7 @@ impl SystemArgs {
             log: self.log.map(LogLevel::from),
             guest,
             arguments: self.arguments.clone(),
+            texts: self.texts.clone(),
         })
     }
 
