@@ -5,16 +5,19 @@ mod build;
 mod commands;
 mod emulator;
 mod guest;
+mod host_tests;
 mod process;
 mod progress;
+mod scenario;
 mod setup;
+mod tally;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{image, run};
+use commands::{image, run, test};
 
 /// Builds, runs, tests, checks and measures Skerry.
 #[derive(Debug, Parser)]
@@ -31,12 +34,18 @@ enum Command {
     Run(run::Args),
     /// Builds a system's kernel and boot bundle without running them.
     Image(image::Args),
+    /// Runs all tests: on this machine, then in the emulator.
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().width(160).build())
+    }));
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Test(args) => test::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         report(error);
@@ -47,6 +56,7 @@ fn main() -> ExitCode {
 /// Prints an error: refused manifests with the line they are about, all others as one line.
 fn report(error: anyhow::Error) {
     match error.downcast::<manifest::Refusal>() {
+        Ok(refusal) if refusal.line == 0 => eprintln!("error: {refusal}"),
         Ok(refusal) => eprintln!("{:?}", miette::Report::new(refusal)),
         Err(error) => eprintln!("error: {error:#}"),
     }
