@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{image, run, test};
+use commands::{check, image, run, test};
 
 /// Builds, runs, tests, checks and measures Skerry.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Image(image::Args),
     /// Runs all tests: on this machine, then in the emulator.
     Test(test::Args),
+    /// Checks what every commit has to keep: format, lints, directions, sizes, documentation.
+    Check(check::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Check(args) => check::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         report(error);

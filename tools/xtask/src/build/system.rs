@@ -1,11 +1,12 @@
 //! Builds a whole system: kernel, servers and boot bundle of one manifest.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use manifest::compiled::ENTRY_NAME;
-use manifest::{Compiled, Overrides, Package};
+use manifest::{Compiled, Images, Overrides, Package};
 
 use crate::guest::catalogue::Catalogue;
 use crate::workspace::Workspace;
@@ -26,66 +27,116 @@ pub struct System {
     pub images: Vec<(String, u64)>,
 }
 
-/// Compiles the manifest `file`.
-pub fn compile(workspace: &Workspace, file: &Path, overrides: &Overrides) -> Result<Compiled> {
+/// The programs of a system.
+#[derive(Debug)]
+pub struct Programs {
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// Package and ELF file of the first process.
+    init: (String, Vec<u8>),
+    /// Package and ELF file of all others.
+    others: Vec<(String, Vec<u8>)>,
+}
+
+/// Compiles the manifest `file` with guest images from `images`.
+pub fn compile(
+    workspace: &Workspace,
+    file: &Path,
+    overrides: &Overrides,
+    images: &mut dyn Images,
+) -> Result<Compiled> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("cannot read the system file {}", file.display()))?;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let mut catalogue = Catalogue::new(workspace, folder);
-    manifest::compile(&shown(workspace, file), &text, overrides, &mut catalogue)
+    let shown = file.strip_prefix(workspace.root()).unwrap_or(file);
+    manifest::compile(shown, &text, overrides, images)
         .map_err(|refusal| anyhow::Error::new(*refusal))
 }
 
-/// Returns `file` as it is shown: relative to the workspace where it is inside.
-fn shown(workspace: &Workspace, file: &Path) -> PathBuf {
-    file.strip_prefix(workspace.root())
-        .unwrap_or(file)
-        .to_path_buf()
+/// Returns the package of the kernel for a system.
+fn kernel_package(compiled: &Compiled) -> String {
+    format!("bsp-{}", compiled.machine.bsp)
 }
 
-/// Builds everything that the manifest `file` names; the results get the name `name`.
+/// Returns all packages that a system is made of, each once.
+fn packages(compiled: &Compiled) -> BTreeSet<String> {
+    let others = compiled.packages.iter().map(|package| package.name.clone());
+    others
+        .chain([kernel_package(compiled), compiled.init.clone()])
+        .collect()
+}
+
+/// Returns the packages of a system that the workspace does not have.
+pub fn absent(workspace: &Workspace, compiled: &Compiled) -> Vec<String> {
+    packages(compiled)
+        .into_iter()
+        .filter(|name| workspace.find(name).is_none())
+        .collect()
+}
+
+impl Programs {
+    /// Builds the programs of a system.
+    pub fn build(workspace: &Workspace, compiled: &Compiled) -> Result<Self> {
+        let machine = compiled.machine;
+        let packages = packages(compiled);
+        let names: Vec<_> = packages.iter().map(String::as_str).collect();
+        let executables = cargo::build(workspace, &names, machine.bsp, machine.target)?;
+        let executable =
+            |package: &str| executables.get(package).context("a package was not built");
+        let program = |package: &str| Ok((package.to_owned(), read(executable(package)?)?));
+        let others = compiled
+            .packages
+            .iter()
+            .map(|package| program(&package.name));
+        Ok(Self {
+            kernel: executable(&kernel_package(compiled))?.clone(),
+            init: program(&compiled.init)?,
+            others: others.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Returns package and bytes in memory of every image; refuses one above its limit.
+    pub fn sizes(&self, compiled: &Compiled) -> Result<Vec<(String, u64)>> {
+        let mut sizes = vec![(self.init.0.clone(), elf::memory_size(&self.init.1)?)];
+        for (package, (name, bytes)) in compiled.packages.iter().zip(&self.others) {
+            sizes.push((name.clone(), checked_size(package, bytes)?));
+        }
+        Ok(sizes)
+    }
+
+    /// Returns the boot bundle of the system.
+    fn bundle(&self, compiled: &Compiled) -> Result<Vec<u8>> {
+        let (entry_point, segments) = elf::segments(&self.init.1).context("the first process")?;
+        let mut writer = Writer::new(entry_point, segments)?;
+        writer.add(ENTRY_NAME, compiled.system.encode()?)?;
+        for (name, bytes) in &self.others {
+            writer.add(name, elf::stripped(bytes)?)?;
+        }
+        for file in &compiled.files {
+            writer.add(&file.entry, read(&file.file)?)?;
+        }
+        for (name, text) in &compiled.texts {
+            writer.add(name, text.clone().into_bytes())?;
+        }
+        Ok(writer.finish())
+    }
+}
+
+/// Builds everything that the manifest `file` names; the bundle gets the name `name`.
 pub fn build(
     workspace: &Workspace,
     file: &Path,
     overrides: &Overrides,
     name: &str,
 ) -> Result<System> {
-    let compiled = compile(workspace, file, overrides)?;
-    let machine = compiled.machine;
-    let kernel_package = format!("bsp-{}", machine.bsp);
-    let mut packages = vec![kernel_package.as_str(), compiled.init.as_str()];
-    packages.extend(
-        compiled
-            .packages
-            .iter()
-            .map(|package| package.name.as_str()),
-    );
-    packages.sort_unstable();
-    packages.dedup();
-    let executables = cargo::build(workspace, &packages, machine.bsp, machine.target)?;
-    let executable = |package: &str| executables.get(package).context("a package was not built");
-
-    let init = read(executable(&compiled.init)?)?;
-    let (entry_point, segments) = elf::segments(&init).context("the first process")?;
-    let mut images = vec![(compiled.init.clone(), elf::memory_size(&init)?)];
-    let mut writer = Writer::new(entry_point, segments)?;
-    writer.add(ENTRY_NAME, compiled.system.encode()?)?;
-    for package in &compiled.packages {
-        let bytes = read(executable(&package.name)?)?;
-        images.push((package.name.clone(), checked_size(package, &bytes)?));
-        writer.add(&package.name, elf::stripped(&bytes)?)?;
-    }
-    for file in &compiled.files {
-        writer.add(&file.entry, read(&file.file)?)?;
-    }
-    for (name, text) in &compiled.texts {
-        writer.add(name, text.clone().into_bytes())?;
-    }
-    let kernel = executable(&kernel_package)?.clone();
-    let bundle = write(workspace, name, &writer.finish())?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut catalogue = Catalogue::new(workspace, folder);
+    let compiled = compile(workspace, file, overrides, &mut catalogue)?;
+    let programs = Programs::build(workspace, &compiled)?;
+    let images = programs.sizes(&compiled)?;
+    let bundle = write(workspace, name, &programs.bundle(&compiled)?)?;
     Ok(System {
         compiled,
-        kernel,
+        kernel: programs.kernel,
         bundle,
         images,
     })
