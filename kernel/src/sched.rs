@@ -150,8 +150,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns whether the budget of `item` has time left, or its server grace.
     fn has_time(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> bool {
-        let budget = self.execution(entry, item).budget.get();
-        let Some(budget) = budget.and_then(|budget| entry.find(budget)) else {
+        let Some(budget) = self.live_budget(entry, item) else {
             return false;
         };
         budget.replenish(now);
@@ -159,6 +158,18 @@ impl<A: Arch> Kernel<A> {
             return budget.amount.get() != 0;
         }
         budget.left() > 0 || self.use_grace(entry, item, budget)
+    }
+
+    /// Returns the budget that an execution runs on; its own where a lent one was destroyed.
+    fn live_budget<'e>(&self, entry: &'e Entry<'_>, item: ExecutionRef) -> Option<&'e Budget> {
+        let execution = self.execution(entry, item);
+        let present = execution.budget.get().and_then(|budget| entry.find(budget));
+        if present.is_some() {
+            return present;
+        }
+        let own = self.own_budget(entry, execution);
+        execution.budget.set(own);
+        own.and_then(|budget| entry.find(budget))
     }
 
     /// Lets an execution whose budget is used up wait for the next period.
