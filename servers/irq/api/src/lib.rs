@@ -108,8 +108,6 @@ pub struct Statistics {
 /// Why a request was refused. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
 pub enum Refusal {
-    /// The bytes are no request of this version.
-    Malformed,
     /// This guest's controller does not have the source; the client is to blame.
     NoSuchSource,
     /// The client's badge does not own the source; the client is to blame.
@@ -160,9 +158,8 @@ mod tests {
         assert_eq!(encoded(&Ok::<_, Refusal>(Reply::Done)), [0, 0]);
         let bytes = encoded(&Ok::<_, Refusal>(Reply::Statistics(statistics)));
         assert_eq!(bytes, [0, 1, 0xac, 2, 1, 2, 3, 0xa6, 2]);
-        assert_eq!(encoded(&Err::<Reply, _>(Refusal::Malformed)), [1, 0]);
-        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NoSuchSource)), [1, 1]);
-        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotYours)), [1, 2]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NoSuchSource)), [1, 0]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotYours)), [1, 1]);
     }
 
     #[test]
