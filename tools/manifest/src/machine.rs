@@ -1,0 +1,51 @@
+//! What the manifest's checks have to know of each machine.
+
+/// A machine that a manifest can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name in a manifest.
+    pub name: &'static str,
+    /// Folder of its board support in `bsp/`, also the suffix of binaries that are made for it.
+    pub bsp: &'static str,
+    /// Target that its kernel and servers are built for.
+    pub target: &'static str,
+    /// The most cores that the emulator gives it.
+    pub max_cores: u16,
+    /// Cores if the manifest does not say.
+    pub default_cores: u16,
+    /// Bytes of memory if the manifest does not say.
+    pub default_memory: u64,
+    /// Where the memory of a guest begins.
+    pub guest_memory_base: u64,
+    /// Distance from there to where a flat guest image begins.
+    pub flat_image_offset: u64,
+    /// First address and bytes of the guest's interrupt controller, which the irq server owns.
+    pub guest_interrupt_controller: (u64, u64),
+}
+
+/// All machines.
+const MACHINES: [Machine; 1] = [Machine {
+    name: "qemu-virt",
+    bsp: "riscv",
+    target: "riscv64imac-unknown-none-elf",
+    max_cores: 8,
+    default_cores: 2,
+    default_memory: 1 << 30,
+    guest_memory_base: 0x8000_0000,
+    flat_image_offset: 0x20_0000,
+    guest_interrupt_controller: (0x0c00_0000, 0x60_0000),
+}];
+
+impl Machine {
+    /// Returns the machine with this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        MACHINES.iter().find(|machine| machine.name == name)
+    }
+
+    /// Returns the names of all machines, separated by commas.
+    #[must_use]
+    pub fn names() -> String {
+        MACHINES.map(|machine| machine.name).join(", ")
+    }
+}

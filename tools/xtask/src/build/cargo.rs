@@ -1,0 +1,63 @@
+//! Builds bare-metal crates with cargo and says where the executables are.
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::Message;
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Builds one binary of each of `packages` for `target`; returns package name → executable.
+pub fn build(
+    workspace: &Workspace,
+    packages: &[&str],
+    bsp: &str,
+    target: &str,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = process::cargo();
+    command
+        .current_dir(workspace.root())
+        .args(["build", "--release", "--target", target]);
+    command.arg("--message-format=json-render-diagnostics");
+    let mut wanted = Vec::new();
+    for package in packages {
+        let binary = workspace.binary(package, bsp)?;
+        command.args(["--package", package, "--bin", &binary]);
+        wanted.push(((*package).to_owned(), binary));
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", process::line(&command)))?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let mut executables = BTreeMap::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        let Message::CompilerArtifact(artifact) = message? else {
+            continue;
+        };
+        if let Some(executable) = artifact.executable {
+            executables.insert(artifact.target.name, executable.into_std_path_buf());
+        }
+    }
+    let status = child.wait()?;
+    ensure!(
+        status.success(),
+        "building {} for {target} failed",
+        packages.join(", ")
+    );
+    wanted
+        .into_iter()
+        .map(|(package, binary)| {
+            let executable = executables.get(&binary).cloned();
+            Ok((
+                package,
+                executable.with_context(|| format!("cargo made no `{binary}`"))?,
+            ))
+        })
+        .collect()
+}

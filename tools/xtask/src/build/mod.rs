@@ -1,0 +1,6 @@
+//! From crates and a manifest to a kernel and a boot bundle.
+
+pub mod bundle;
+pub mod cargo;
+pub mod elf;
+pub mod system;

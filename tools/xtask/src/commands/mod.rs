@@ -1,0 +1,6 @@
+//! The subcommands, one file each.
+
+pub mod check;
+pub mod image;
+pub mod run;
+pub mod test;

@@ -1,0 +1,89 @@
+//! `cargo xtask test`: host tests, then the scenarios in the emulator.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::emulator::session;
+use crate::host_tests;
+use crate::progress::Step;
+use crate::scenario::{self, Scenario};
+use crate::setup;
+use crate::workspace::Workspace;
+
+use crate::tally::Tally;
+
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Runs only scenarios whose name contains this, and no host tests.
+    #[arg(value_name = "SCENARIO")]
+    only: Option<String>,
+    /// Runs no host tests.
+    #[arg(long)]
+    no_host: bool,
+    /// Runs no emulator.
+    #[arg(long)]
+    no_emulator: bool,
+    /// Lists the scenarios and runs nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the tests and closes with their counts.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::open()?;
+    let mut scenarios = scenario::load_all(workspace.root())?;
+    if let Some(only) = &args.only {
+        scenarios.retain(|scenario| scenario.name.contains(only.as_str()));
+    }
+    if args.list {
+        scenarios
+            .iter()
+            .for_each(|scenario| println!("{}", scenario.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    session::watch_interrupts()?;
+    let mut tally = Tally::default();
+    if !args.no_host && args.only.is_none() {
+        tally += host_tests::run(&workspace)?;
+    }
+    if !args.no_emulator {
+        tally += emulate(&workspace, scenarios)?;
+    }
+    println!("{tally}");
+    Ok(if tally.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs the scenarios.
+fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
+    setup::rust::ensure()?;
+    let emulator = setup::qemu::ensure(workspace, None)?;
+    let mut tally = Tally::default();
+    let mut jobs = Vec::new();
+    let mut reasons = BTreeSet::new();
+    {
+        let _step = Step::begin("building the systems of all scenarios");
+        for scenario in scenarios {
+            let name = scenario.name.clone();
+            match scenario::prepare(workspace, scenario) {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    tally.failed += 1;
+                    println!("scenario {name} ... FAILED to build");
+                    reasons.insert(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    reasons.iter().for_each(|reason| println!("    {reason}"));
+    for finding in scenario::run_all(workspace, &emulator, jobs)? {
+        tally += finding.tally;
+    }
+    Ok(tally)
+}

@@ -1,0 +1,238 @@
+//! One run of the emulator: watched, limited in time, and never left behind.
+
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ending::{Ending, Story};
+use super::serial::{self, Lines};
+
+/// Set when somebody asked us to stop.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// How often time limits are looked at while the line is silent.
+const TICK: Duration = Duration::from_millis(100);
+/// How long the machine may go on after its last guest ended.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long it may go on, to finish its report, after a line that ends it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the emulator may take to end when asked.
+const POLITE: Duration = Duration::from_secs(2);
+
+/// What a run is given.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Names of the guests that have to end.
+    pub guests: Vec<String>,
+    /// The limit of time.
+    pub timeout: Option<Duration>,
+    /// Whether keys go to the machine; then it runs until it stops by itself.
+    pub interactive: bool,
+    /// Whether the line is shown on standard output.
+    pub show: bool,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// All lines of the serial line.
+    pub lines: Vec<String>,
+}
+
+/// Makes interrupts end the emulator before us.
+pub fn watch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+        .context("cannot watch for interrupts")
+}
+
+/// Runs the emulator to its end.
+pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
+    let input = if options.interactive {
+        Stdio::inherit()
+    } else {
+        Stdio::null()
+    };
+    let mut child = command
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let bytes = reader(child.stdout.take().context("the emulator has no output")?);
+    let mut watch = Watch::new(options);
+    let stop = watch.until_over(&bytes);
+    let status = match stop {
+        Stop::Closed => child.wait()?,
+        Stop::Over | Stop::Timeout | Stop::Interrupted => end(&mut child)?,
+    };
+    while let Ok(part) = bytes.recv_timeout(TICK) {
+        watch.take(&part);
+    }
+    watch.lines.extend(watch.cutter.rest());
+    let ending = match stop {
+        Stop::Timeout => Ending::Timeout {
+            seconds: options.timeout.map_or(0, |limit| limit.as_secs()),
+        },
+        Stop::Interrupted => Ending::Interrupted,
+        Stop::Over => watch.story.ending(None),
+        Stop::Closed => watch
+            .story
+            .ending((!status.success()).then(|| status.to_string())),
+    };
+    Ok(Outcome {
+        ending,
+        lines: watch.lines,
+    })
+}
+
+/// Why watching ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The emulator closed the line.
+    Closed,
+    /// The line told that the machine is over.
+    Over,
+    /// The limit of time was reached.
+    Timeout,
+    /// Somebody asked us to stop.
+    Interrupted,
+}
+
+/// Follows one serial line.
+struct Watch<'a> {
+    options: &'a Options,
+    started: Instant,
+    over_at: Option<Instant>,
+    cutter: Lines,
+    lines: Vec<String>,
+    story: Story,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins to follow.
+    fn new(options: &'a Options) -> Self {
+        Self {
+            options,
+            started: Instant::now(),
+            over_at: None,
+            cutter: Lines::default(),
+            lines: Vec::new(),
+            story: Story::new(options.guests.clone()),
+        }
+    }
+
+    /// Follows until there is a reason to stop.
+    fn until_over(&mut self, bytes: &Receiver<Vec<u8>>) -> Stop {
+        loop {
+            match bytes.recv_timeout(TICK) {
+                Ok(part) => self.take(&part),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Stop::Closed,
+            }
+            if let Some(stop) = self.reason() {
+                return stop;
+            }
+        }
+    }
+
+    /// Returns why to stop now, if there is a reason.
+    fn reason(&self) -> Option<Stop> {
+        let late = |since: Instant, limit: Duration| since.elapsed() >= limit;
+        let batch = !self.options.interactive;
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            Some(Stop::Interrupted)
+        } else if self
+            .options
+            .timeout
+            .is_some_and(|limit| late(self.started, limit))
+        {
+            Some(Stop::Timeout)
+        } else if self.over_at.is_some_and(|at| batch && Instant::now() >= at) {
+            Some(Stop::Over)
+        } else {
+            None
+        }
+    }
+
+    /// Takes bytes of the line.
+    fn take(&mut self, bytes: &[u8]) {
+        if self.options.show {
+            show(bytes);
+        }
+        for line in self.cutter.take(bytes) {
+            if let Some(event) = serial::event(&line) {
+                self.story.take(event);
+            }
+            self.lines.push(line);
+        }
+        if self.story.is_over() {
+            self.over_within(LAST_WORDS);
+        } else if self.story.all_guests_ended() {
+            self.over_within(GRACE);
+        }
+    }
+
+    /// Sets the time at which the machine is over, unless an earlier one is set.
+    fn over_within(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.over_at = Some(self.over_at.map_or(at, |known| known.min(at)));
+    }
+}
+
+/// Reads the line on a thread of its own.
+fn reader(mut line: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match line.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) if sender.send(buffer[..length].to_vec()).is_err() => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    });
+    receiver
+}
+
+/// Writes to standard output, which QEMU makes non-blocking where it is the same terminal.
+fn show(mut bytes: &[u8]) {
+    let mut output = std::io::stdout().lock();
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(TICK / 50),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+    let _ = output.flush();
+}
+
+/// Ends the emulator: asks first, so that it gives the terminal back.
+fn end(child: &mut Child) -> Result<ExitStatus> {
+    if let Ok(Some(status)) = child.try_wait() {
+        return Ok(status);
+    }
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let asked = Instant::now();
+    while asked.elapsed() < POLITE {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(TICK / 10);
+    }
+    child.kill()?;
+    Ok(child.wait()?)
+}

@@ -1,0 +1,223 @@
+//! How a scenario is described.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use manifest::{GuestOverrides, Overrides, Size};
+use serde::Deserialize;
+
+use crate::emulator::command::MachineArgs;
+
+/// Folder of the descriptions, in the repository.
+const FOLDER: &str = "tools/e2e/scenarios";
+/// Seconds that a scenario may take if it does not say.
+const DEFAULT_TIMEOUT: u64 = 120;
+
+/// How a scenario has to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// As `cargo xtask run --batch` with status 0.
+    #[default]
+    Clean,
+    /// With a guest that ends with another status than 0.
+    Guest,
+    /// With a panic of the system.
+    Panic,
+}
+
+/// One scenario in one variant.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Name of the file, with that of the variant.
+    pub name: String,
+    /// The system manifest, in the repository.
+    pub system: PathBuf,
+    /// The emulated machine.
+    pub machine: MachineArgs,
+    /// What is changed in the manifest.
+    pub overrides: Overrides,
+    /// The limit of time.
+    pub timeout: Duration,
+    /// How it has to end.
+    pub ending: Expected,
+    /// Texts that lines have to contain, in this order.
+    pub expect: Vec<String>,
+    /// Texts that lines have to contain, in any order.
+    pub expect_any_order: Vec<String>,
+    /// Texts that no line may contain.
+    pub forbid: Vec<String>,
+    /// Whether it prints the cases of the conformance suite, each of which counts.
+    pub conformance: bool,
+}
+
+/// What a file says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    system: PathBuf,
+    #[serde(default)]
+    ending: Expected,
+    #[serde(default)]
+    expect: Vec<String>,
+    #[serde(default)]
+    expect_any_order: Vec<String>,
+    #[serde(default)]
+    forbid: Vec<String>,
+    #[serde(default)]
+    conformance: bool,
+    cpu: Option<String>,
+    aia: Option<bool>,
+    icount: Option<bool>,
+    harts: Option<u16>,
+    memory_host: Option<String>,
+    vcpus: Option<u16>,
+    append: Option<String>,
+    timeout: Option<u64>,
+    #[serde(default)]
+    text: BTreeMap<String, String>,
+    #[serde(default)]
+    variant: Vec<Variant>,
+}
+
+/// What a variant changes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    name: String,
+    cpu: Option<String>,
+    aia: Option<bool>,
+    harts: Option<u16>,
+    vcpus: Option<u16>,
+    append: Option<String>,
+    timeout: Option<u64>,
+    #[serde(default)]
+    text: BTreeMap<String, String>,
+}
+
+/// Returns all scenarios of the repository at `root`, in the order of their names.
+pub fn load_all(root: &Path) -> Result<Vec<Scenario>> {
+    let folder = root.join(FOLDER);
+    let rows = fs::read_dir(&folder).with_context(|| format!("no folder {FOLDER}"))?;
+    let mut files = Vec::new();
+    for row in rows {
+        let path = row?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    ensure!(!files.is_empty(), "{FOLDER} has no scenario");
+    let mut scenarios = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let found = parse(&stem, &text).with_context(|| format!("{FOLDER}/{stem}.toml"))?;
+        scenarios.extend(found);
+    }
+    Ok(scenarios)
+}
+
+/// Returns the scenarios that the text of one file describes.
+fn parse(stem: &str, text: &str) -> Result<Vec<Scenario>> {
+    let file: File = toml::from_str(text)?;
+    if file.variant.is_empty() {
+        return Ok(vec![scenario(stem.to_owned(), &file, &Variant::default())?]);
+    }
+    let named = |variant: &Variant| scenario(format!("{stem}-{}", variant.name), &file, variant);
+    file.variant.iter().map(named).collect()
+}
+
+/// Returns one variant of what a file describes.
+fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
+    let memory = file
+        .memory_host
+        .as_deref()
+        .map(str::parse::<Size>)
+        .transpose()?;
+    let mut texts = file.text.clone();
+    texts.extend(variant.text.clone());
+    let machine = MachineArgs {
+        cpu: variant
+            .cpu
+            .clone()
+            .or_else(|| file.cpu.clone())
+            .unwrap_or_else(|| "rv64".to_owned()),
+        aia: variant.aia.or(file.aia).unwrap_or(false),
+        icount: file.icount.unwrap_or(false),
+        ..MachineArgs::default()
+    };
+    let guest = GuestOverrides {
+        append: variant.append.clone().or_else(|| file.append.clone()),
+        vcpus: variant.vcpus.or(file.vcpus),
+        ..GuestOverrides::default()
+    };
+    let overrides = Overrides {
+        cores: variant.harts.or(file.harts),
+        memory,
+        guest,
+        texts: texts.into_iter().collect(),
+        ..Overrides::default()
+    };
+    let seconds = variant.timeout.or(file.timeout).unwrap_or(DEFAULT_TIMEOUT);
+    Ok(Scenario {
+        name,
+        system: file.system.clone(),
+        machine,
+        overrides,
+        timeout: Duration::from_secs(seconds),
+        ending: file.ending,
+        expect: file.expect.clone(),
+        expect_any_order: file.expect_any_order.clone(),
+        forbid: file.forbid.clone(),
+        conformance: file.conformance,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_changes_what_its_file_says() {
+        let text = "system = \"a.toml\"\ncpu = \"rv64\"\nappend = \"poweroff\"\n\
+                    text = { seed = \"1\", rounds = \"2\" }\n\
+                    [[variant]]\nname = \"x\"\nharts = 4\ntext = { seed = \"3\" }\n\
+                    [[variant]]\nname = \"y\"\ncpu = \"rva23s64\"\n";
+        let scenarios = parse("linux", text).expect("good");
+        assert_eq!(scenarios[0].name, "linux-x");
+        assert_eq!(scenarios[0].overrides.cores, Some(4));
+        assert_eq!(
+            scenarios[0].overrides.guest.append.as_deref(),
+            Some("poweroff")
+        );
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        assert_eq!(
+            scenarios[0].overrides.texts,
+            [pair("rounds", "2"), pair("seed", "3")]
+        );
+        assert_eq!(scenarios[1].machine.cpu, "rva23s64");
+        assert_eq!(scenarios[1].overrides.cores, None);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(parse("a", "system = \"a.toml\"\nspeed = 1\n").is_err());
+    }
+
+    #[test]
+    fn every_scenario_of_the_repository_can_be_read() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let scenarios = load_all(&root).expect("all good");
+        for scenario in &scenarios {
+            assert!(root.join(&scenario.system).is_file(), "{}", scenario.name);
+        }
+        let mut names: Vec<_> = scenarios.iter().map(|scenario| &scenario.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), scenarios.len());
+    }
+}

@@ -1,0 +1,147 @@
+//! Builds scenarios one after the other and runs them two at a time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::build::system::{self, System};
+use crate::emulator::session::{self, Options};
+use crate::progress;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+use super::description::Scenario;
+use super::judge::judge;
+
+/// The most emulators that run at a time.
+const AT_A_TIME: usize = 2;
+/// Lines of the serial line that are shown of a failed scenario.
+const TAIL: usize = 30;
+
+/// A scenario whose system is built.
+pub struct Job {
+    scenario: Scenario,
+    system: System,
+}
+
+/// What a scenario came to.
+pub struct Finding {
+    /// Its name.
+    pub name: String,
+    /// Its counts.
+    pub tally: Tally,
+    /// What is wrong; empty if nothing is.
+    pub wrong: Vec<String>,
+    /// Last lines of the serial line.
+    tail: Vec<String>,
+    /// How long it took.
+    took: Duration,
+    /// Where the whole serial line was written.
+    log: PathBuf,
+}
+
+/// Builds the system of a scenario.
+pub fn prepare(workspace: &Workspace, scenario: Scenario) -> Result<Job> {
+    let file = workspace.root().join(&scenario.system);
+    let name = format!("test-{}", scenario.name);
+    let system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    Ok(Job { scenario, system })
+}
+
+/// Runs all jobs and prints each one's finding as it comes.
+pub fn run_all(workspace: &Workspace, emulator: &Path, jobs: Vec<Job>) -> Result<Vec<Finding>> {
+    let logs = workspace.target().join("skerry/logs");
+    fs::create_dir_all(&logs)?;
+    let bar = progress::bar(jobs.len() as u64);
+    let waiting = Mutex::new(jobs.into_iter().enumerate());
+    let findings = Mutex::new(BTreeMap::new());
+    let next = || waiting.lock().ok().and_then(|mut jobs| jobs.next());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some((index, job)) = next() {
+                    let finding = run(emulator, &job, &logs);
+                    bar.suspend(|| finding.print());
+                    bar.inc(1);
+                    if let Ok(mut findings) = findings.lock() {
+                        findings.insert(index, finding);
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    Ok(findings
+        .into_inner()
+        .unwrap_or_default()
+        .into_values()
+        .collect())
+}
+
+/// Runs one job.
+fn run(emulator: &Path, job: &Job, logs: &Path) -> Finding {
+    let started = Instant::now();
+    let scenario = &job.scenario;
+    let guests = &job.system.compiled.system.guests;
+    let options = Options {
+        guests: guests.iter().map(|guest| guest.name.clone()).collect(),
+        timeout: Some(scenario.timeout),
+        interactive: false,
+        show: false,
+    };
+    let mut command = scenario.machine.command(emulator, &job.system);
+    let log = logs.join(format!("{}.log", scenario.name));
+    let (tally, wrong, lines) = match session::run(&mut command, &options) {
+        Ok(outcome) => {
+            let (tally, wrong) = judge(scenario, &outcome);
+            (tally, wrong, outcome.lines)
+        }
+        Err(error) => (
+            Tally {
+                failed: 1,
+                ..Tally::default()
+            },
+            vec![format!("{error:#}")],
+            vec![],
+        ),
+    };
+    let _ = fs::write(&log, lines.join("\n") + "\n");
+    let tail = lines[lines.len().saturating_sub(TAIL)..].to_vec();
+    Finding {
+        name: scenario.name.clone(),
+        tally,
+        wrong,
+        tail,
+        took: started.elapsed(),
+        log,
+    }
+}
+
+impl Finding {
+    /// Prints the finding: one line if all is well, the reasons and the last lines otherwise.
+    fn print(&self) {
+        let seconds = self.took.as_secs_f32();
+        let cases = self.tally.passed + self.tally.failed + self.tally.skipped;
+        let outcome = if self.wrong.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
+        println!(
+            "scenario {} ... {outcome} ({cases} cases, {seconds:.1} s)",
+            self.name
+        );
+        for reason in &self.wrong {
+            println!("    {reason}");
+        }
+        if !self.wrong.is_empty() {
+            self.tail.iter().for_each(|line| println!("    | {line}"));
+            println!("    the whole line: {}", self.log.display());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Set-up: what a fresh machine lacks is installed, or named in one command to type.
+
+pub mod apt;
+pub mod mirror;
+pub mod qemu;
+pub mod rust;
