@@ -9,8 +9,15 @@
 use postcard::experimental::max_size::MaxSize;
 use serde::{Deserialize, Serialize};
 
-/// Changes whenever an encoded byte changes meaning.
-pub const VERSION: u16 = 1;
+/// The protocol of the memory server.
+#[derive(Clone, Copy, Debug)]
+pub enum Mem {}
+
+impl api::Protocol for Mem {
+    const VERSION: u16 = 1;
+    type Request = Request;
+    type Reply = Result<Reply, Refusal>;
+}
 
 /// Folios, and their capabilities, in one answer.
 pub const FOLIOS_PER_REPLY: usize = 4;
@@ -247,9 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn messages_fit() {
-        const { assert!(Request::POSTCARD_MAX_SIZE <= 48) };
-        const { assert!(<Result<Reply, Refusal>>::POSTCARD_MAX_SIZE <= 48) };
+    fn messages_fit_and_travel() {
+        let words = api::encode_request::<Mem>(&Request::Statistics).unwrap();
+        let request = api::decode_request::<Mem>(words.as_slice());
+        assert_eq!(request, Ok(Request::Statistics));
     }
 
     proptest! {
