@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Failure, Stop};
 use crate::context::{
-    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, SUITE_MEMORY,
+    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, QUIET_ENDPOINT, SUITE_MEMORY,
     read_write,
 };
 use crate::crew::{self, HELPERS, PAGES};
@@ -45,6 +45,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
     make(ObjectKind::Untyped, CASE_ORDER, 1, CASE_MEMORY)?;
     make(ObjectKind::Untyped, 18, 1, SUITE_MEMORY)?;
     make(ObjectKind::Notification, 0, 2, QUIET)?;
+    make(ObjectKind::Endpoint, 0, 1, QUIET_ENDPOINT)?;
     make(ObjectKind::Frame, 12, HELPERS as u64, FIRST_PAGE)?;
     let space = Space::own(SLOT_SPACE).capability();
     rt::memory::fund(space, Untyped::own(SUITE_MEMORY))?;

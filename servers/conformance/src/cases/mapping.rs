@@ -145,7 +145,7 @@ pub const CASES: &[Case] = &[
         Error::Misaligned,
         "addresses off the frame's size",
         |context| {
-            let (space, frame) = (context.space()?.capability(), context.frame(13)?);
+            let (space, frame) = (context.space()?.capability(), context.frame(21)?);
             context.refuses(Error::Misaligned, || {
                 frame.map(space, ADDRESS + 1, read_write())
             })?;
