@@ -69,6 +69,17 @@ pub struct UntypedRange {
     pub base: u64,
     /// Bytes.
     pub length: u64,
-    /// 1 where the range is device memory: only Frames can be made of it.
-    pub device: u64,
+    /// [`ORDINARY`], [`DEVICE`] or [`BUNDLE_MEMORY`].
+    pub kind: u64,
 }
+
+/// `UntypedRange::kind`: unused memory.
+pub const ORDINARY: u64 = 0;
+/// `UntypedRange::kind`: device memory: only Frames can be made of it.
+pub const DEVICE: u64 = 1;
+/// `UntypedRange::kind`: memory that holds the boot bundle.
+pub const BUNDLE_MEMORY: u64 = 2;
+/// Priority that the first process starts with.
+pub const PRIORITY: u64 = 60;
+/// Slot of the first process's message page.
+pub const SLOT_MESSAGE_PAGE: u32 = 7;

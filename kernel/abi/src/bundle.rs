@@ -77,12 +77,16 @@ pub struct Bundle<'a> {
 
 /// Returns the little-endian 32-bit number at `at`.
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 /// Returns the little-endian 64-bit number at `at`.
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
 }
 
 /// Returns the CRC-32 (IEEE 802.3) of `parts`, one after the other.
@@ -103,7 +107,11 @@ static CRC_TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[index] = crc;
@@ -134,14 +142,23 @@ impl<'a> Bundle<'a> {
     ///
     /// Every [`BundleError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
-        let length = usize::try_from(Self::total_length(bytes)?).map_err(|_| BundleError::Malformed)?;
+        let length =
+            usize::try_from(Self::total_length(bytes)?).map_err(|_| BundleError::Malformed)?;
         let bytes = bytes.get(..length).ok_or(BundleError::Truncated)?;
-        let count = |at| u32_at(bytes, at).map(|count| count as usize).ok_or(BundleError::Truncated);
+        let count = |at| {
+            u32_at(bytes, at)
+                .map(|count| count as usize)
+                .ok_or(BundleError::Truncated)
+        };
         let (segments, entries) = (count(20)?, count(24)?);
         if segments > MAX_SEGMENTS || entries > MAX_ENTRIES {
             return Err(BundleError::Malformed);
         }
-        let bundle = Self { bytes, segments, entries };
+        let bundle = Self {
+            bytes,
+            segments,
+            entries,
+        };
         if bundle.bytes.len() < bundle.tables_end() {
             return Err(BundleError::Truncated);
         }
@@ -170,7 +187,11 @@ impl<'a> Bundle<'a> {
         for entry in self.entries() {
             self.data(&entry?)?;
         }
-        if u32_at(self.bytes, 16) == Some(crc32(&parts)) { Ok(()) } else { Err(BundleError::BadChecksum) }
+        if u32_at(self.bytes, 16) == Some(crc32(&parts)) {
+            Ok(())
+        } else {
+            Err(BundleError::BadChecksum)
+        }
     }
 
     /// Returns bytes of the bundle that begin on a page.

@@ -40,6 +40,9 @@ impl ObjectKind {
     /// Returns whether `retype` makes objects of this kind out of Untyped memory.
     #[must_use]
     pub const fn is_retyped(self) -> bool {
-        !matches!(self, Self::Interrupt | Self::InterruptControl | Self::Firmware)
+        !matches!(
+            self,
+            Self::Interrupt | Self::InterruptControl | Self::Firmware
+        )
     }
 }

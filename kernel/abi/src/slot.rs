@@ -31,9 +31,15 @@ impl SlotAddress {
 
     /// Returns the address that a register holds; every value is one.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves are what is wanted"
+    )]
     pub const fn from_bits(bits: u64) -> Self {
-        Self { table: (bits >> 32) as u32, index: bits as u32 }
+        Self {
+            table: (bits >> 32) as u32,
+            index: bits as u32,
+        }
     }
 }
 

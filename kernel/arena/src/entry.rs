@@ -1,0 +1,201 @@
+//! One kernel entry of one core: the right to look at objects.
+
+use crate::kind::{CONTINUED, PAGE_SIZE};
+use crate::{Arena, Handle, Object, Part, Quiescent, RAW, TABLE};
+use core::mem::size_of;
+use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// One kernel entry of one core. References to objects live no longer than the borrow of it.
+pub struct Entry<'a> {
+    arena: &'a Arena,
+    core: usize,
+}
+
+/// Why a range cannot change its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KindError {
+    /// The range is not a whole number of pages of the arena.
+    NotPages,
+    /// A page of the range is in use.
+    NotRaw,
+}
+
+impl<'a> Entry<'a> {
+    /// Makes the entry of `core`.
+    pub(crate) const fn new(arena: &'a Arena, core: usize) -> Self {
+        Self { arena, core }
+    }
+
+    /// Returns the core that entered.
+    #[must_use]
+    #[inline(always)]
+    pub const fn core(&self) -> usize {
+        self.core
+    }
+
+    /// Returns the arena.
+    #[must_use]
+    pub const fn arena(&self) -> &'a Arena {
+        self.arena
+    }
+
+    /// Returns the object that `handle` names, or `None` where no `T` is at its address.
+    #[inline(always)]
+    pub fn find<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
+        let address = handle.address();
+        let aligned = address.wrapping_sub(self.arena.physical) & (T::STRIDE.min(PAGE_SIZE) - 1);
+        if self.arena.kind(address) != T::KIND || aligned != 0 {
+            return None;
+        }
+        let pointer = self.arena.pointer(address).cast::<T>();
+        // SAFETY: the page holds objects of type `T` from its start on, `STRIDE` apart, for as long
+        // as this entry is not borrowed mutably; every bit pattern is a `T`, and a `T` is `Sync`.
+        Some(unsafe { pointer.as_ref() })
+    }
+
+    /// Returns the object that `handle` names.
+    ///
+    /// # Panics
+    ///
+    /// Where no `T` is at its address: a bug of the kernel, never the effect of a system call.
+    #[inline(always)]
+    pub fn get<T: Object>(&self, handle: Handle<T>) -> &T {
+        self.find(handle)
+            .expect("handles that the kernel keeps are alive")
+    }
+
+    /// Returns the part that `handle` names, or `None` where no object has a `T` there.
+    #[inline(always)]
+    pub fn part<T: Part<P>, P>(&self, handle: Handle<T>) -> Option<&T> {
+        let address = handle.address();
+        let kind = self.arena.kind(address);
+        if !T::lies_at(kind, address.wrapping_sub(self.arena.physical) % PAGE_SIZE) {
+            return None;
+        }
+        let pointer = self.arena.pointer(address).cast::<T>();
+        // SAFETY: an object of that kind has a `T` at that offset (obligation of `Part`), and it
+        // stays for as long as this entry is not borrowed mutably.
+        Some(unsafe { pointer.as_ref() })
+    }
+
+    /// Returns the 64-bit words of `length` bytes of raw or table pages at `address`: memory of
+    /// users, or translation tables.
+    #[must_use]
+    pub fn words(&self, address: u64, length: u64) -> Option<&[AtomicU64]> {
+        let kind = self.arena.kind(address);
+        let last = self
+            .arena
+            .kind(address.checked_add(length.checked_sub(1)?)?);
+        if !(kind == RAW || kind == TABLE) || kind != last || !address.is_multiple_of(8) {
+            return None;
+        }
+        if length > PAGE_SIZE - address % PAGE_SIZE {
+            self.uniform(address, length, kind)?;
+        }
+        let count = usize::try_from(length).ok()? / size_of::<u64>();
+        let pointer = self.arena.pointer(address).cast::<AtomicU64>().as_ptr();
+        // SAFETY: the range lies in pages that hold no objects, mapped for ever; it is only ever
+        // accessed as atomics by the kernel.
+        Some(unsafe { slice::from_raw_parts(pointer, count) })
+    }
+
+    /// Returns `Some` if every page of a page-aligned range has this kind.
+    fn uniform(&self, address: u64, length: u64, kind: u8) -> Option<()> {
+        let pages = self.arena.range(address, length)?;
+        pages
+            .iter()
+            .all(|page| page.load(Ordering::Relaxed) == kind)
+            .then_some(())
+    }
+
+    /// Writes zeros to a page-aligned range of raw pages.
+    ///
+    /// # Errors
+    ///
+    /// [`KindError`]; nothing was written then.
+    pub fn zero(&self, address: u64, length: u64) -> Result<(), KindError> {
+        self.arena
+            .range(address, length)
+            .ok_or(KindError::NotPages)?;
+        self.uniform(address, length, RAW)
+            .ok_or(KindError::NotRaw)?;
+        let words = self.words(address, length).ok_or(KindError::NotRaw)?;
+        words
+            .iter()
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(())
+    }
+
+    /// Turns raw pages into pages of `T`, as many as fit, and returns the first one.
+    ///
+    /// # Errors
+    ///
+    /// [`KindError`]; nothing changed then. A range that no `T` fits into is `NotPages`.
+    pub fn carve<T: Object>(&self, address: u64, length: u64) -> Result<Handle<T>, KindError> {
+        let pages = self
+            .arena
+            .range(address, length)
+            .ok_or(KindError::NotPages)?;
+        if pages.is_empty() || !length.is_multiple_of(T::STRIDE) {
+            return Err(KindError::NotPages);
+        }
+        self.uniform(address, length, RAW)
+            .ok_or(KindError::NotRaw)?;
+        let per_object = usize::try_from(T::STRIDE.div_ceil(PAGE_SIZE)).unwrap_or(usize::MAX);
+        for (index, page) in pages.iter().enumerate() {
+            let kind = if index % per_object == 0 {
+                T::KIND
+            } else {
+                CONTINUED
+            };
+            page.store(kind, Ordering::Release);
+        }
+        Handle::from_address(address).ok_or(KindError::NotPages)
+    }
+
+    /// Turns raw pages into pages for translation tables.
+    ///
+    /// # Errors
+    ///
+    /// [`KindError`]; nothing changed then.
+    pub fn carve_tables(&self, address: u64, length: u64) -> Result<(), KindError> {
+        let pages = self
+            .arena
+            .range(address, length)
+            .ok_or(KindError::NotPages)?;
+        self.uniform(address, length, RAW)
+            .ok_or(KindError::NotRaw)?;
+        pages
+            .iter()
+            .for_each(|page| page.store(TABLE, Ordering::Release));
+        Ok(())
+    }
+
+    /// Turns the pages of a range back into raw ones; reserved pages stay what they are.
+    ///
+    /// # Errors
+    ///
+    /// [`KindError::NotPages`].
+    pub fn release(
+        arena: &Arena,
+        address: u64,
+        length: u64,
+        quiescent: &Quiescent<'_>,
+    ) -> Result<(), KindError> {
+        let _ = quiescent;
+        let pages = arena.range(address, length).ok_or(KindError::NotPages)?;
+        for page in pages {
+            if page.load(Ordering::Relaxed) >= TABLE {
+                page.store(RAW, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.arena.leave(self.core);
+    }
+}

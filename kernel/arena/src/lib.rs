@@ -1,0 +1,150 @@
+//! Carves typed kernel objects out of untyped memory and hands out shared references to them.
+//!
+//! The one crate of the portable kernel with unsafe code. Its argument, in four lines
+//! (`docs/safety.md` has it in full):
+//!
+//! 1. Every page has a *kind byte*, and an object page holds objects of one type only.
+//! 2. A [`Handle`] is only an address; [`Entry::get`] compares the kind byte and the address with
+//!    the type on every use, so that a stale handle meets the right type or a panic, never garbage.
+//! 3. Object types are plain old data made of atomics (`FromBytes + Sync`): every bit pattern is
+//!    valid and sharing is sound whatever the other cores do.
+//! 4. A page changes its kind back to raw only with `&mut Entry` (this core holds no reference) and
+//!    a [`Quiescent`] token (every other core acknowledged with a `&mut Entry` of its own).
+#![no_std]
+
+#[cfg(any(test, feature = "host"))]
+extern crate std;
+
+mod entry;
+mod grace;
+mod handle;
+#[cfg(any(test, feature = "host"))]
+mod host;
+mod kind;
+
+pub use entry::{Entry, KindError};
+pub use grace::{Grace, Quiescent};
+pub use handle::Handle;
+pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};
+#[doc(hidden)]
+pub use zerocopy;
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// The most cores that an arena serves.
+pub const MAX_CORES: usize = 64;
+
+/// One contiguous range of physical memory, seen through one linear mapping.
+pub struct Arena {
+    base: NonNull<u8>,
+    physical: u64,
+    length: u64,
+    kinds: &'static [AtomicU8],
+    entered: [AtomicBool; MAX_CORES],
+    grace: Grace,
+}
+
+// SAFETY: `base` is only dereferenced as objects that are `Sync` or as atomics.
+unsafe impl Sync for Arena {}
+// SAFETY: nothing in an arena belongs to the thread that made it.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// Makes an arena of `length` bytes of physical memory at `physical`, mapped at `base`.
+    ///
+    /// `kinds` has one byte per page; pages that are not usable memory are [`RESERVED`], all
+    /// others [`RAW`].
+    ///
+    /// # Safety
+    ///
+    /// 1. Every page whose kind byte is [`RAW`] is mapped readable and writable at
+    ///    `base + (page - physical)` for ever.
+    /// 2. Nothing in the kernel but this arena uses those pages.
+    /// 3. `base` is aligned to a page, and so are `physical` and `length`.
+    #[must_use]
+    pub const unsafe fn new(
+        base: NonNull<u8>,
+        physical: u64,
+        length: u64,
+        kinds: &'static [AtomicU8],
+    ) -> Self {
+        Self {
+            base,
+            physical,
+            length,
+            kinds,
+            entered: [const { AtomicBool::new(false) }; MAX_CORES],
+            grace: Grace::new(),
+        }
+    }
+
+    /// Begins a kernel entry of core `core`; `None` while that core is inside already.
+    pub fn enter(&self, core: usize) -> Option<Entry<'_>> {
+        let entered = self.entered.get(core)?;
+        if entered.load(Ordering::Relaxed) {
+            return None;
+        }
+        entered.store(true, Ordering::Relaxed);
+        Some(Entry::new(self, core))
+    }
+
+    /// Ends a kernel entry.
+    fn leave(&self, core: usize) {
+        self.entered[core].store(false, Ordering::Relaxed);
+    }
+
+    /// Returns the grace periods of this arena.
+    #[must_use]
+    pub const fn grace(&self) -> &Grace {
+        &self.grace
+    }
+
+    /// Returns the first physical address.
+    #[must_use]
+    pub const fn physical(&self) -> u64 {
+        self.physical
+    }
+
+    /// Returns the number of bytes.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Returns the index of the page at `address`, if the whole of `address..address + length`
+    /// lies in the arena.
+    fn page(&self, address: u64, length: u64) -> Option<usize> {
+        let offset = address.checked_sub(self.physical)?;
+        if offset.checked_add(length)? > self.length {
+            return None;
+        }
+        usize::try_from(offset / PAGE_SIZE).ok()
+    }
+
+    /// Returns the kind byte of the page at `address`.
+    #[must_use]
+    pub fn kind(&self, address: u64) -> u8 {
+        self.page(address, 1)
+            .and_then(|page| self.kinds.get(page))
+            .map_or(RESERVED, |kind| kind.load(Ordering::Relaxed))
+    }
+
+    /// Returns the kind bytes of the pages of a page-aligned range.
+    fn range(&self, address: u64, length: u64) -> Option<&[AtomicU8]> {
+        if !address.is_multiple_of(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
+            return None;
+        }
+        let first = self.page(address, length)?;
+        let count = usize::try_from(length / PAGE_SIZE).ok()?;
+        self.kinds.get(first..first.checked_add(count)?)
+    }
+
+    /// Returns the pointer to `address`, which lies in the arena.
+    fn pointer(&self, address: u64) -> NonNull<u8> {
+        let offset =
+            usize::try_from(address - self.physical).expect("arenas fit the address space");
+        // SAFETY: callers checked that `address` lies in the arena, which is one mapping.
+        unsafe { self.base.add(offset) }
+    }
+}

@@ -1,0 +1,265 @@
+//! The machine, as the portable kernel sees it. `docs/arch-trait.md` says for each method what it
+//! means on RISC-V H, SVM, VMX and SIE.
+
+use abi::exit::AccessInfo;
+use abi::fault::FaultKind;
+use abi::{Error, Rights};
+use core::sync::atomic::AtomicU64;
+use zerocopy::FromBytes;
+
+/// Saved user registers of one thread.
+pub trait UserFrame: FromBytes + Sync {
+    /// Returns the call word of a system call.
+    fn call_word(&self) -> u64;
+    /// Returns argument `index` (0 to 7) of a system call.
+    fn argument(&self, index: usize) -> u64;
+    /// Sets result `index` (0 to 8, where 0 is the status) of a system call.
+    fn set_result(&self, index: usize, value: u64);
+    /// Sets the information word of a received message.
+    fn set_info(&self, info: u64);
+    /// Ends a system call: moves behind its instruction and clears every register that is neither
+    /// preserved nor a result. Results are set afterwards.
+    fn complete(&self);
+    /// Returns a register, numbered as by `abi::call::ThreadRegister` and the machine.
+    fn register(&self, number: u64) -> Option<u64>;
+    /// Sets a register that a user may set; `None` where there is no such register.
+    fn set_register(&self, number: u64, value: u64) -> Option<()>;
+}
+
+/// Which of the two kinds of translation a table belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Of a process.
+    User,
+    /// Of a guest: guest-physical to physical.
+    Guest,
+}
+
+/// Shape of one level of translation tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Bits of the address below this level's index.
+    pub shift: u32,
+    /// Bits of the index.
+    pub bits: u32,
+    /// Whether an entry of this level can be a leaf.
+    pub leaf: bool,
+}
+
+impl Level {
+    /// Returns the bytes of a table of this level.
+    #[must_use]
+    pub const fn table_bytes(&self) -> u64 {
+        8 << self.bits
+    }
+
+    /// Returns the index of `address` in a table of this level.
+    #[must_use]
+    pub const fn index(&self, address: u64) -> usize {
+        ((address >> self.shift) & ((1 << self.bits) - 1)) as usize
+    }
+}
+
+/// What a translation-table entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableEntry {
+    /// Nothing.
+    Empty,
+    /// The table of the next level at this physical address.
+    Table(u64),
+    /// Memory.
+    Leaf {
+        /// Its physical address.
+        physical: u64,
+        /// Of `read`, `write`, `execute`.
+        access: Rights,
+    },
+}
+
+/// Names translations in the TLB; the machine's address-space number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceTag(pub u64);
+
+/// Why the kernel was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// A system call of the current thread.
+    Call,
+    /// A fault of the current thread.
+    Fault {
+        /// What kind.
+        kind: FaultKind,
+        /// The address, or 0.
+        address: u64,
+        /// The machine's cause.
+        cause: u64,
+    },
+    /// The timer's deadline passed.
+    Timer,
+    /// Another core sent an inter-processor interrupt.
+    Ipi,
+    /// A device raised an interrupt.
+    External,
+    /// The current vCPU left its guest.
+    Exit(Exit),
+}
+
+/// Why a vCPU left its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It called its hypervisor.
+    Hypercall,
+    /// An instruction has to be emulated.
+    Instruction {
+        /// Its bits, or 0.
+        bits: u64,
+    },
+    /// An access that the second stage does not translate.
+    Memory {
+        /// Guest-physical address.
+        address: u64,
+        /// The guest's own address.
+        virtual_address: u64,
+        /// The machine's cause.
+        cause: u64,
+        /// The access, where the hardware describes it (route 0), and a store's value.
+        access: Option<(AccessInfo, u64)>,
+    },
+    /// It waits for an interrupt; the program counter is behind the instruction.
+    Idle,
+    /// Anything else.
+    Other {
+        /// The machine's cause and details.
+        details: [u64; 3],
+    },
+}
+
+/// The general registers of a guest, in a page that a server sees too.
+pub type GuestRegisters<'a> = &'a [AtomicU64];
+
+/// When a guest's own timer will fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestTimer {
+    /// In this machine's ticks.
+    pub deadline: u64,
+    /// While the guest runs, the machine raises the interrupt by itself.
+    pub in_hardware: bool,
+}
+
+/// The machine.
+pub trait Arch: Sized + Sync + 'static {
+    /// Saved user registers of one thread.
+    type Frame: UserFrame + 'static;
+    /// What a vCPU has beside its general registers, valid when all zero.
+    type Guest: FromBytes + Sync + 'static;
+
+    /// Levels of a process's tables, root first.
+    const USER_LEVELS: &'static [Level];
+    /// Levels of a guest space's tables, root first; empty where the machine has no guests.
+    const GUEST_LEVELS: &'static [Level];
+    /// First address that no process may map.
+    const USER_END: u64;
+    /// Largest index of an interrupt line plus one.
+    const INTERRUPTS: u32;
+
+    /// Returns the counter that deadlines are given in.
+    fn now(&self) -> u64;
+    /// Asks for a [`Trap::Timer`] at `deadline`; `u64::MAX` is never.
+    fn set_timer(&self, deadline: u64);
+    /// Interrupts every core of the mask.
+    fn send_ipi(&self, cores: u64);
+
+    /// Fills the kernel's part of a new process's root table.
+    fn initialise_root(&self, root: &[AtomicU64]);
+    /// Makes a table entry for memory, an empty one without any access. `device` asks for uncached
+    /// access.
+    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64;
+    /// Makes a table entry for a table.
+    fn table(&self, stage: Stage, physical: u64) -> u64;
+    /// Reads a table entry of a level that may be a leaf or not.
+    fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry;
+    /// Returns the most space tags.
+    fn space_tags(&self) -> u64;
+    /// Makes a process's tables current on this core; `None` is the kernel's own.
+    fn load_space(&self, space: Option<(u64, SpaceTag)>);
+    /// Drops cached translations of a process on this core.
+    fn flush_space(&self, tag: SpaceTag);
+    /// Drops cached translations of all processes on this core.
+    fn flush_all_spaces(&self);
+    /// Drops one page's cached translation of a process on this core.
+    fn flush_page(&self, tag: SpaceTag, address: u64);
+    /// Drops all cached translations of guests on this core.
+    fn flush_guests(&self);
+
+    /// Masks an interrupt line.
+    fn mask_interrupt(&self, line: u32);
+    /// Unmasks an interrupt line for delivery to this core.
+    fn unmask_interrupt(&self, line: u32);
+    /// Takes the line that interrupts this core and masks it; `None` when there is no more.
+    fn claim_interrupt(&self) -> Option<u32>;
+    /// Makes an allow-listed firmware call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`], [`Error::BadArgument`], [`Error::FirmwareRefused`].
+    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error>;
+
+    /// Returns whether vCPUs can be made.
+    fn has_guests(&self) -> bool;
+    /// Returns the interrupt lines that a vCPU has.
+    fn guest_lines(&self) -> u64;
+    /// Brings a new vCPU into its reset state.
+    fn guest_reset(&self, guest: &Self::Guest);
+    /// Makes a vCPU the loaded one of this core: its control state and second-stage root.
+    fn guest_load(&self, guest: &Self::Guest, root: u64);
+    /// Saves the loaded vCPU's state out of this core.
+    fn guest_unload(&self, guest: &Self::Guest);
+    /// Sets the lines of the loaded vCPU.
+    fn guest_set_lines(&self, guest: &Self::Guest, lines: u64);
+    /// Returns the lines of the loaded vCPU as the guest left them, of the given ones.
+    fn guest_remaining_lines(&self, guest: &Self::Guest, lines: u64) -> u64;
+    /// Returns whether a vCPU with these lines would wake from idling; loaded says whether its
+    /// state is in this core.
+    fn guest_wakes(&self, guest: &Self::Guest, loaded: bool, lines: u64) -> bool;
+    /// Returns when the guest's own timer will fire.
+    fn guest_timer(&self, guest: &Self::Guest, loaded: bool) -> Option<GuestTimer>;
+    /// Raises the timer line if the guest's timer has no hardware behind it and `now` is past it.
+    fn guest_timer_line(&self, guest: &Self::Guest, now: u64) -> u64;
+    /// Drops the loaded vCPU's cached translations of this kind (0 is all).
+    fn guest_flush(&self, guest: &Self::Guest, kind: u64);
+    /// Returns the guest's program counter.
+    fn guest_program_counter(&self, guest: &Self::Guest) -> u64;
+    /// Ends an access: a load's value goes to its register, the program counter behind the
+    /// instruction.
+    fn guest_complete(
+        &self,
+        guest: &Self::Guest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    );
+    /// Reads a register.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchRegister`].
+    fn guest_read(
+        &self,
+        guest: &Self::Guest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
+    ) -> Result<u64, Error>;
+    /// Writes a register after checking the value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchRegister`], [`Error::BadRegisterValue`].
+    fn guest_write(
+        &self,
+        guest: &Self::Guest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        write: (u64, u64),
+    ) -> Result<(), Error>;
+}

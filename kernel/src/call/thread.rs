@@ -1,0 +1,354 @@
+//! Calls on threads and budgets. Those that touch a running thread are made on its core.
+
+use super::Outcome;
+use crate::Kernel;
+use crate::arch::{Arch, UserFrame};
+use crate::cap::derivation;
+use crate::cap::slot::{Cap, Role, Slot, SlotRef};
+use crate::cap::table::{self, Resolved};
+use crate::delete::Ending;
+use crate::ipc::KEEPS_OWN_BUDGET;
+use crate::object::budget::Budget;
+use crate::object::endpoint::Endpoint;
+use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::notification::Notification;
+use crate::object::part;
+use crate::object::thread::Thread;
+use abi::call::{Binding, CallNumber, ThreadRegister};
+use abi::{Error, ObjectKind, Rights};
+use arena::{Entry, Handle, Object};
+
+/// The right to configure.
+pub(crate) const CONTROL: Rights = Rights::new().with_control(true);
+
+impl<A: Arch> Kernel<A> {
+    /// Makes a call on a thread, on the thread's core.
+    pub(super) fn thread_call(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+        number: CallNumber,
+    ) -> Result<Outcome, Error> {
+        let address = thread.frame.argument(0);
+        let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
+        let home = target.object.execution().core_index();
+        if home != entry.core() {
+            self.ship(entry, caller, home);
+            return Ok(Outcome::Waiting);
+        }
+        let arguments = core::array::from_fn(|index| thread.frame.argument(index));
+        self.thread_call_here(entry, target, number, arguments)
+    }
+
+    /// Makes a call on a thread of this core.
+    fn thread_call_here(
+        &self,
+        entry: &Entry<'_>,
+        target: Resolved<'_, Thread<A>>,
+        number: CallNumber,
+        [_, first, second, third, ..]: [u64; 8],
+    ) -> Result<Outcome, Error> {
+        let (object, item) = (target.object, execution_of(target.handle));
+        match number {
+            CallNumber::ThreadStart => {
+                self.check_stopped(object.execution())?;
+                let values = [
+                    (ThreadRegister::ProgramCounter, first),
+                    (ThreadRegister::StackPointer, second),
+                    (ThreadRegister::Argument, third),
+                ];
+                for (register, value) in values {
+                    object.frame.set_register(register.number(), value);
+                }
+                object.execution().lower(flag::FAULTED);
+            }
+            CallNumber::ThreadResume => {
+                self.check_stopped(object.execution())?;
+                self.check_configured(entry, object, item)?;
+                self.make_ready(entry, item);
+            }
+            CallNumber::ThreadStop => self.stop(entry, item),
+            CallNumber::ThreadPriority => {
+                if first >= abi::PRIORITIES as u64 {
+                    return Err(Error::OutOfRange);
+                }
+                self.set_priority(entry, item, first);
+            }
+            CallNumber::ThreadRecovery => {
+                if first > second {
+                    return Err(Error::BadArgument);
+                }
+                object.recovery_start.set(first);
+                object.recovery_end.set(second);
+                object.recovery_target.set(third);
+            }
+            CallNumber::ThreadRead => {
+                self.check_readable(object.execution())?;
+                let value = object.frame.register(first).ok_or(Error::NoSuchRegister)?;
+                return Ok(Outcome::value(value));
+            }
+            _ => {
+                self.check_readable(object.execution())?;
+                object
+                    .frame
+                    .set_register(first, second)
+                    .ok_or(Error::NoSuchRegister)?;
+            }
+        }
+        Ok(Outcome::ok())
+    }
+
+    /// Checks that an execution is stopped.
+    pub(crate) fn check_stopped(&self, execution: &Execution) -> Result<(), Error> {
+        if execution.state() == State::Stopped {
+            Ok(())
+        } else {
+            Err(Error::WrongState)
+        }
+    }
+
+    /// Checks that a thread's registers are its user's: it is stopped or has faulted.
+    fn check_readable(&self, execution: &Execution) -> Result<(), Error> {
+        if execution.has(flag::FAULTED) {
+            Ok(())
+        } else {
+            self.check_stopped(execution)
+        }
+    }
+
+    /// Checks that a thread has what it needs to run.
+    fn check_configured(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        item: ExecutionRef,
+    ) -> Result<(), Error> {
+        let has_table = thread.cap_table().tag().object_kind() == Some(ObjectKind::CapTable);
+        if has_table && self.has_space(entry, item) && thread.execution().budget.get().is_some() {
+            Ok(())
+        } else {
+            Err(Error::NotConfigured)
+        }
+    }
+
+    /// Returns the budget that is bound to an execution.
+    pub(crate) fn own_budget(
+        &self,
+        entry: &Entry<'_>,
+        execution: &Execution,
+    ) -> Option<Handle<Budget>> {
+        let own = Handle::<Budget>::from_address(execution.own_budget.get())?;
+        entry.find(own).map(|_| own)
+    }
+
+    /// Binds something to a stopped thread.
+    pub(super) fn thread_bind(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+    ) -> Result<Outcome, Error> {
+        let address = thread.frame.argument(0);
+        let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
+        let home = target.object.execution().core_index();
+        if home != entry.core() {
+            self.ship(entry, caller, home);
+            return Ok(Outcome::Waiting);
+        }
+        self.check_stopped(target.object.execution())?;
+        let (role, kind, need) = thread_binding(thread.frame.argument(1))?;
+        let place = target.handle.address() + core::mem::offset_of!(Thread<A>, slots) as u64;
+        let place = SlotRef::from_address(place + (role as u64 - 1) * Slot::STRIDE);
+        let place = place.ok_or(Error::BadArgument)?;
+        if thread.frame.argument(2) == 0 {
+            return Ok(self.unbind(entry, caller, place));
+        }
+        let from = self.bindable(entry, thread, kind, need)?;
+        self.check_core(entry, target.object.execution(), from)?;
+        if !part::<A, Slot>(entry, place).tag().is_empty() {
+            return Err(Error::WrongState);
+        }
+        self.bind(entry, from, place, role)?;
+        let execution = target.object.execution();
+        if role == Role::Budget && thread.frame.argument(3) != 0 {
+            execution.detail.set(KEEPS_OWN_BUDGET);
+        }
+        self.after_bind(entry, (execution_of(target.handle), execution), from, role);
+        Ok(Outcome::ok())
+    }
+
+    /// Returns the slot that argument 2 names, if it can be bound.
+    pub(crate) fn bindable(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        kind: ObjectKind,
+        need: Rights,
+    ) -> Result<SlotRef, Error> {
+        let from = table::slot_at(entry, thread, thread.frame.argument(2))?;
+        let slot = part::<A, Slot>(entry, from);
+        table::check(slot, kind, need)?;
+        if kind == ObjectKind::Frame && slot.tag().device() {
+            return Err(Error::BadArgument);
+        }
+        Ok(from)
+    }
+
+    /// Checks that what `from` names is on the core of an execution, and free.
+    pub(crate) fn check_core(
+        &self,
+        entry: &Entry<'_>,
+        execution: &Execution,
+        from: SlotRef,
+    ) -> Result<(), Error> {
+        let slot = part::<A, Slot>(entry, from);
+        let object = slot.object.get();
+        let core = match slot.tag().object_kind() {
+            Some(ObjectKind::Budget) => {
+                let budget = Handle::<Budget>::from_address(object).map(|it| entry.get(it));
+                if budget.is_some_and(|budget| budget.owner.get().is_some()) {
+                    return Err(Error::WrongState);
+                }
+                budget.map(|budget| budget.core.get())
+            }
+            Some(ObjectKind::Endpoint) => {
+                Handle::<Endpoint>::from_address(object).map(|it| entry.get(it).core.get())
+            }
+            Some(ObjectKind::Notification) => {
+                let found = Handle::<Notification>::from_address(object).map(|it| entry.get(it));
+                let is_used =
+                    |it: &Notification| it.bound.get().is_some() || it.waiter.get().is_some();
+                if found.is_some_and(is_used) {
+                    return Err(Error::WrongState);
+                }
+                found.map(|notification| notification.core.get())
+            }
+            _ => return Ok(()),
+        };
+        if core == Some(execution.core.get()) {
+            Ok(())
+        } else {
+            Err(Error::WrongCore)
+        }
+    }
+
+    /// Puts a copy of a capability into an empty slot of an object.
+    pub(crate) fn bind(
+        &self,
+        entry: &Entry<'_>,
+        from: SlotRef,
+        place: SlotRef,
+        role: Role,
+    ) -> Result<(), Error> {
+        let cap = Cap::of(part::<A, Slot>(entry, from)).derive(Rights::ALL, role);
+        derivation::insert_child::<A>(entry, from, place, &cap)
+    }
+
+    /// Tells both sides of a new binding of each other.
+    pub(crate) fn after_bind(
+        &self,
+        entry: &Entry<'_>,
+        (item, execution): (ExecutionRef, &Execution),
+        from: SlotRef,
+        role: Role,
+    ) {
+        let object = part::<A, Slot>(entry, from).object.get();
+        match role {
+            Role::Budget => {
+                let handle = Handle::<Budget>::from_address(object);
+                execution.own_budget.set(object);
+                execution.budget.set(handle);
+                if let Some(budget) = handle.map(|handle| entry.get(handle)) {
+                    budget.owner.set(Some(item));
+                    budget.runner.set(Some(item));
+                }
+            }
+            Role::Notification => {
+                let notification = Handle::<Notification>::from_address(object);
+                if let Some(notification) = notification.map(|handle| entry.get(handle)) {
+                    notification.bound.set(Some(item));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Empties a slot of an object, in a round of its own.
+    pub(crate) fn unbind(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        place: SlotRef,
+    ) -> Outcome {
+        let slot = part::<A, Slot>(entry, place);
+        if slot.tag().is_empty() {
+            return Outcome::ok();
+        }
+        self.condemn_binding(entry, place);
+        self.begin_round(entry, caller, Ending::Finish)
+    }
+
+    /// Sets amount and period of a budget, on the budget's core.
+    pub(super) fn budget_configure(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+    ) -> Result<Outcome, Error> {
+        let address = thread.frame.argument(0);
+        let budget = table::resolve_at::<A, Budget>(entry, thread, address, CONTROL)?;
+        let home = usize::try_from(budget.object.core.get()).unwrap_or(usize::MAX);
+        if home != entry.core() {
+            self.ship(entry, caller, home);
+            return Ok(Outcome::Waiting);
+        }
+        let (amount, period) = (thread.frame.argument(1), thread.frame.argument(2));
+        if amount == 0 || amount > period || period > i64::MAX as u64 {
+            return Err(Error::BadArgument);
+        }
+        budget.object.amount.set(amount);
+        budget.object.period.set(period);
+        budget.object.remaining.set(amount);
+        budget.object.grace.set(0);
+        budget.object.since.set(self.arch.now());
+        if let Some(owner) = budget.object.owner.get()
+            && self.execution(entry, owner).state() == State::Exhausted
+        {
+            self.remove_deadline(entry, owner);
+            self.make_ready(entry, owner);
+        }
+        Ok(Outcome::ok())
+    }
+}
+
+/// Returns the execution of a thread.
+pub(crate) fn execution_of<T>(handle: Handle<T>) -> ExecutionRef {
+    ExecutionRef::from_address(handle.address()).expect("a handle is not zero")
+}
+
+/// Returns role, kind and needed rights of a thread's binding.
+fn thread_binding(number: u64) -> Result<(Role, ObjectKind, Rights), Error> {
+    let none = Rights::new();
+    match Binding::from_number(number) {
+        Some(Binding::Space) => Ok((Role::Space, ObjectKind::Space, CONTROL)),
+        Some(Binding::CapTable) => Ok((Role::CapTable, ObjectKind::CapTable, CONTROL)),
+        Some(Binding::MessagePage) => Ok((
+            Role::MessagePage,
+            ObjectKind::Frame,
+            none.with_read(true).with_write(true),
+        )),
+        Some(Binding::FaultHandler) => Ok((
+            Role::FaultHandler,
+            ObjectKind::Endpoint,
+            none.with_call(true),
+        )),
+        Some(Binding::Budget) => Ok((Role::Budget, ObjectKind::Budget, CONTROL)),
+        Some(Binding::Notification) => Ok((
+            Role::Notification,
+            ObjectKind::Notification,
+            none.with_wait(true),
+        )),
+        Some(Binding::GuestSpace) | None => Err(Error::BadArgument),
+    }
+}

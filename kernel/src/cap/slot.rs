@@ -1,0 +1,198 @@
+//! One slot: a capability, its place in the derivation tree, and its mapping if it has one.
+
+use crate::word::{Link, Word};
+use abi::{ObjectKind, Rights};
+use arena::Handle;
+use bitfield_struct::bitfield;
+use core::sync::atomic::Ordering;
+use zerocopy::FromBytes;
+
+/// Names a slot.
+pub type SlotRef = Handle<Slot>;
+
+/// What a slot inside an object does there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// It is a slot of a capability table.
+    Table = 0,
+    /// A thread's address space.
+    Space = 1,
+    /// A thread's capability table.
+    CapTable = 2,
+    /// A thread's message page, or a vCPU's register page.
+    MessagePage = 3,
+    /// The endpoint of a thread's faults.
+    FaultHandler = 4,
+    /// The budget of a thread or vCPU.
+    Budget = 5,
+    /// The notification bound to a thread.
+    Notification = 6,
+    /// A vCPU's second-stage space.
+    GuestSpace = 7,
+    /// A route of a vCPU.
+    Route = 8,
+    /// Table memory of a space.
+    Fund = 9,
+    /// The notification of an interrupt.
+    Interrupt = 10,
+}
+
+impl Role {
+    /// Every role, by number.
+    const ALL: [Self; 11] = [
+        Self::Table,
+        Self::Space,
+        Self::CapTable,
+        Self::MessagePage,
+        Self::FaultHandler,
+        Self::Budget,
+        Self::Notification,
+        Self::GuestSpace,
+        Self::Route,
+        Self::Fund,
+        Self::Interrupt,
+    ];
+}
+
+/// The word that says what a slot holds. Zero is an empty slot.
+#[bitfield(u64)]
+#[derive(PartialEq, Eq)]
+pub struct Tag {
+    /// An [`ObjectKind`], 0 (empty) or [`Tag::DYING`].
+    pub kind: u8,
+    /// [`Rights`].
+    #[bits(16)]
+    pub rights: Rights,
+    /// Depth in the derivation tree.
+    pub depth: u8,
+    /// Base-two logarithm of a Frame's or an Untyped's size; of a CapTable, of its slots.
+    pub order: u8,
+    /// A [`Role`].
+    pub role_number: u8,
+    /// This capability was made by retype: deleting it destroys the object.
+    pub original: bool,
+    /// Frame, Untyped: device memory.
+    pub device: bool,
+    /// Frame: it is mapped (also partly, while a map or unmap is under way).
+    pub mapped: bool,
+    /// Untyped: kernel objects were made of it.
+    pub objects: bool,
+    #[bits(12)]
+    __: u16,
+}
+
+impl Tag {
+    /// Kind of a slot whose capability is being deleted.
+    pub const DYING: u8 = 0xff;
+
+    /// Returns the kind of object, or `None` for an empty or dying slot.
+    #[must_use]
+    pub const fn object_kind(self) -> Option<ObjectKind> {
+        ObjectKind::from_number(self.kind() as u64)
+    }
+
+    /// Returns whether the slot can take a capability.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.kind() == 0
+    }
+
+    /// Returns what the slot does in its object.
+    #[must_use]
+    pub fn role(self) -> Role {
+        Role::ALL
+            .get(usize::from(self.role_number()))
+            .copied()
+            .unwrap_or(Role::Table)
+    }
+}
+
+/// One slot of 64 bytes.
+///
+/// Filling writes the rest, then the tag with release order; deleting clears the tag first, and
+/// the slot is used again only after every core acknowledged.
+#[derive(FromBytes)]
+#[repr(C, align(64))]
+pub struct Slot {
+    tag: Word,
+    /// Address of the object; physical base of a Frame or an Untyped.
+    pub object: Word,
+    /// The badge; of an Untyped, the bytes that were handed out.
+    pub badge: Word,
+    /// Of a mapped Frame, the address of its space; of an Untyped, the bytes that are zero already.
+    pub space: Word,
+    /// Of a mapped Frame, where it is mapped.
+    pub address: Word,
+    /// Of a mapped Frame, the identity of its space and how far a map or unmap came.
+    pub progress: Word,
+    /// The next slot in tree order.
+    pub next: Link<Slot>,
+    /// The previous slot in tree order.
+    pub previous: Link<Slot>,
+}
+
+impl Slot {
+    /// Returns the tag.
+    #[inline(always)]
+    pub fn tag(&self) -> Tag {
+        Tag::from_bits(self.tag.shared().load(Ordering::Acquire))
+    }
+
+    /// Sets the tag, after all else was written.
+    pub fn set_tag(&self, tag: Tag) {
+        self.tag.shared().store(tag.into_bits(), Ordering::Release);
+    }
+
+    /// Fills an empty slot that is in no tree yet.
+    pub fn fill(&self, cap: &Cap) {
+        self.object.set(cap.object);
+        self.badge.set(cap.badge);
+        self.space.set(0);
+        self.address.set(0);
+        self.progress.set(0);
+        self.set_tag(cap.tag.with_mapped(false));
+    }
+
+    /// Returns the bytes of a Frame or an Untyped.
+    pub fn bytes(&self) -> u64 {
+        1 << self.tag().order()
+    }
+}
+
+/// A capability on its way from slot to slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Cap {
+    /// What the tag will be.
+    pub tag: Tag,
+    /// The object.
+    pub object: u64,
+    /// The badge.
+    pub badge: u64,
+}
+
+impl Cap {
+    /// Returns the capability in `slot`.
+    pub fn of(slot: &Slot) -> Self {
+        Self {
+            tag: slot.tag(),
+            object: slot.object.get(),
+            badge: slot.badge.get(),
+        }
+    }
+
+    /// Returns a copy that is no original, in role `role`, with at most the rights of `mask`.
+    #[must_use]
+    pub fn derive(self, mask: Rights, role: Role) -> Self {
+        let rights = self.tag.rights().intersect(mask);
+        let tag = self
+            .tag
+            .with_original(false)
+            .with_rights(rights)
+            .with_mapped(false);
+        Self {
+            tag: tag.with_role_number(role as u8),
+            ..self
+        }
+    }
+}

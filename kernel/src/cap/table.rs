@@ -1,0 +1,146 @@
+//! Looking capabilities up: kind and rights in one call.
+
+use super::slot::{Slot, SlotRef, Tag};
+use crate::arch::Arch;
+use crate::object::thread::Thread;
+use crate::object::{KernelObject, part};
+use abi::{Error, ObjectKind, Rights, SlotAddress};
+use arena::{Entry, Handle};
+
+/// Returns slot `index` of a table at `base` with `1 << order` slots.
+fn slot_of(base: u64, order: u8, index: u32) -> Option<SlotRef> {
+    if index == 0 || u64::from(index) >> order != 0 {
+        return None;
+    }
+    Handle::from_address(base + u64::from(index) * size_of::<Slot>() as u64)
+}
+
+/// Returns slot `index` of the thread's own table.
+///
+/// # Errors
+///
+/// [`Error::NoCapability`].
+#[inline(always)]
+pub fn own_slot<'e, A: Arch>(
+    entry: &'e Entry<'_>,
+    thread: &Thread<A>,
+    index: u64,
+) -> Result<&'e Slot, Error> {
+    let table = thread.cap_table();
+    let tag = table.tag();
+    if tag.object_kind() != Some(ObjectKind::CapTable) {
+        return Err(Error::NoCapability);
+    }
+    let index = u32::try_from(index).map_err(|_| Error::NoCapability)?;
+    let slot = slot_of(table.object.get(), tag.order(), index).ok_or(Error::NoCapability)?;
+    entry.find(slot).ok_or(Error::NoCapability)
+}
+
+/// Returns the slot that a slot address names, in the thread's own table or in another.
+///
+/// # Errors
+///
+/// [`Error::NoCapability`] where there is no such slot; [`Error::WrongObject`] and
+/// [`Error::MissingRight`] where the table is none, or not the thread's to manage.
+pub fn slot_at<A: Arch>(
+    entry: &Entry<'_>,
+    thread: &Thread<A>,
+    address: u64,
+) -> Result<SlotRef, Error> {
+    let address = SlotAddress::from_bits(address);
+    let table = if address.table == 0 {
+        thread.cap_table()
+    } else {
+        let table = own_slot(entry, thread, u64::from(address.table))?;
+        check(
+            table,
+            ObjectKind::CapTable,
+            Rights::new().with_control(true),
+        )?;
+        table
+    };
+    let tag = table.tag();
+    if tag.object_kind() != Some(ObjectKind::CapTable) {
+        return Err(Error::NoCapability);
+    }
+    slot_of(table.object.get(), tag.order(), address.index).ok_or(Error::NoCapability)
+}
+
+/// Returns the tag of a slot that holds a capability of `kind` with the rights `need`.
+///
+/// # Errors
+///
+/// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+#[inline(always)]
+pub fn check(slot: &Slot, kind: ObjectKind, need: Rights) -> Result<Tag, Error> {
+    let tag = slot.tag();
+    match tag.object_kind() {
+        None => Err(Error::NoCapability),
+        Some(found) if found != kind => Err(Error::WrongObject),
+        Some(_) if !tag.rights().covers(need) => Err(Error::MissingRight),
+        Some(_) => Ok(tag),
+    }
+}
+
+/// An object that a call named, and the slot that named it.
+pub struct Resolved<'e, T> {
+    /// The slot.
+    pub slot: &'e Slot,
+    /// The object's name.
+    pub handle: Handle<T>,
+    /// The object.
+    pub object: &'e T,
+}
+
+impl<T> Clone for Resolved<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Resolved<'_, T> {}
+
+/// Returns the object of type `T` that slot `index` of the thread's own table names.
+///
+/// # Errors
+///
+/// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+pub fn resolve<'e, A: Arch, T: KernelObject>(
+    entry: &'e Entry<'_>,
+    thread: &Thread<A>,
+    index: u64,
+    need: Rights,
+) -> Result<Resolved<'e, T>, Error> {
+    resolved(entry, own_slot(entry, thread, index)?, need)
+}
+
+/// Returns the object of type `T` that a slot address names.
+///
+/// # Errors
+///
+/// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+pub fn resolve_at<'e, A: Arch, T: KernelObject>(
+    entry: &'e Entry<'_>,
+    thread: &Thread<A>,
+    address: u64,
+    need: Rights,
+) -> Result<Resolved<'e, T>, Error> {
+    let slot = slot_at(entry, thread, address)?;
+    resolved(entry, part::<A, Slot>(entry, slot), need)
+}
+
+/// Returns the object of type `T` that `slot` names.
+fn resolved<'e, T: KernelObject>(
+    entry: &'e Entry<'_>,
+    slot: &'e Slot,
+    need: Rights,
+) -> Result<Resolved<'e, T>, Error> {
+    check(slot, T::OBJECT_KIND, need)?;
+    let handle = Handle::from_address(slot.object.get()).ok_or(Error::NoCapability)?;
+    let object = entry.find(handle).ok_or(Error::NoCapability)?;
+    Ok(Resolved {
+        slot,
+        handle,
+        object,
+    })
+}

@@ -1,0 +1,236 @@
+//! Choosing what dies next: leaves first, and what is inside an object before the object.
+
+use super::{Ending, round};
+use crate::Kernel;
+use crate::arch::{Arch, SpaceTag, UserFrame};
+use crate::call::Outcome;
+use crate::cap::slot::{Role, Slot, SlotRef, Tag};
+use crate::cap::{derivation, table};
+use crate::object::execution::{Execution, ExecutionRef};
+use crate::object::space::{AddressSpace, FUNDS};
+use crate::object::thread::Thread;
+use crate::object::{interrupt, owner_of, part, space, thread, vcpu};
+use abi::{Error, ObjectKind, Rights};
+use arena::{Entry, Handle};
+use core::mem::offset_of;
+
+/// How deep tables may hold each other's only capability.
+const NESTING: usize = 16;
+
+/// Slots of a table that are looked at in one go.
+const SCAN: u64 = 256;
+
+/// What the search for the next victim found.
+enum Victim {
+    /// This slot dies next.
+    Slot(SlotRef),
+    /// A large table was searched for a while without finding one.
+    SearchOn,
+}
+
+impl<A: Arch> Kernel<A> {
+    /// Deletes all that was derived from a capability, and with `inclusive` the capability.
+    pub(crate) fn delete(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+        inclusive: bool,
+    ) -> Result<Outcome, Error> {
+        let target = table::slot_at(entry, thread, thread.frame.argument(0))?;
+        if part::<A, Slot>(entry, target).tag().object_kind().is_none() {
+            return Err(Error::NoCapability);
+        }
+        let ending = self.condemn_some(entry, target, inclusive);
+        if self.round.is_empty() {
+            // Nothing dies: done, or a long unmap or search goes on after a look at interrupts.
+            return Ok(if ending == Ending::Finish {
+                Outcome::ok()
+            } else {
+                Outcome::Waiting
+            });
+        }
+        Ok(self.begin_round(entry, caller, ending))
+    }
+
+    /// Condemns up to a batch of slots; says whether the target's turn is over.
+    fn condemn_some(&self, entry: &Entry<'_>, target: SlotRef, inclusive: bool) -> Ending {
+        while !self.round.is_full() {
+            if !inclusive && !self.has_children(entry, target) {
+                return Ending::Finish;
+            }
+            let Victim::Slot(victim) = self.find_victim(entry, target) else {
+                return Ending::Restart;
+            };
+            if !self.condemn(entry, victim) {
+                return Ending::Restart;
+            }
+            if victim == target {
+                return Ending::Finish;
+            }
+        }
+        Ending::Restart
+    }
+
+    /// Returns whether a slot has descendants.
+    fn has_children(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
+        derivation::first_child::<A>(entry, part::<A, Slot>(entry, slot)).is_some()
+    }
+
+    /// Returns the slot that has to die next for `target` to die.
+    fn find_victim(&self, entry: &Entry<'_>, target: SlotRef) -> Victim {
+        let mut path = [None; NESTING];
+        let mut at = target;
+        for depth in 0..NESTING {
+            at = derivation::first_leaf::<A>(entry, at);
+            if let Some(place) = path.get_mut(depth) {
+                *place = Some(at);
+            }
+            match self.inner_slot(entry, at, &path) {
+                Ok(Some(inner)) => at = inner,
+                Ok(None) => return Victim::Slot(at),
+                Err(SearchOn) => return Victim::SearchOn,
+            }
+        }
+        Victim::Slot(at)
+    }
+
+    /// Returns a filled slot inside the object that dies with `slot`, if there is one that is not
+    /// on the path already.
+    fn inner_slot(
+        &self,
+        entry: &Entry<'_>,
+        slot: SlotRef,
+        path: &[Option<SlotRef>],
+    ) -> Result<Option<SlotRef>, SearchOn> {
+        let holder = part::<A, Slot>(entry, slot);
+        let tag = holder.tag();
+        if !tag.original() {
+            return Ok(None);
+        }
+        let (offset, count) = match tag.object_kind() {
+            Some(ObjectKind::Thread) => (offset_of!(Thread<A>, slots), thread::SLOTS),
+            Some(ObjectKind::Vcpu) => (offset_of!(vcpu::Vcpu<A>, slots), vcpu::SLOTS),
+            Some(ObjectKind::Space) => (offset_of!(space::Space, funds), FUNDS),
+            Some(ObjectKind::GuestSpace) => (offset_of!(space::GuestSpace, funds), FUNDS),
+            Some(ObjectKind::Interrupt) => (offset_of!(interrupt::Interrupt, binding), 1),
+            Some(ObjectKind::CapTable) => return self.search_table(entry, holder, path),
+            _ => return Ok(None),
+        };
+        let first = holder.object.get() + offset as u64;
+        let mut inner =
+            (0..count as u64).filter_map(|index| SlotRef::from_address(first + index * 64));
+        Ok(inner.find(|inner| self.is_filled(entry, *inner, path)))
+    }
+
+    /// Returns whether a slot holds a capability and is not on the path.
+    fn is_filled(&self, entry: &Entry<'_>, slot: SlotRef, path: &[Option<SlotRef>]) -> bool {
+        part::<A, Slot>(entry, slot).tag().object_kind().is_some() && !path.contains(&Some(slot))
+    }
+
+    /// Searches a table, which nobody can fill any more, for a filled slot.
+    fn search_table(
+        &self,
+        entry: &Entry<'_>,
+        holder: &Slot,
+        path: &[Option<SlotRef>],
+    ) -> Result<Option<SlotRef>, SearchOn> {
+        let tag = holder.tag();
+        if tag.rights() != Rights::new() {
+            holder.set_tag(tag.with_rights(Rights::new()));
+            holder.progress.set(0);
+        }
+        let end = 1_u64 << tag.order();
+        let stop = end.min(holder.progress.get() + SCAN);
+        while holder.progress.get() < stop {
+            let address = holder.object.get() + holder.progress.get() * 64;
+            if let Some(slot) = SlotRef::from_address(address)
+                && self.is_filled(entry, slot, path)
+            {
+                return Ok(Some(slot));
+            }
+            holder.progress.add(1);
+        }
+        if stop < end { Err(SearchOn) } else { Ok(None) }
+    }
+
+    /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
+    /// the unmapping has to go on later.
+    fn condemn(&self, entry: &Entry<'_>, victim: SlotRef) -> bool {
+        let slot = part::<A, Slot>(entry, victim);
+        let tag = slot.tag();
+        if tag.mapped() && !self.unmap_some(entry, slot) {
+            return false;
+        }
+        let previous = slot.previous.get();
+        derivation::unlink::<A>(entry, slot);
+        if let Some(untyped) = derivation::childless_untyped::<A>(entry, previous) {
+            self.free_untyped(untyped);
+        }
+        slot.set_tag(tag.with_kind(Tag::DYING));
+        self.round.add(victim, tag);
+        self.prepare(entry, victim, slot, tag);
+        true
+    }
+
+    /// Takes a binding, which has no descendants, out of the tree and marks it as dying.
+    pub(crate) fn condemn_binding(&self, entry: &Entry<'_>, place: SlotRef) {
+        self.condemn(entry, place);
+    }
+
+    /// Makes all memory of an Untyped without children available again when the round is over.
+    fn free_untyped(&self, untyped: &Slot) {
+        if untyped.tag().objects() {
+            self.round.release(
+                untyped.object.get(),
+                untyped.badge.get().next_multiple_of(4096),
+            );
+            untyped.set_tag(untyped.tag().with_objects(false));
+        }
+        untyped.badge.set(0);
+        untyped.space.set(0);
+    }
+
+    /// Notes what the round has to do beside retiring the slot.
+    fn prepare(&self, entry: &Entry<'_>, victim: SlotRef, slot: &Slot, tag: Tag) {
+        match (tag.role(), tag.object_kind()) {
+            (Role::Fund, _) => {
+                let owner = owner_of::<A>(entry, victim.address());
+                if let Some(owner) = Handle::from_address(owner) {
+                    self.end_space(part::<A, AddressSpace>(entry, owner));
+                }
+            }
+            (Role::Table, Some(ObjectKind::Space | ObjectKind::GuestSpace)) if tag.original() => {
+                if let Some(space) = Handle::from_address(slot.object.get()) {
+                    self.end_space(part::<A, AddressSpace>(entry, space));
+                }
+            }
+            (
+                Role::Table,
+                Some(ObjectKind::Thread | ObjectKind::Vcpu | ObjectKind::Notification),
+            ) if tag.original() => self.round.drain_inboxes(),
+            _ => {}
+        }
+    }
+
+    /// Takes a space's tables away: nothing is mapped in it any more.
+    fn end_space(&self, space: &AddressSpace) {
+        for word in [&space.root, &space.free, &space.fund_next, &space.fund_end] {
+            word.set(0);
+        }
+        // Mappings that capabilities remember are those of the space before.
+        self.identities.add(1);
+        space.identity.set(self.identities.get());
+        if space.is_guest.get() != 0 {
+            self.round.flush_guests();
+        } else {
+            self.round.flush_space(SpaceTag(space.tag.get()));
+        }
+    }
+}
+
+/// A large table was searched for a while without finding a filled slot.
+struct SearchOn;
+
+/// Where the execution lies in the objects that have one: at their start.
+const _: () = assert!(size_of::<Execution>() <= 256 && round::BATCH <= 64);

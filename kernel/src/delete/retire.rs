@@ -1,0 +1,225 @@
+//! What each core does when something dies: the part of it that belongs to that core.
+
+use crate::Kernel;
+use crate::arch::{Arch, UserFrame};
+use crate::cap::slot::{Role, Slot, SlotRef, Tag};
+use crate::object::budget::Budget;
+use crate::object::endpoint::Endpoint;
+use crate::object::execution::{ExecutionRef, State, flag};
+use crate::object::interrupt::Interrupt;
+use crate::object::notification::Notification;
+use crate::object::reply::Reply;
+use crate::object::{owner_of, part};
+use abi::{Error, ObjectKind};
+use arena::{Entry, Handle};
+
+impl<A: Arch> Kernel<A> {
+    /// Does this core's part for everything that dies in the round.
+    pub(super) fn retire(&self, entry: &Entry<'_>) {
+        let core = self.core(entry);
+        for (slot, tag) in self.round.items() {
+            let object = part::<A, Slot>(entry, slot).object.get();
+            match tag.role() {
+                Role::Table if tag.original() => self.retire_object(entry, object, tag),
+                Role::Table => {}
+                _ => self.retire_binding(entry, slot, object, tag),
+            }
+        }
+        let loaded = Handle::from_address(core.loaded_space.get());
+        if let Some(space) = loaded.and_then(|space| entry.part::<_, A>(space)) {
+            let space: &crate::object::space::AddressSpace = space;
+            if space.root.get() == 0 {
+                self.arch.load_space(None);
+                core.loaded_space.set(0);
+            }
+        }
+    }
+
+    /// Retires an object of this core.
+    fn retire_object(&self, entry: &Entry<'_>, object: u64, tag: Tag) {
+        let here = entry.core() as u64;
+        match tag.object_kind() {
+            Some(ObjectKind::Thread | ObjectKind::Vcpu) => {
+                if let Some(item) = ExecutionRef::from_address(object)
+                    && self.execution(entry, item).core.get() == here
+                {
+                    self.kill(entry, item);
+                }
+            }
+            Some(ObjectKind::Endpoint) => {
+                let endpoint = Handle::<Endpoint>::from_address(object).map(|it| entry.get(it));
+                if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.core.get() == here) {
+                    self.retire_endpoint(entry, endpoint);
+                }
+            }
+            Some(ObjectKind::Notification) => {
+                let handle = Handle::<Notification>::from_address(object);
+                let notification = handle.map(|handle| entry.get(handle));
+                if let Some(notification) = notification.filter(|found| found.core.get() == here)
+                    && let Some(waiter) = notification.waiter.get()
+                {
+                    self.leave_queue(entry, waiter);
+                    self.finish_call(entry, waiter, Err(Error::NoCapability));
+                }
+            }
+            Some(ObjectKind::Reply) => {
+                let reply = Handle::<Reply>::from_address(object).map(|handle| entry.get(handle));
+                if let Some(reply) = reply.filter(|reply| reply.core.get() == here)
+                    && let Some(caller) = reply.caller.take()
+                {
+                    self.server_gone(entry, caller);
+                }
+            }
+            Some(ObjectKind::Interrupt) if self.round_began_here(entry) => {
+                if let Some(interrupt) = Handle::<Interrupt>::from_address(object) {
+                    let interrupt = entry.get(interrupt);
+                    self.arch
+                        .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
+                    interrupt.taken.set(0);
+                }
+            }
+            Some(ObjectKind::Space) if self.round_began_here(entry) => {
+                self.free_tag(entry, object);
+            }
+            _ => {}
+        }
+    }
+
+    /// Wakes everyone in the queues of an endpoint that dies.
+    fn retire_endpoint(&self, entry: &Entry<'_>, endpoint: &Endpoint) {
+        while let Some(caller) = self.pop(entry, &endpoint.callers) {
+            let execution = self.execution(entry, caller);
+            if execution.is_vcpu() {
+                execution.set_state(State::Unrouted);
+            } else {
+                self.server_gone(entry, caller);
+            }
+        }
+        while let Some(receiver) = self.pop(entry, &endpoint.receivers) {
+            self.remove_deadline(entry, receiver);
+            self.finish_call(entry, receiver, Err(Error::NoCapability));
+        }
+    }
+
+    /// Retires a binding of an object of this core.
+    fn retire_binding(&self, entry: &Entry<'_>, slot: SlotRef, object: u64, tag: Tag) {
+        let owner = owner_of::<A>(entry, slot.address());
+        if tag.role() == Role::Interrupt {
+            if self.round_began_here(entry)
+                && let Some(interrupt) = Handle::<Interrupt>::from_address(owner)
+            {
+                let line = entry.get(interrupt).line.get();
+                self.arch.mask_interrupt(u32::try_from(line).unwrap_or(0));
+            }
+            return;
+        }
+        let Some(item) = ExecutionRef::from_address(owner) else {
+            return;
+        };
+        let Some(execution) = entry.part::<_, A>(item) else {
+            return;
+        };
+        let execution: &crate::object::execution::Execution = execution;
+        if execution.core.get() != entry.core() as u64 {
+            return;
+        }
+        match tag.role() {
+            Role::Space | Role::CapTable | Role::GuestSpace => self.stop(entry, item),
+            Role::MessagePage if execution.is_vcpu() => self.stop(entry, item),
+            Role::Budget => {
+                self.stop(entry, item);
+                self.unbind_budget(entry, item, object);
+            }
+            Role::Notification => {
+                let notification = Handle::<Notification>::from_address(object);
+                if let Some(found) = notification.and_then(|handle| entry.find(handle)) {
+                    found.bound.set(None);
+                }
+            }
+            Role::MessagePage
+            | Role::FaultHandler
+            | Role::Route
+            | Role::Fund
+            | Role::Interrupt
+            | Role::Table => {}
+        }
+        if execution.is_vcpu() && matches!(tag.role(), Role::GuestSpace | Role::MessagePage) {
+            self.unload_guest(entry, item);
+        }
+    }
+
+    /// Takes the budget away from the execution that it was bound to.
+    fn unbind_budget(&self, entry: &Entry<'_>, item: ExecutionRef, budget: u64) {
+        let execution = self.execution(entry, item);
+        execution.budget.set(None);
+        execution.own_budget.set(0);
+        let core = self.core(entry);
+        let handle = Handle::<Budget>::from_address(budget);
+        if core.budget.get() == handle {
+            core.budget.set(None);
+        }
+        if let Some(budget) = handle.and_then(|handle| entry.find(handle)) {
+            budget.owner.set(None);
+            budget.runner.set(None);
+        }
+    }
+
+    /// Returns whether this core began the round.
+    fn round_began_here(&self, entry: &Entry<'_>) -> bool {
+        self.round.core() == entry.core()
+    }
+
+    /// Stops an execution of this core: what it waits for is given up.
+    pub(crate) fn stop(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let execution = self.execution(entry, item);
+        let state = execution.state();
+        match state {
+            State::Dead | State::Stopped => return,
+            State::Parked => {
+                execution.raise(flag::STOP_REQUESTED);
+                return;
+            }
+            _ => {}
+        }
+        self.leave_queue(entry, item);
+        if !execution.is_vcpu() {
+            self.abandon_call(entry, item, state);
+        }
+        execution.set_state(State::Stopped);
+        let core = self.core(entry);
+        if core.current.get() == Some(item) {
+            core.current.set(None);
+        }
+    }
+
+    /// Gives a thread that is being stopped the result of the call that it waited in.
+    fn abandon_call(&self, entry: &Entry<'_>, item: ExecutionRef, state: State) {
+        let execution = self.execution(entry, item);
+        if execution.has(flag::KERNEL_MESSAGE) {
+            execution.lower(flag::KERNEL_MESSAGE);
+            return;
+        }
+        let error = match state {
+            State::Calling | State::AwaitingReply => Error::ServerGone,
+            State::Receiving | State::Waiting => Error::TimedOut,
+            _ => return,
+        };
+        let thread = self.thread(entry, item);
+        thread.frame.complete();
+        thread.frame.set_result(0, error.number());
+    }
+
+    /// Ends an execution of this core.
+    fn kill(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let execution = self.execution(entry, item);
+        self.stop(entry, item);
+        execution.set_state(State::Dead);
+        self.round.forget_caller(item);
+        if execution.is_vcpu() {
+            self.unload_guest(entry, item);
+        }
+        if let Some(caller) = execution.caller.take() {
+            self.server_gone(entry, caller);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Calls on vCPUs that touch a running one: they are made on its core.
+
+use crate::Kernel;
+use crate::arch::{Arch, UserFrame};
+use crate::call::Outcome;
+use crate::call::thread::{CONTROL, execution_of};
+use crate::cap::table::{self, Resolved};
+use crate::object::execution::{ExecutionRef, State};
+use crate::object::thread::Thread;
+use crate::object::vcpu::Vcpu;
+use abi::call::CallNumber;
+use abi::exit::{EXIT_CLASSES, ExitClass};
+use abi::{Error, register};
+use arena::Entry;
+
+impl<A: Arch> Kernel<A> {
+    /// Makes a call on a vCPU, on the vCPU's core.
+    pub(crate) fn vcpu_call(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+        number: CallNumber,
+    ) -> Result<Outcome, Error> {
+        let address = thread.frame.argument(0);
+        let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
+        let home = target.object.execution().core_index();
+        if home != entry.core() {
+            self.ship(entry, caller, home);
+            return Ok(Outcome::Waiting);
+        }
+        let item = execution_of(target.handle);
+        let (first, second) = (thread.frame.argument(1), thread.frame.argument(2));
+        match number {
+            CallNumber::VcpuRead => self.vcpu_read(entry, item, first).map(Outcome::value),
+            CallNumber::VcpuWrite => self.vcpu_write(entry, item, first, second),
+            CallNumber::VcpuResume => self.vcpu_resume(entry, target),
+            CallNumber::VcpuStop => {
+                self.vcpu_stop(entry, target);
+                Ok(Outcome::ok())
+            }
+            _ => {
+                if first >= abi::PRIORITIES as u64 {
+                    return Err(Error::OutOfRange);
+                }
+                self.set_priority(entry, item, first);
+                Ok(Outcome::ok())
+            }
+        }
+    }
+
+    /// Reads a register of a vCPU that does not run.
+    fn vcpu_read(&self, entry: &Entry<'_>, item: ExecutionRef, id: u64) -> Result<u64, Error> {
+        let vcpu = self.vcpu(entry, item);
+        if let Some(count) = Self::counter(vcpu, id) {
+            return Ok(count);
+        }
+        if !Self::vcpu_is_still(vcpu.execution()) {
+            return Err(Error::WrongState);
+        }
+        let loaded = self.is_loaded(entry, item);
+        self.arch
+            .guest_read(&vcpu.guest, loaded, self.registers(entry, vcpu), id)
+    }
+
+    /// Returns a counter of exits.
+    fn counter(vcpu: &Vcpu<A>, id: u64) -> Option<u64> {
+        let [interrupts, idle, floating_point] = &vcpu.counts;
+        match id {
+            register::COUNT_INTERRUPTS => return Some(interrupts.get()),
+            register::COUNT_IDLE => return Some(idle.get()),
+            register::COUNT_FLOATING_POINT => return Some(floating_point.get()),
+            register::COUNT_ACCESS => return Some(vcpu.access_count.get()),
+            _ => {}
+        }
+        let class = usize::try_from(id.checked_sub(register::COUNT_CLASS)?).ok()?;
+        Some(vcpu.class_counts.get(class)?.get())
+    }
+
+    /// Writes a register of a vCPU that does not run.
+    fn vcpu_write(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        id: u64,
+        value: u64,
+    ) -> Result<Outcome, Error> {
+        let vcpu = self.vcpu(entry, item);
+        if !Self::vcpu_is_still(vcpu.execution()) {
+            return Err(Error::WrongState);
+        }
+        let loaded = self.is_loaded(entry, item);
+        let registers = self.registers(entry, vcpu);
+        self.arch
+            .guest_write(&vcpu.guest, loaded, registers, (id, value))?;
+        Ok(Outcome::ok())
+    }
+
+    /// Lets a stopped vCPU run; a pending exit is delivered first.
+    fn vcpu_resume(
+        &self,
+        entry: &Entry<'_>,
+        target: Resolved<'_, Vcpu<A>>,
+    ) -> Result<Outcome, Error> {
+        let execution = target.object.execution();
+        if !matches!(execution.state(), State::Stopped | State::Unrouted) {
+            return Err(Error::WrongState);
+        }
+        let item = execution_of(target.handle);
+        if !self.has_guest_space(entry, item) || execution.budget.get().is_none() {
+            return Err(Error::NotConfigured);
+        }
+        if target.object.exit_pending.get() != 0 {
+            self.send_exit_again(entry, item);
+        } else {
+            self.make_ready(entry, item);
+        }
+        Ok(Outcome::ok())
+    }
+
+    /// Stops a vCPU; an exit that is being answered stays pending.
+    fn vcpu_stop(&self, entry: &Entry<'_>, target: Resolved<'_, Vcpu<A>>) {
+        self.stop(entry, execution_of(target.handle));
+    }
+}
+
+const _: () = assert!(EXIT_CLASSES == ExitClass::ALL.len());

@@ -1,0 +1,213 @@
+//! Exits out: calls on behalf of a vCPU, and what their answers do.
+
+use crate::Kernel;
+use crate::arch::{Arch, Exit};
+use crate::object::endpoint::Endpoint;
+use crate::object::execution::{ExecutionRef, State};
+use crate::object::space::Route;
+use crate::object::vcpu::{DEVICES, EXITS, Vcpu};
+use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
+use abi::{DeliveryKind, MessageInfo, ObjectKind};
+use arena::{Entry, Handle};
+
+impl<A: Arch> Kernel<A> {
+    /// Handles an exit of the current vCPU.
+    pub(crate) fn guest_exit(&self, entry: &Entry<'_>, exit: Exit) {
+        let Some(item) = self.core(entry).current.get() else {
+            return;
+        };
+        let vcpu = self.vcpu(entry, item);
+        let pc = self.arch.guest_program_counter(&vcpu.guest);
+        match exit {
+            Exit::Idle => self.idle_vcpu(entry, item, vcpu.execution()),
+            Exit::Hypercall => self.send_exit(entry, item, ExitClass::Hypercall, [pc, 0, 0, 0]),
+            Exit::Instruction { bits } => {
+                self.send_exit(entry, item, ExitClass::Instruction, [pc, bits, 0, 0]);
+            }
+            Exit::Other {
+                details: [first, second, third],
+            } => {
+                self.send_exit(entry, item, ExitClass::Other, [pc, first, second, third]);
+            }
+            Exit::Memory {
+                address,
+                virtual_address,
+                cause,
+                access,
+            } => {
+                let words = [pc, address, virtual_address, cause];
+                self.memory_exit(entry, item, words, access);
+            }
+        }
+    }
+
+    /// Sends an access that the second stage does not translate to whoever owns the address.
+    fn memory_exit(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        words: [u64; 4],
+        access: Option<(AccessInfo, u64)>,
+    ) {
+        let vcpu = self.vcpu(entry, item);
+        let [_, address, ..] = words;
+        match (self.find_route(entry, vcpu, address), access) {
+            (Some((_, RouteKey::Memory)), _) => {
+                self.send_exit(entry, item, ExitClass::Memory, words);
+            }
+            (Some((route, _)), Some((info, value))) => {
+                self.send_access(entry, item, address, (info.with_route(route), value));
+            }
+            (Some(_), None) => self.send_exit(entry, item, ExitClass::Device, words),
+            (None, _) => self.send_exit(entry, item, ExitClass::Unclaimed, words),
+        }
+    }
+
+    /// Returns index and key of the route that has `address`.
+    fn find_route(
+        &self,
+        entry: &Entry<'_>,
+        vcpu: &Vcpu<A>,
+        address: u64,
+    ) -> Option<(u8, RouteKey)> {
+        let space = self.guest_space_of(entry, vcpu)?;
+        let has = |route: &Route| address.wrapping_sub(route.base.get()) < route.length.get();
+        let index = space.routes.iter().position(has)?;
+        let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
+        Some((u8::try_from(index).ok()?, key))
+    }
+
+    /// Makes an exit of this class the pending one, and sends it to its server.
+    fn send_exit(&self, entry: &Entry<'_>, item: ExecutionRef, class: ExitClass, words: [u64; 4]) {
+        let vcpu = self.vcpu(entry, item);
+        let label = u16::try_from(class.number()).unwrap_or(0);
+        if let Some(count) = vcpu.class_counts.get(usize::from(label)) {
+            count.add(1);
+        }
+        vcpu.access.set(0);
+        let [first, second, third, fourth] = words;
+        let info = MessageInfo::new()
+            .with_kind(DeliveryKind::Exit as u8)
+            .with_label(label);
+        self.new_exit(
+            entry,
+            item,
+            info.with_words(4),
+            [first, second, third, fourth, 0, 0],
+        );
+    }
+
+    /// Makes a device access the pending exit, and sends it to the device's server.
+    fn send_access(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        address: u64,
+        (info, value): (AccessInfo, u64),
+    ) {
+        let vcpu = self.vcpu(entry, item);
+        vcpu.access_count.add(1);
+        vcpu.access.set(info.into_bits());
+        let words = [address, info.into_bits(), value, 0, 0, 0];
+        let shape = MessageInfo::new()
+            .with_kind(DeliveryKind::Access as u8)
+            .with_words(3);
+        self.new_exit(entry, item, shape, words);
+    }
+
+    /// Makes an exit the pending one, with a sequence number of its own, and sends it.
+    fn new_exit(&self, entry: &Entry<'_>, item: ExecutionRef, info: MessageInfo, words: [u64; 6]) {
+        let vcpu = self.vcpu(entry, item);
+        let execution = vcpu.execution();
+        for (word, value) in execution.words.iter().zip(words) {
+            word.set(value);
+        }
+        execution.info.set(u64::from(info.into_bits()));
+        execution.sequence.add(1);
+        vcpu.exit_pending.set(1);
+        self.send_exit_again(entry, item);
+    }
+
+    /// Sends the pending exit to the server that its route names now.
+    pub(crate) fn send_exit_again(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let vcpu = self.vcpu(entry, item);
+        let execution = vcpu.execution();
+        let info = MessageInfo::from_bits(u32::try_from(execution.info.get()).unwrap_or(0));
+        let index = if info.kind() == DeliveryKind::Access as u8 {
+            DEVICES + usize::from(AccessInfo::from_bits(vcpu.access.get()).route())
+        } else {
+            EXITS + usize::from(info.label())
+        };
+        let slot = vcpu.slots.get(index);
+        let slot = slot.filter(|slot| slot.tag().object_kind() == Some(ObjectKind::Endpoint));
+        let endpoint = slot.and_then(|slot| Handle::<Endpoint>::from_address(slot.object.get()));
+        match (
+            slot,
+            endpoint.filter(|endpoint| entry.find(*endpoint).is_some()),
+        ) {
+            (Some(slot), Some(endpoint)) => {
+                execution.badge.set(slot.badge.get());
+                self.send_call(entry, item, endpoint);
+            }
+            _ => execution.set_state(State::Unrouted),
+        }
+    }
+
+    /// Does what a server answered to the pending exit.
+    pub(crate) fn answer_exit(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        label: u16,
+        words: [u64; 6],
+    ) {
+        let vcpu = self.vcpu(entry, item);
+        vcpu.exit_pending.set(0);
+        let [first, second, third, ..] = words;
+        if vcpu.access.get() != 0 {
+            let access = AccessInfo::from_bits(vcpu.access.replace(0));
+            if let Some(registers) = self.registers(entry, vcpu) {
+                self.arch
+                    .guest_complete(&vcpu.guest, registers, access, first);
+            }
+            return self.make_ready(entry, item);
+        }
+        match ExitReply::from_number(u64::from(label)) {
+            Some(ExitReply::Resume) => self.make_ready(entry, item),
+            Some(ExitReply::Forward) => {
+                let info = AccessInfo::from_bits(second);
+                self.forward(entry, item, first, (info, third));
+            }
+            Some(ExitReply::Decline) => {
+                let words = core::array::from_fn(|index| {
+                    vcpu.execution()
+                        .words
+                        .get(index)
+                        .map_or(0, crate::word::Word::get)
+                });
+                self.send_exit(entry, item, ExitClass::Unclaimed, words);
+            }
+            Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
+        }
+    }
+
+    /// Makes an access for the guest that its vcpu server decoded.
+    fn forward(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        address: u64,
+        (info, value): (AccessInfo, u64),
+    ) {
+        let vcpu = self.vcpu(entry, item);
+        match self.find_route(entry, vcpu, address) {
+            Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
+                self.send_access(entry, item, address, (info.with_route(route), value));
+            }
+            Some((_, RouteKey::Memory)) | None => {
+                let pc = self.arch.guest_program_counter(&vcpu.guest);
+                self.send_exit(entry, item, ExitClass::Unclaimed, [pc, address, 0, 0]);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! vCPUs: the mechanism only. Every exit that the kernel does not own becomes a call on behalf of
+//! the vCPU.
+
+mod calls;
+mod configure;
+mod exit;
+mod fence;
+mod inject;
+
+use crate::Kernel;
+use crate::arch::{Arch, GuestRegisters};
+use crate::object::execution::{Execution, ExecutionRef, State};
+use crate::object::space::GuestSpace;
+use crate::object::vcpu::Vcpu;
+use abi::{ObjectKind, PAGE_SIZE};
+use arena::{Entry, Handle};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+
+impl<A: Arch> Kernel<A> {
+    /// Returns the guest space that is bound to a vCPU.
+    pub(crate) fn guest_space_of<'e>(
+        &self,
+        entry: &'e Entry<'_>,
+        vcpu: &Vcpu<A>,
+    ) -> Option<&'e GuestSpace> {
+        let slot = vcpu.guest_space();
+        (slot.tag().object_kind() == Some(ObjectKind::GuestSpace)).then_some(())?;
+        entry.find(Handle::from_address(slot.object.get())?)
+    }
+
+    /// Returns whether a vCPU has a space with tables and a register page, so that it can run.
+    pub(crate) fn has_guest_space(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
+        let vcpu = self.vcpu(entry, item);
+        let Some(space) = self.guest_space_of(entry, vcpu) else {
+            return false;
+        };
+        let [space] = &space.space;
+        space.root.get() != 0 && self.registers(entry, vcpu).is_some()
+    }
+
+    /// Returns the general registers of a vCPU.
+    pub(crate) fn registers<'e>(
+        &self,
+        entry: &'e Entry<'_>,
+        vcpu: &Vcpu<A>,
+    ) -> Option<GuestRegisters<'e>> {
+        let slot = vcpu.register_page();
+        (slot.tag().object_kind() == Some(ObjectKind::Frame)).then_some(())?;
+        let words: &[AtomicU64] = entry.words(slot.object.get(), PAGE_SIZE)?;
+        Some(words)
+    }
+
+    /// Returns whether the state of a vCPU is in this core.
+    pub(crate) fn is_loaded(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
+        self.core(entry).loaded_guest.get() == Some(item)
+    }
+
+    /// Takes the state of a vCPU out of this core.
+    pub(crate) fn unload_guest(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        if self.is_loaded(entry, item) {
+            self.arch.guest_unload(&self.vcpu(entry, item).guest);
+            self.core(entry).loaded_guest.set(None);
+        }
+    }
+
+    /// Prepares the entry into the guest of the current vCPU; returns the address of its registers.
+    pub(crate) fn enter_guest(&self, entry: &Entry<'_>, vcpu: &Vcpu<A>) -> u64 {
+        let core = self.core(entry);
+        let item = core.current.get();
+        let space = self.guest_space_of(entry, vcpu);
+        if core.loaded_guest.get() != item {
+            if let Some(other) = core.loaded_guest.get() {
+                self.arch.guest_unload(&self.vcpu(entry, other).guest);
+            }
+            if let Some(space) = space {
+                let [space] = &space.space;
+                space
+                    .cores
+                    .shared()
+                    .fetch_or(1 << entry.core(), Ordering::SeqCst);
+                self.arch.guest_load(&vcpu.guest, space.root.get());
+            }
+            core.loaded_guest.set(item);
+        }
+        vcpu.in_guest.shared().store(1, Ordering::SeqCst);
+        // Whoever raises a line after this fence sees that this core is in the guest and sends an
+        // interrupt; whatever was raised before it is seen here.
+        fence(Ordering::SeqCst);
+        self.take_changes(vcpu);
+        self.arch.guest_set_lines(&vcpu.guest, vcpu.lines.get());
+        let flushes = vcpu.flushes.shared();
+        if flushes.load(Ordering::SeqCst) != 0 {
+            let mut kinds = flushes.swap(0, Ordering::SeqCst);
+            while kinds != 0 {
+                self.arch
+                    .guest_flush(&vcpu.guest, u64::from(kinds.trailing_zeros()));
+                kinds &= kinds - 1;
+            }
+        }
+        vcpu.register_page().object.get()
+    }
+
+    /// Notes that the current vCPU, if there is one, is out of its guest.
+    pub(crate) fn leave_guest(&self, entry: &Entry<'_>) {
+        let Some(current) = self.core(entry).current.get() else {
+            return;
+        };
+        if !self.execution(entry, current).is_vcpu() {
+            return;
+        }
+        let vcpu = self.vcpu(entry, current);
+        if vcpu.in_guest.get() == 0 {
+            return;
+        }
+        vcpu.in_guest.shared().store(0, Ordering::SeqCst);
+        let lines = vcpu.lines.get();
+        vcpu.lines
+            .set(self.arch.guest_remaining_lines(&vcpu.guest, lines));
+    }
+
+    /// Returns when the timer of a vCPU that runs next needs the kernel.
+    pub(crate) fn software_timer(&self, entry: &Entry<'_>, item: ExecutionRef) -> u64 {
+        let vcpu = self.vcpu(entry, item);
+        match self
+            .arch
+            .guest_timer(&vcpu.guest, self.is_loaded(entry, item))
+        {
+            Some(timer) if !timer.in_hardware => timer.deadline,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Returns whether an execution is a vCPU whose registers are not in use.
+    pub(crate) fn vcpu_is_still(execution: &Execution) -> bool {
+        !matches!(
+            execution.state(),
+            State::Ready | State::Exhausted | State::Idle
+        )
+    }
+}

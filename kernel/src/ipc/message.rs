@@ -1,0 +1,134 @@
+//! What travels: words, badge, budget.
+
+use crate::Kernel;
+use crate::arch::{Arch, UserFrame};
+use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::thread::Thread;
+use abi::message::{MAX_CAPS, MAX_WORDS, REGISTER_WORDS};
+use abi::{CallWord, DeliveryKind, Error, MessageInfo, ObjectKind};
+use arena::Entry;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+impl<A: Arch> Kernel<A> {
+    /// Checks the shape of a message that a thread is about to send.
+    pub(crate) fn check_message(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        info: MessageInfo,
+    ) -> Result<(), Error> {
+        if info.words() > MAX_WORDS || info.caps() > MAX_CAPS {
+            return Err(Error::BadArgument);
+        }
+        let needs_page = info.words() > REGISTER_WORDS || info.caps() > 0;
+        if needs_page && self.message_page(entry, thread).is_none() {
+            return Err(Error::NotConfigured);
+        }
+        Ok(())
+    }
+
+    /// Returns the words of a thread's message page.
+    pub(crate) fn message_page<'e>(
+        &self,
+        entry: &'e Entry<'_>,
+        thread: &Thread<A>,
+    ) -> Option<&'e [AtomicU64]> {
+        let slot = thread.message_page();
+        (slot.tag().object_kind() == Some(ObjectKind::Frame))
+            .then(|| entry.words(slot.object.get(), abi::PAGE_SIZE))?
+    }
+
+    /// Hands a call to its receiver, which is then the one to answer it.
+    pub(crate) fn deliver(&self, entry: &Entry<'_>, caller: ExecutionRef, receiver: ExecutionRef) {
+        let (from, to) = (
+            self.execution(entry, caller),
+            self.execution(entry, receiver),
+        );
+        from.set_state(State::AwaitingReply);
+        from.callee.set(receiver.address());
+        to.caller.set(Some(caller));
+        to.depth.set(from.depth.get() + 1);
+        self.lend_budget(entry, from, to, receiver);
+        let target = self.thread(entry, receiver);
+        target.frame.complete();
+        let info = if from.is_vcpu() || from.has(flag::KERNEL_MESSAGE) {
+            Self::copy_kernel_message(from, &target.frame);
+            MessageInfo::from_bits(u32::try_from(from.info.get()).unwrap_or(0))
+        } else {
+            let source = self.thread(entry, caller);
+            let info = CallWord::from_bits(source.frame.call_word()).info();
+            let info = self.copy_message(entry, source, target, info);
+            info.with_kind(DeliveryKind::Call as u8)
+        };
+        target.frame.set_info(u64::from(info.into_bits()));
+        target.frame.set_result(7, from.badge.get());
+        if from.is_vcpu() {
+            target.frame.set_result(8, from.sequence.get());
+        }
+    }
+
+    /// Copies the words of a message that the kernel made.
+    fn copy_kernel_message(from: &Execution, frame: &A::Frame) {
+        for (index, word) in from.words.iter().enumerate() {
+            frame.set_result(index + 1, word.get());
+        }
+    }
+
+    /// Copies words and capabilities of a message; returns the shape that arrived.
+    pub(crate) fn copy_message(
+        &self,
+        entry: &Entry<'_>,
+        source: &Thread<A>,
+        target: &Thread<A>,
+        info: MessageInfo,
+    ) -> MessageInfo {
+        for index in 1..=info.words().min(REGISTER_WORDS) {
+            target.frame.set_result(index, source.frame.argument(index));
+        }
+        if info.words() <= REGISTER_WORDS && info.caps() == 0 {
+            return info;
+        }
+        let pages = (
+            self.message_page(entry, source),
+            self.message_page(entry, target),
+        );
+        let (Some(from), Some(to)) = pages else {
+            return info
+                .with_words(info.words().min(REGISTER_WORDS))
+                .with_caps(0);
+        };
+        let long = from.iter().zip(to).take(info.words()).skip(REGISTER_WORDS);
+        for (from, to) in long {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let caps = if info.caps() > 0 {
+            self.transfer(entry, source, target, info)
+        } else {
+            0
+        };
+        info.with_caps(caps)
+    }
+
+    /// Lets a server run on its caller's budget, unless it keeps to its own.
+    fn lend_budget(
+        &self,
+        entry: &Entry<'_>,
+        from: &Execution,
+        to: &Execution,
+        receiver: ExecutionRef,
+    ) {
+        let Some(budget) = from.budget.get() else {
+            return;
+        };
+        if to.detail.get() == KEEPS_OWN_BUDGET || from.core.get() != to.core.get() {
+            return;
+        }
+        to.budget.set(Some(budget));
+        if let Some(budget) = entry.find(budget) {
+            budget.runner.set(Some(receiver));
+        }
+    }
+}
+
+/// `Execution::detail` of a thread that serves its clients on its own budget.
+pub const KEEPS_OWN_BUDGET: u64 = 1;

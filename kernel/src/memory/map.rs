@@ -1,0 +1,154 @@
+//! Mapping frames.
+
+use super::{levels_of, stage_of};
+use crate::Kernel;
+use crate::arch::{Arch, Level, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::call::Outcome;
+use crate::cap::slot::{Slot, Tag};
+use crate::cap::table;
+use crate::object::part;
+use crate::object::space::AddressSpace;
+use crate::object::thread::Thread;
+use abi::fault::FaultKind;
+use abi::{Error, ObjectKind, Rights};
+use arena::{Entry, Handle};
+
+/// Returns the access that bits of a register ask for.
+pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
+    let asked = Rights::from_bits(u16::try_from(bits).map_err(|_| Error::BadArgument)?);
+    let all = Rights::new()
+        .with_read(true)
+        .with_write(true)
+        .with_execute(true);
+    if all.covers(asked) && (asked.read() || !asked.write()) {
+        Ok(asked)
+    } else {
+        Err(Error::BadArgument)
+    }
+}
+
+impl<A: Arch> Kernel<A> {
+    /// Maps a frame.
+    pub(crate) fn map(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let slot = part::<A, Slot>(
+            entry,
+            table::slot_at(entry, thread, thread.frame.argument(0))?,
+        );
+        let access = access_of(thread.frame.argument(3))?;
+        if access == Rights::new() {
+            return Err(Error::BadArgument);
+        }
+        let tag = table::check(slot, ObjectKind::Frame, access)?;
+        let handle = self.any_space(entry, thread, thread.frame.argument(1))?;
+        let space = part::<A, AddressSpace>(entry, handle);
+        if tag.mapped() && self.mapped_space(entry, slot).is_some() {
+            return Err(Error::AlreadyMapped);
+        }
+        let address = thread.frame.argument(2);
+        let (depth, level) = Self::check_place(stage_of(space), address, tag.order())?;
+        let count = 1_u64 << (u32::from(tag.order()) - level.shift);
+        for index in 0..count {
+            let place = self.walk_making(entry, space, address + (index << level.shift), depth)?;
+            if self.arch.decode(stage_of(space), place.bits(), level) != TableEntry::Empty {
+                return Err(Error::AlreadyMapped);
+            }
+        }
+        self.write_leaves(entry, space, (address, depth, count), (slot, tag, access));
+        slot.space.set(handle.address());
+        slot.address.set(address);
+        slot.progress.set(space.identity.get());
+        slot.set_tag(tag.with_mapped(true));
+        Ok(Outcome::ok())
+    }
+
+    /// Checks where a block would be mapped, and returns the level of its leaves.
+    fn check_place(
+        stage: Stage,
+        address: u64,
+        order: u8,
+    ) -> Result<(usize, &'static Level), Error> {
+        let (depth, level) = Self::leaf_level(stage, order).ok_or(Error::Misaligned)?;
+        if !address.is_multiple_of(1 << level.shift) {
+            return Err(Error::Misaligned);
+        }
+        let root = levels_of::<A>(stage).first().ok_or(Error::Unsupported)?;
+        let end = match stage {
+            Stage::User => A::USER_END,
+            Stage::Guest => 1 << (root.shift + root.bits),
+        };
+        match address.checked_add(1 << order) {
+            Some(last) if last <= end => Ok((depth, level)),
+            _ => Err(Error::OutOfRange),
+        }
+    }
+
+    /// Writes the leaves of a frame, whose tables exist.
+    fn write_leaves(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        (address, depth, count): (u64, usize, u64),
+        (slot, tag, access): (&Slot, Tag, Rights),
+    ) {
+        let stage = stage_of(space);
+        for index in 0..count {
+            let Some(level) = levels_of::<A>(stage).get(depth) else {
+                return;
+            };
+            let offset = index << level.shift;
+            if let Some(place) = self.walk(entry, space, address + offset, depth) {
+                let physical = slot.object.get() + offset;
+                place.set(self.arch.leaf(stage, physical, access, tag.device()));
+            }
+            if stage == Stage::User {
+                self.arch
+                    .flush_page(SpaceTag(space.tag.get()), address + offset);
+            }
+        }
+    }
+
+    /// Returns the space that a mapped frame is mapped in, if that space still lives.
+    pub(crate) fn mapped_space<'e>(
+        &self,
+        entry: &'e Entry<'_>,
+        slot: &Slot,
+    ) -> Option<&'e AddressSpace> {
+        let handle = Handle::<AddressSpace>::from_address(slot.space.get())?;
+        let space = entry.part::<AddressSpace, A>(handle)?;
+        (slot.tag().mapped() && space.identity.get() == slot.progress.get()).then_some(space)
+    }
+
+    /// Returns whether a fault of a thread comes from a translation that was cached before the
+    /// mapping was made; it is dropped then.
+    pub(crate) fn is_spurious(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        kind: FaultKind,
+        address: u64,
+    ) -> bool {
+        let need = match kind {
+            FaultKind::Load => Rights::new().with_read(true),
+            FaultKind::Store => Rights::new().with_write(true),
+            FaultKind::Fetch => Rights::new().with_execute(true),
+            _ => return false,
+        };
+        let handle = Handle::<AddressSpace>::from_address(thread.space().object.get());
+        let Some(space) = handle.and_then(|handle| entry.part::<AddressSpace, A>(handle)) else {
+            return false;
+        };
+        if address >= A::USER_END {
+            return false;
+        }
+        let Some(place) = self.walk(entry, space, address, usize::MAX) else {
+            return false;
+        };
+        match self.arch.decode(Stage::User, place.bits(), place.level) {
+            TableEntry::Leaf { access, .. } if access.covers(need) => {
+                self.arch.flush_page(SpaceTag(space.tag.get()), address);
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Address spaces: funding, mapping, unmapping, protecting, and making them current.
+
+mod map;
+mod protect;
+mod tables;
+mod unmap;
+
+use crate::Kernel;
+use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
+use crate::call::Outcome;
+use crate::cap::slot::{Cap, Role, Slot, SlotRef};
+use crate::cap::{derivation, table};
+use crate::core_state::CoreState;
+use crate::object::execution::ExecutionRef;
+use crate::object::part;
+use crate::object::space::{AddressSpace, GuestSpace, Space};
+use crate::object::thread::Thread;
+use abi::{Error, ObjectKind, Rights};
+use arena::{Entry, Handle};
+use core::mem::offset_of;
+
+/// Words of the set of space tags in use.
+pub const TAG_WORDS: usize = 64;
+
+/// Returns which stage a space is.
+pub(crate) fn stage_of(space: &AddressSpace) -> Stage {
+    if space.is_guest.get() == 0 {
+        Stage::User
+    } else {
+        Stage::Guest
+    }
+}
+
+/// Returns the levels of a stage's tables.
+pub(crate) const fn levels_of<A: Arch>(stage: Stage) -> &'static [Level] {
+    match stage {
+        Stage::User => A::USER_LEVELS,
+        Stage::Guest => A::GUEST_LEVELS,
+    }
+}
+
+impl<A: Arch> Kernel<A> {
+    /// Returns the space of either kind that slot address `address` names, with right `control`.
+    pub(crate) fn any_space(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        address: u64,
+    ) -> Result<Handle<AddressSpace>, Error> {
+        let slot = part::<A, Slot>(entry, table::slot_at(entry, thread, address)?);
+        let need = Rights::new().with_control(true);
+        let offset = match slot.tag().object_kind() {
+            Some(ObjectKind::GuestSpace) => {
+                table::check(slot, ObjectKind::GuestSpace, need)?;
+                offset_of!(GuestSpace, space)
+            }
+            _ => {
+                table::check(slot, ObjectKind::Space, need)?;
+                offset_of!(Space, space)
+            }
+        };
+        Handle::from_address(slot.object.get() + offset as u64).ok_or(Error::NoCapability)
+    }
+
+    /// Gives a space untyped memory for its tables.
+    pub(crate) fn fund(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let handle = self.any_space(entry, thread, thread.frame.argument(0))?;
+        let space = part::<A, AddressSpace>(entry, handle);
+        let from = table::slot_at(entry, thread, thread.frame.argument(1))?;
+        let untyped = part::<A, Slot>(entry, from);
+        let need = Rights::new().with_control(true);
+        let tag = table::check(untyped, ObjectKind::Untyped, need)?;
+        if tag.device() {
+            return Err(Error::BadArgument);
+        }
+        if derivation::first_child::<A>(entry, untyped).is_some() {
+            return Err(Error::HasChildren);
+        }
+        let place = self.free_fund(entry, handle).ok_or(Error::TableFull)?;
+        let (base, length) = (untyped.object.get(), untyped.bytes());
+        let root_bytes = levels_of::<A>(stage_of(space))
+            .first()
+            .map_or(0, Level::table_bytes);
+        if space.root.get() == 0 && base.next_multiple_of(root_bytes) + root_bytes > base + length {
+            return Err(Error::OutOfMemory);
+        }
+        derivation::insert_child::<A>(
+            entry,
+            from,
+            place,
+            &Cap::of(untyped).derive(Rights::new(), Role::Fund),
+        )?;
+        entry
+            .carve_tables(base, length)
+            .map_err(|_| Error::Revoked)?;
+        untyped.badge.set(length);
+        untyped.set_tag(tag.with_objects(true));
+        space.fund_next.set(base);
+        space.fund_end.set(base + length);
+        self.make_root(entry, space);
+        Ok(Outcome::ok())
+    }
+
+    /// Returns an empty fund slot of a space.
+    fn free_fund(&self, entry: &Entry<'_>, space: Handle<AddressSpace>) -> Option<SlotRef> {
+        let first = space.address() + offset_of!(Space, funds) as u64;
+        let funds = crate::object::space::FUNDS as u64;
+        let mut slots = (0..funds).filter_map(|index| SlotRef::from_address(first + index * 64));
+        slots.find(|slot| part::<A, Slot>(entry, *slot).tag().is_empty())
+    }
+
+    /// Makes the root table of a space that has none.
+    fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
+        if space.root.get() != 0 {
+            return;
+        }
+        let stage = stage_of(space);
+        let bytes = levels_of::<A>(stage).first().map_or(0, Level::table_bytes);
+        let Some(root) = self.allocate_table(entry, space, bytes) else {
+            return;
+        };
+        if stage == Stage::User
+            && let Some(words) = entry.words(root, bytes)
+        {
+            self.arch.initialise_root(words);
+        }
+        space.root.set(root);
+    }
+
+    /// Returns how many more spaces can be tagged.
+    pub(crate) fn tags_left(&self) -> u64 {
+        let used: u32 = self.tags.iter().map(|word| word.get().count_ones()).sum();
+        // Tag 0 is the kernel's own, whether it was marked already or not.
+        (self.arch.space_tags().min(TAG_WORDS as u64 * 64) - 1).saturating_sub(u64::from(used))
+    }
+
+    /// Takes a space tag.
+    pub(crate) fn take_tag(&self) -> Option<SpaceTag> {
+        let limit = self.arch.space_tags();
+        for (index, word) in self.tags.iter().enumerate() {
+            let free = !word.get();
+            let tag = index as u64 * 64 + u64::from(free.trailing_zeros());
+            if free != 0 {
+                // Tag 0 is the kernel's own.
+                let tag = if tag == 0 { 1 } else { tag };
+                word.set(word.get() | 1 << (tag % 64) | u64::from(index == 0));
+                return (tag < limit).then_some(SpaceTag(tag));
+            }
+        }
+        None
+    }
+
+    /// Gives the tag of a space that died back.
+    pub(crate) fn free_tag(&self, entry: &Entry<'_>, space: u64) {
+        let Some(space) = Handle::from_address(space) else {
+            return;
+        };
+        let tag = part::<A, AddressSpace>(entry, space).tag.get();
+        if let Some(word) = self
+            .tags
+            .get(usize::try_from(tag / 64).unwrap_or(TAG_WORDS))
+        {
+            word.set(word.get() & !(1 << (tag % 64)));
+        }
+    }
+
+    /// Makes the space of the execution that runs next current.
+    pub(crate) fn load_current_space(
+        &self,
+        entry: &Entry<'_>,
+        core: &CoreState,
+        next: Option<ExecutionRef>,
+    ) {
+        let Some(next) = next else { return };
+        if self.execution(entry, next).is_vcpu() {
+            return;
+        }
+        let address = self.thread(entry, next).space().object.get();
+        if core.loaded_space.get() == address {
+            return;
+        }
+        let Some(space) = Handle::from_address(address) else {
+            return;
+        };
+        let space = part::<A, AddressSpace>(entry, space);
+        core.loaded_space.set(address);
+        space
+            .cores
+            .shared()
+            .fetch_or(1 << entry.core(), core::sync::atomic::Ordering::SeqCst);
+        self.arch
+            .load_space(Some((space.root.get(), SpaceTag(space.tag.get()))));
+    }
+
+    /// Returns whether a thread's space has tables, so that it can run.
+    pub(crate) fn has_space(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
+        let slot = self.thread(entry, item).space();
+        if slot.tag().object_kind() != Some(ObjectKind::Space) {
+            return false;
+        }
+        let space = Handle::<AddressSpace>::from_address(slot.object.get());
+        space.is_some_and(|space| part::<A, AddressSpace>(entry, space).root.get() != 0)
+    }
+}

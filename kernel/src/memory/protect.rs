@@ -1,0 +1,121 @@
+//! Changing the access to a range inside a mapped frame.
+
+use super::map::access_of;
+use super::stage_of;
+use crate::Kernel;
+use crate::arch::{Arch, TableEntry, UserFrame};
+use crate::call::Outcome;
+use crate::cap::slot::Slot;
+use crate::cap::table;
+use crate::delete::Ending;
+use crate::object::execution::ExecutionRef;
+use crate::object::part;
+use crate::object::space::AddressSpace;
+use crate::object::thread::Thread;
+use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
+use arena::Entry;
+
+/// A range of a mapped frame.
+struct Range {
+    /// Where it is mapped.
+    address: u64,
+    /// Its physical address.
+    physical: u64,
+    /// Bytes.
+    length: u64,
+}
+
+impl<A: Arch> Kernel<A> {
+    /// Changes the access to a range inside a mapped frame.
+    pub(crate) fn protect(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+    ) -> Result<Outcome, Error> {
+        let slot = part::<A, Slot>(
+            entry,
+            table::slot_at(entry, thread, thread.frame.argument(0))?,
+        );
+        let access = access_of(thread.frame.argument(3))?;
+        table::check(slot, ObjectKind::Frame, access)?;
+        let space = self.mapped_space(entry, slot).ok_or(Error::NotMapped)?;
+        let (offset, length) = (thread.frame.argument(1), thread.frame.argument(2));
+        if !offset.is_multiple_of(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
+            return Err(Error::Misaligned);
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= slot.bytes() && length != 0 => {}
+            _ => return Err(Error::OutOfRange),
+        }
+        let range = Range {
+            address: slot.address.get() + offset,
+            physical: slot.object.get() + offset,
+            length,
+        };
+        // The tables are made first, so that nothing fails once an entry has changed.
+        self.split_edges(entry, space, &range)?;
+        self.set_access(entry, space, &range, (access, slot.tag().device()));
+        Ok(self.shoot_down(entry, caller, space, Ending::Finish))
+    }
+
+    /// Makes the leaves at both ends of a range so small that none reaches out of it.
+    fn split_edges(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        range: &Range,
+    ) -> Result<(), Error> {
+        for edge in [range.address, range.address + range.length] {
+            // A leaf that has the edge inside it is split until the edge is between leaves.
+            let inside = if edge == range.address {
+                edge
+            } else {
+                edge - 1
+            };
+            loop {
+                let place = self
+                    .walk(entry, space, inside, usize::MAX)
+                    .ok_or(Error::NotMapped)?;
+                let found = self.arch.decode(stage_of(space), place.bits(), place.level);
+                let offset = edge % place.bytes();
+                if offset == 0 {
+                    break;
+                }
+                let (physical, access) = match found {
+                    TableEntry::Leaf { physical, access } => (physical, access),
+                    TableEntry::Empty | TableEntry::Table(_) => {
+                        let start = inside & !(place.bytes() - 1);
+                        (
+                            range
+                                .physical
+                                .wrapping_add(start.wrapping_sub(range.address)),
+                            Rights::new(),
+                        )
+                    }
+                };
+                self.split_leaf(entry, space, place, (physical, access))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the leaves of a range with new access.
+    fn set_access(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        range: &Range,
+        (access, device): (Rights, bool),
+    ) {
+        let stage = stage_of(space);
+        let mut done = 0;
+        while done < range.length {
+            let Some(place) = self.walk(entry, space, range.address + done, usize::MAX) else {
+                return;
+            };
+            place.set(self.arch.leaf(stage, range.physical + done, access, device));
+            done += place.bytes();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Unmapping frames, and the shoot-down that follows.
+
+use super::tables::Place;
+use super::{levels_of, stage_of};
+use crate::Kernel;
+use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::call::Outcome;
+use crate::cap::slot::Slot;
+use crate::cap::table;
+use crate::delete::Ending;
+use crate::object::execution::ExecutionRef;
+use crate::object::part;
+use crate::object::space::AddressSpace;
+use crate::object::thread::Thread;
+use abi::{Error, ObjectKind, Rights};
+use arena::Entry;
+use core::sync::atomic::Ordering;
+
+/// Tables of smaller leaves that one step of an unmap clears.
+const TABLES_PER_STEP: usize = 4;
+
+impl<A: Arch> Kernel<A> {
+    /// Unmaps a frame.
+    pub(crate) fn unmap(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+    ) -> Result<Outcome, Error> {
+        let slot = part::<A, Slot>(
+            entry,
+            table::slot_at(entry, thread, thread.frame.argument(0))?,
+        );
+        table::check(slot, ObjectKind::Frame, Rights::new())?;
+        let Some(space) = self.mapped_space(entry, slot) else {
+            slot.set_tag(slot.tag().with_mapped(false));
+            return Err(Error::NotMapped);
+        };
+        if !self.unmap_some(entry, slot) {
+            return Ok(self.shoot_down(entry, caller, space, Ending::Restart));
+        }
+        slot.set_tag(slot.tag().with_mapped(false));
+        Ok(self.shoot_down(entry, caller, space, Ending::Finish))
+    }
+
+    /// Flushes a space's translations: here at once where only this core has any, else in a round.
+    pub(super) fn shoot_down(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        space: &AddressSpace,
+        ending: Ending,
+    ) -> Outcome {
+        let others = space.cores.shared().load(Ordering::SeqCst) & !(1 << entry.core());
+        if others != 0 {
+            self.note_flush(space);
+            return self.begin_round(entry, caller, ending);
+        }
+        match stage_of(space) {
+            Stage::User => self.arch.flush_space(SpaceTag(space.tag.get())),
+            Stage::Guest => self.arch.flush_guests(),
+        }
+        if ending == Ending::Finish {
+            Outcome::ok()
+        } else {
+            Outcome::Waiting
+        }
+    }
+
+    /// Lets the next round flush a space's translations.
+    fn note_flush(&self, space: &AddressSpace) {
+        match stage_of(space) {
+            Stage::User => self.round.flush_space(SpaceTag(space.tag.get())),
+            Stage::Guest => self.round.flush_guests(),
+        }
+    }
+
+    /// Clears the entries of a mapped frame; `false` where there is more to do. The next round
+    /// flushes them.
+    pub(crate) fn unmap_some(&self, entry: &Entry<'_>, slot: &Slot) -> bool {
+        let Some(space) = self.mapped_space(entry, slot) else {
+            return true;
+        };
+        self.note_flush(space);
+        let order = slot.tag().order();
+        let Some((depth, level)) = Self::leaf_level(stage_of(space), order) else {
+            return true;
+        };
+        let mut tables = 0;
+        for index in 0..1_u64 << (u32::from(order) - level.shift) {
+            let address = slot.address.get() + (index << level.shift);
+            let Some(place) = self.walk(entry, space, address, depth) else {
+                continue;
+            };
+            if place.depth != depth {
+                continue;
+            }
+            if let TableEntry::Table(_) = self.arch.decode(stage_of(space), place.bits(), level) {
+                if tables == TABLES_PER_STEP {
+                    return false;
+                }
+                tables += 1;
+                self.drop_subtree(entry, space, place);
+            }
+            place.set(0);
+        }
+        self.free_empty_tables(entry, space, slot.address.get(), depth);
+        let last = slot.address.get() + slot.bytes() - 1;
+        self.free_empty_tables(entry, space, last, depth);
+        true
+    }
+
+    /// Gives back the tables below an entry that belong to one frame.
+    fn drop_subtree(&self, entry: &Entry<'_>, space: &AddressSpace, place: Place<'_>) {
+        let stage = stage_of(space);
+        let Some(level) = levels_of::<A>(stage).get(place.depth + 1) else {
+            return;
+        };
+        let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), place.level) else {
+            return;
+        };
+        for word in entry.words(table, level.table_bytes()).unwrap_or(&[]) {
+            let below = Place {
+                entry: word,
+                depth: place.depth + 1,
+                level,
+            };
+            self.drop_subtree(entry, space, below);
+            word.store(0, Ordering::Relaxed);
+        }
+        self.free_table(entry, space, table, level.table_bytes());
+    }
+
+    /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
+    fn free_empty_tables(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        address: u64,
+        depth: usize,
+    ) {
+        let stage = stage_of(space);
+        for above in (0..depth).rev() {
+            let Some(place) = self.walk(entry, space, address, above) else {
+                return;
+            };
+            let Some(level) = levels_of::<A>(stage).get(above + 1) else {
+                return;
+            };
+            if place.depth != above {
+                continue;
+            }
+            let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), place.level)
+            else {
+                continue;
+            };
+            let words = entry.words(table, level.table_bytes()).unwrap_or(&[]);
+            if words.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
+                return;
+            }
+            place.set(0);
+            self.free_table(entry, space, table, level.table_bytes());
+        }
+    }
+}

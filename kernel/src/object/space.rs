@@ -1,0 +1,67 @@
+//! Space and GuestSpace: translation tables and the memory they are made of.
+
+use crate::cap::Slot;
+use crate::word::Word;
+use abi::exit::MAX_ROUTES;
+use zerocopy::FromBytes;
+
+/// Pieces of untyped memory that one space can be funded with.
+pub const FUNDS: usize = 8;
+
+/// What both kinds of space have.
+#[derive(FromBytes)]
+#[repr(C, align(64))]
+pub struct AddressSpace {
+    /// Physical address of the root table; 0 while there is none.
+    pub root: Word,
+    /// The machine's tag, of a process.
+    pub tag: Word,
+    /// Never the same for two spaces: tells a mapping's space from a later one at its address.
+    pub identity: Word,
+    /// Cores that may have translations of it.
+    pub cores: Word,
+    /// 1 for a guest's.
+    pub is_guest: Word,
+    /// First free table page, linked through the pages' first words.
+    pub free: Word,
+    /// First unused byte of the newest fund.
+    pub fund_next: Word,
+    /// End of the newest fund.
+    pub fund_end: Word,
+}
+
+/// The address space of a process.
+#[derive(FromBytes)]
+#[repr(C, align(1024))]
+pub struct Space {
+    /// Tables.
+    pub space: [AddressSpace; 1],
+    /// Where the tables' memory comes from.
+    pub funds: [Slot; FUNDS],
+    unused: [u64; 56],
+}
+
+/// A range of guest-physical addresses or ports with a server of its own.
+#[derive(FromBytes)]
+#[repr(C)]
+pub struct Route {
+    /// First address.
+    pub base: Word,
+    /// Bytes; 0 is no route.
+    pub length: Word,
+    /// An `abi::exit::RouteKey`.
+    pub key: Word,
+}
+
+/// The second-stage address space of a guest.
+#[derive(FromBytes)]
+#[repr(C, align(2048))]
+pub struct GuestSpace {
+    /// Tables.
+    pub space: [AddressSpace; 1],
+    /// Where the tables' memory comes from.
+    pub funds: [Slot; FUNDS],
+    /// Device and memory routes, by index.
+    pub routes: [Route; MAX_ROUTES],
+    unused: [u64; 88],
+}

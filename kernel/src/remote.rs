@@ -1,0 +1,107 @@
+//! What cores ask of each other: an inbox per core, and an interrupt to look at it.
+//!
+//! A call that needs another core's state is *shipped*: the caller is parked, travels to that
+//! core's inbox, is served there from its own registers, and travels home.
+
+use crate::Kernel;
+use crate::arch::Arch;
+use crate::object::execution::{ExecutionRef, State, flag};
+use crate::object::notification::Notification;
+use crate::object::part;
+use crate::word::Word;
+use arena::{Entry, Handle};
+use core::sync::atomic::Ordering;
+
+impl<A: Arch> Kernel<A> {
+    /// Puts an object into the inbox of a core, and interrupts that core.
+    pub(crate) fn post(&self, core: usize, address: u64, next: &Word) {
+        let Some(state) = self.cores.get(core) else {
+            return;
+        };
+        let first = state.inbox.first.shared();
+        let mut head = first.load(Ordering::Relaxed);
+        loop {
+            next.set(head);
+            match first.compare_exchange_weak(head, address, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(newer) => head = newer,
+            }
+        }
+        self.arch.send_ipi(1 << core);
+    }
+
+    /// Sends a parked caller to another core.
+    pub(crate) fn ship(&self, entry: &Entry<'_>, caller: ExecutionRef, core: usize) {
+        let execution = self.execution(entry, caller);
+        execution.set_state(State::Parked);
+        execution.raise(flag::SHIPPED);
+        self.post(core, caller.address(), &execution.inbox_next);
+    }
+
+    /// Sends a caller that was shipped here back to its own core.
+    pub(crate) fn send_home(&self, entry: &Entry<'_>, caller: ExecutionRef) {
+        let execution = self.execution(entry, caller);
+        self.post(
+            execution.core_index(),
+            caller.address(),
+            &execution.inbox_next,
+        );
+    }
+
+    /// Looks at everything that other cores asked this one to look at.
+    pub(crate) fn drain_inbox(&self, entry: &Entry<'_>) {
+        let inbox = &self.core(entry).inbox;
+        let released = inbox.lock_released.shared();
+        if released.load(Ordering::Relaxed) != 0 && released.swap(0, Ordering::Acquire) != 0 {
+            self.wake_lock_waiters(entry);
+        }
+        if inbox.first.get() == 0 {
+            return;
+        }
+        let mut item = inbox.first.shared().swap(0, Ordering::SeqCst);
+        while item != 0 {
+            item = self.attend(entry, item);
+        }
+    }
+
+    /// Looks at one object; returns the next one.
+    fn attend(&self, entry: &Entry<'_>, address: u64) -> u64 {
+        let notification = Handle::<Notification>::from_address(address);
+        if let Some(notification) = notification.and_then(|handle| entry.find(handle)) {
+            let next = notification.inbox_next.get();
+            notification
+                .inbox_queued
+                .shared()
+                .store(0, Ordering::SeqCst);
+            self.wake_waiter(entry, notification);
+            return next;
+        }
+        let Some(item) = ExecutionRef::from_address(address) else {
+            return 0;
+        };
+        let execution = part::<A, _>(entry, item);
+        let next = execution.inbox_next.get();
+        if execution.is_vcpu() {
+            execution.inbox_queued.shared().store(0, Ordering::SeqCst);
+            self.attend_vcpu(entry, item);
+        } else {
+            self.attend_thread(entry, item);
+        }
+        next
+    }
+
+    /// Serves a thread that was shipped here, or lets one that came home go on.
+    fn attend_thread(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let execution = self.execution(entry, item);
+        if execution.state() == State::Dead {
+            return;
+        }
+        if execution.fence_pending.get() != 0 {
+            self.fence_step(entry, item);
+        } else if execution.core_index() == entry.core() {
+            self.unpark(entry, item);
+        } else {
+            self.remote_call(entry, item);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Who runs: fixed priorities with budgets, per core, without a tick.
+
+use crate::Kernel;
+use crate::arch::Arch;
+use crate::core_state::CoreState;
+use crate::object::budget::Budget;
+use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use arena::Entry;
+
+impl<A: Arch> Kernel<A> {
+    /// Returns the index of an execution's priority in the ready queues.
+    fn priority_of(execution: &Execution) -> usize {
+        let priority = usize::try_from(execution.priority.get()).unwrap_or(0);
+        priority.min(abi::PRIORITIES - 1)
+    }
+
+    /// Puts an execution of this core into the ready queue, unless it is there or current.
+    pub(crate) fn make_ready(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let execution = self.execution(entry, item);
+        execution.set_state(State::Ready);
+        let core = self.core(entry);
+        if execution.has(flag::QUEUED) || core.current.get() == Some(item) {
+            return;
+        }
+        self.enqueue(entry, item, false);
+    }
+
+    /// Puts an execution into its ready queue.
+    fn enqueue(&self, entry: &Entry<'_>, item: ExecutionRef, first: bool) {
+        let core = self.core(entry);
+        let execution = self.execution(entry, item);
+        let priority = Self::priority_of(execution);
+        execution.raise(flag::QUEUED);
+        core.ready_bits.set(core.ready_bits.get() | 1 << priority);
+        let Some(queue) = core.ready.get(priority) else {
+            return;
+        };
+        if first {
+            self.push_first(entry, queue, item);
+        } else {
+            self.push_last(entry, queue, item);
+        }
+    }
+
+    /// Takes an execution out of the ready queue, if it is there.
+    pub(crate) fn dequeue(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        let execution = self.execution(entry, item);
+        if !execution.has(flag::QUEUED) {
+            return;
+        }
+        let core = self.core(entry);
+        let priority = Self::priority_of(execution);
+        execution.lower(flag::QUEUED);
+        let Some(queue) = core.ready.get(priority) else {
+            return;
+        };
+        self.remove(entry, queue, item);
+        if queue.is_empty() {
+            core.ready_bits
+                .set(core.ready_bits.get() & !(1 << priority));
+        }
+    }
+
+    /// Changes the priority of an execution of this core.
+    pub(crate) fn set_priority(&self, entry: &Entry<'_>, item: ExecutionRef, priority: u64) {
+        let execution = self.execution(entry, item);
+        let queued = execution.has(flag::QUEUED);
+        self.dequeue(entry, item);
+        execution.priority.set(priority);
+        if queued {
+            self.enqueue(entry, item, false);
+        }
+    }
+
+    /// Lets others of the current execution's priority run first.
+    pub(crate) fn yield_current(&self, entry: &Entry<'_>) {
+        let core = self.core(entry);
+        if let Some(current) = core.current.take() {
+            self.enqueue(entry, current, false);
+        }
+    }
+
+    /// Decides who runs, charges time, and sets the timer.
+    pub(crate) fn schedule(&self, entry: &Entry<'_>) {
+        let core = self.core(entry);
+        let now = self.arch.now();
+        self.charge(entry, core, now);
+        let next = loop {
+            match self.best(entry, core) {
+                Some(next) if !self.can_run(entry, next) => self.stop(entry, next),
+                Some(next) if !self.has_time(entry, next, now) => self.exhaust(entry, core, next),
+                next => break next,
+            }
+        };
+        core.current.set(next);
+        let budget = next.and_then(|next| self.execution(entry, next).budget.get());
+        core.budget.set(budget);
+        self.load_current_space(entry, core, next);
+        self.set_timer(entry, core, next, now);
+    }
+
+    /// Charges the time since the last charge.
+    fn charge(&self, entry: &Entry<'_>, core: &CoreState, now: u64) {
+        let since = core.since.replace(now);
+        if let Some(budget) = core
+            .budget
+            .get()
+            .and_then(|budget| entry.find::<Budget>(budget))
+        {
+            budget.charge(now.saturating_sub(since));
+        }
+    }
+
+    /// Returns the execution with the best claim to the core; it is in no queue then.
+    fn best(&self, entry: &Entry<'_>, core: &CoreState) -> Option<ExecutionRef> {
+        let current = core
+            .current
+            .get()
+            .filter(|current| self.execution(entry, *current).state() == State::Ready);
+        let top = (core.ready_bits.get() != 0)
+            .then(|| usize::try_from(core.ready_bits.get().ilog2()).unwrap_or(0));
+        match (current, top) {
+            (current, None) => current,
+            (Some(current), Some(top))
+                if Self::priority_of(self.execution(entry, current)) >= top =>
+            {
+                Some(current)
+            }
+            (current, Some(top)) => {
+                core.current.set(None);
+                if let Some(current) = current {
+                    self.enqueue(entry, current, true);
+                }
+                let next = core.ready.get(top)?.first.get()?;
+                self.dequeue(entry, next);
+                core.current.set(Some(next));
+                Some(next)
+            }
+        }
+    }
+
+    /// Returns whether an execution still has what it needs to run.
+    fn can_run(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
+        if self.execution(entry, item).is_vcpu() {
+            self.has_guest_space(entry, item)
+        } else {
+            self.has_space(entry, item)
+        }
+    }
+
+    /// Returns whether the budget of `item` has time left, or its server grace.
+    fn has_time(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> bool {
+        let budget = self.execution(entry, item).budget.get();
+        let Some(budget) = budget.and_then(|budget| entry.find(budget)) else {
+            return false;
+        };
+        budget.replenish(now);
+        if budget.is_unlimited() {
+            return budget.amount.get() != 0;
+        }
+        budget.left() > 0 || self.use_grace(entry, item, budget)
+    }
+
+    /// Lets an execution whose budget is used up wait for the next period.
+    fn exhaust(&self, entry: &Entry<'_>, core: &CoreState, item: ExecutionRef) {
+        core.current.set(None);
+        let execution = self.execution(entry, item);
+        if execution.state() != State::Ready {
+            // The end of its grace was a fault, and the fault's handler has it now.
+            return;
+        }
+        execution.set_state(State::Exhausted);
+        let budget = execution
+            .budget
+            .get()
+            .and_then(|budget| entry.find::<Budget>(budget));
+        let wake = budget.map_or(u64::MAX, |budget| {
+            if budget.amount.get() == 0 {
+                u64::MAX
+            } else {
+                budget.next_period()
+            }
+        });
+        self.add_deadline(entry, item, wake);
+    }
+
+    /// Gives a server that runs on a client's budget a bounded time beyond it: as long again as
+    /// the budget's amount, once a period. Behind that, the server's fault handler is told.
+    fn use_grace(&self, entry: &Entry<'_>, item: ExecutionRef, budget: &Budget) -> bool {
+        if budget.owner.get() == Some(item) || budget.amount.get() == 0 {
+            return false;
+        }
+        let limit = budget.amount.get();
+        if budget.grace.get() == 0 {
+            budget.grace.set(limit);
+            budget
+                .remaining
+                .set(budget.left().saturating_add_unsigned(limit).cast_unsigned());
+            return budget.left() > 0;
+        }
+        self.timeout_fault(entry, item);
+        false
+    }
+
+    /// Sets the timer to whatever comes first: a deadline, the end of the budget, or a guest's
+    /// timer that has no hardware behind it.
+    fn set_timer(&self, entry: &Entry<'_>, core: &CoreState, next: Option<ExecutionRef>, now: u64) {
+        let first = core
+            .deadlines
+            .get()
+            .map(|first| self.execution(entry, first).deadline.get());
+        let mut deadline = first.unwrap_or(u64::MAX);
+        if let Some(next) = next {
+            let execution = self.execution(entry, next);
+            if let Some(budget) = execution.budget.get().and_then(|budget| entry.find(budget))
+                && !budget.is_unlimited()
+            {
+                deadline = deadline.min(now.saturating_add_signed(budget.left()));
+            }
+            if execution.is_vcpu() {
+                deadline = deadline.min(self.software_timer(entry, next));
+            }
+        }
+        if core.timer.replace(deadline) != deadline {
+            self.arch.set_timer(deadline);
+        }
+    }
+}

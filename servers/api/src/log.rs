@@ -1,0 +1,46 @@
+//! Plain text for the log: a message with label [`LABEL`], word 0 its bytes, then the text.
+
+use crate::packing::{MESSAGE_BYTES, Words, unpack};
+
+/// Label of a piece of text.
+pub const LABEL: u16 = 0x4c4f;
+/// The most bytes of one piece.
+pub const MAX_TEXT: usize = MESSAGE_BYTES - 8;
+
+/// Returns the words of a piece of text; what is longer than [`MAX_TEXT`] is cut.
+#[must_use]
+pub fn encode(text: &[u8]) -> Words {
+    let text = &text[..text.len().min(MAX_TEXT)];
+    let mut bytes = [0; MESSAGE_BYTES];
+    bytes[..8].copy_from_slice(&(text.len() as u64).to_le_bytes());
+    bytes[8..8 + text.len()].copy_from_slice(text);
+    Words::pack(&bytes[..8 + text.len()]).expect("text and its length are one message long")
+}
+
+/// Writes the text of a message to `text` and returns its bytes, or `None` where the words hold
+/// fewer than they say.
+pub fn decode(words: &[u64], text: &mut [u8; MAX_TEXT]) -> Option<usize> {
+    let (length, words) = words.split_first()?;
+    let length = usize::try_from(*length).ok()?;
+    (length <= unpack(words, text)).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_keeps_its_words() {
+        assert_eq!(encode(b"ok\n").as_slice(), [3, 0x0a_6b6f]);
+    }
+
+    #[test]
+    fn text_comes_back_and_a_lie_about_its_length_does_not() {
+        let mut text = [0; MAX_TEXT];
+        let words = encode(&[b'x'; 2000]);
+        assert_eq!(decode(words.as_slice(), &mut text), Some(MAX_TEXT));
+        assert_eq!(decode(&[9, 1], &mut text), None);
+        assert_eq!(decode(&[], &mut text), None);
+        assert_eq!(decode(&[u64::MAX, 0], &mut text), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Budgets: exhaustion, replenishment, lending.
+
+use super::prelude::*;
+
+/// Makes a spinning helper of higher priority with this budget, in microseconds.
+#[track_caller]
+fn limited(context: &Context, amount: u64, period: u64) -> Outcome<Helper> {
+    let (thread, budget) = (context.thread_on(0)?, context.budget_on(0)?);
+    budget.configure(context.microseconds(amount), context.microseconds(period))?;
+    context.start(Role::EAGER, (thread, budget), &[], crew::spin)
+}
+
+/// Returns how far the helper counts while the suite spins for so many microseconds.
+fn progress(context: &Context, helper: &Helper, microseconds: u64) -> u64 {
+    let (before, end) = (helper.count(), context.after(microseconds));
+    while rt::sys::counter() < end {
+        core::hint::spin_loop();
+    }
+    helper.count() - before
+}
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    success(
+        CallNumber::BudgetConfigure,
+        "a thread runs no more than its amount",
+        |context| {
+            // The suite's thread is of lower priority: that it runs at all is the law.
+            let helper = limited(context, 2_000, 1_000_000)?;
+            let count = helper.count();
+            ensure!(count > 0);
+            ensure_equal!(progress(context, &helper, 20_000), 0);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::BudgetConfigure,
+        "the amount comes back every period",
+        |context| {
+            let helper = limited(context, 1_000, 10_000)?;
+            for _ in 0..3 {
+                ensure!(progress(context, &helper, 20_000) > 0);
+            }
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::BudgetConfigure,
+        "a larger amount lets the thread go on",
+        |context| {
+            let helper = limited(context, 1_000, 10_000_000)?;
+            ensure_equal!(progress(context, &helper, 5_000), 0);
+            let ten = context.microseconds(10_000);
+            helper.budget.configure(ten / 10, ten)?;
+            ensure!(progress(context, &helper, 30_000) > 0);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::BudgetConfigure,
+        "the caller's budget pays for its call",
+        |context| {
+            // The server's own budget is too small for what the callers ask of it.
+            let endpoint = context.endpoint()?;
+            let (thread, budget) = (context.thread_on(0)?, context.budget_on(0)?);
+            budget.configure(context.microseconds(2_000), context.microseconds(5_000_000))?;
+            context.start(
+                Role::EAGER,
+                (thread, budget),
+                &[endpoint.bits()],
+                |number| {
+                    let _ = rt::serve(Endpoint::at(crew::note(number).slot(0)), |_| {
+                        let end = rt::sys::counter() + 5_000;
+                        while rt::sys::counter() < end {}
+                        rt::ReplyAction::Reply(Outgoing::new(0))
+                    });
+                },
+            )?;
+            for _ in 0..20 {
+                endpoint.call(&Outgoing::new(0))?;
+            }
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::BudgetConfigure,
+        "what it says is what it is",
+        |context| {
+            let budget = context.budget_on(0)?;
+            budget.configure(1, 1)?;
+            Ok(budget.configure(5, u64::MAX >> 1)?)
+        },
+    ),
+    refusal(
+        CallNumber::BudgetConfigure,
+        Error::BadArgument,
+        "nothing, or more than the period",
+        |context| {
+            let budget = context.budget_on(0)?;
+            context.refuses(Error::BadArgument, || budget.configure(0, 100))?;
+            context.refuses(Error::BadArgument, || budget.configure(101, 100))?;
+            context.refuses(Error::BadArgument, || budget.configure(0, 0))
+        },
+    ),
+];

@@ -1,0 +1,54 @@
+//! All cases, by subject.
+
+mod budget;
+mod cores;
+mod deletion;
+mod derivation;
+mod device;
+mod exits;
+mod fault;
+mod laws;
+mod mapping;
+mod message;
+mod notification;
+mod order;
+mod prelude;
+mod reply;
+mod retype;
+mod table;
+mod thread;
+mod transfer;
+mod vcpu;
+
+use crate::case::Case;
+
+/// The groups, in the order in which they run.
+const GROUPS: &[&[Case]] = &[
+    table::CASES,
+    retype::CASES,
+    derivation::CASES,
+    mapping::CASES,
+    notification::CASES,
+    thread::CASES,
+    message::CASES,
+    reply::CASES,
+    transfer::CASES,
+    order::CASES,
+    budget::CASES,
+    fault::CASES,
+    device::CASES,
+    deletion::CASES,
+    vcpu::CASES,
+    exits::CASES,
+    cores::CASES,
+];
+
+/// Returns every case.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    let groups = GROUPS.iter().copied();
+    let laws = laws::LAWS
+        .iter()
+        .map(|law| law.as_slice())
+        .chain(laws::SHORT_LAWS.iter().map(|law| law.as_slice()));
+    groups.chain(laws).flatten()
+}

@@ -1,0 +1,80 @@
+//! What cases need to know of the machine: instructions, register ids, numbers that it refuses.
+
+mod riscv;
+
+use abi::fault::FaultKind;
+
+/// The machine's part of the suite.
+#[derive(Debug)]
+pub struct Machine {
+    /// Bytes of each of the instructions in `faults`, so that a handler can skip one.
+    pub instruction_size: u64,
+    /// Instructions that fault: the kind, whether the address in the argument register is what they
+    /// access, and their bytes.
+    pub faults: &'static [(FaultKind, &'static [u8])],
+    /// Signals the notification whose slot is in the stack pointer, and then spins.
+    pub report: &'static [u8],
+    /// Spins.
+    pub spin: &'static [u8],
+    /// Stores its argument at the address in it, for ever.
+    pub touch: &'static [u8],
+    /// A firmware call that is not on the kernel's list.
+    pub firmware_unknown: [u64; 6],
+    /// A firmware call on the list with an argument that the kernel does not let through.
+    pub firmware_bad: Option<[u64; 6]>,
+    /// A firmware call on the list that the firmware refuses.
+    pub firmware_refused: Option<[u64; 6]>,
+    /// What guests are made of.
+    pub guest: Guest,
+}
+
+/// The machine's guests.
+#[derive(Debug)]
+pub struct Guest {
+    /// Where the guest's memory begins.
+    pub memory: u64,
+    /// Where its device lies.
+    pub device: u64,
+    /// Two hypercalls, then spins.
+    pub hypercall: &'static [u8],
+    /// Stores the second argument register at the first, then makes a hypercall.
+    pub store: &'static [u8],
+    /// Loads the result register from the first argument register, then makes a hypercall.
+    pub load: &'static [u8],
+    /// Waits for an interrupt, then makes a hypercall.
+    pub wait: &'static [u8],
+    /// Counts in the memory that the first argument register points to, for ever.
+    pub count: &'static [u8],
+    /// Waits for `other_line`, takes it, counts as `count` does, for ever.
+    pub take_lines: &'static [u8],
+    /// Value of `enable`'s register that lets `other_line` end a wait.
+    pub other_enable: u64,
+    /// Bytes of an instruction.
+    pub instruction_size: u64,
+    /// Index of the first argument register in the register page, of the second, and of the result.
+    pub registers: [usize; 3],
+    /// Register id of the program counter.
+    pub program_counter: u64,
+    /// Register id and value that let an injected line end a wait.
+    pub enable: (u64, u64),
+    /// Value of the same register that lets the guest's timer end a wait.
+    pub timer_enable: u64,
+    /// The line that `enable` is about.
+    pub line: u64,
+    /// Another line.
+    pub other_line: u64,
+    /// A line that the machine does not have.
+    pub no_line: u64,
+    /// A register id that there is not.
+    pub no_register: u64,
+    /// A register id and a value that it does not take.
+    pub bad_value: (u64, u64),
+}
+
+/// Returns this machine's part.
+#[must_use]
+pub fn current() -> &'static Machine {
+    match rt::sys::MACHINE {
+        rt::sys::Machine::Riscv | rt::sys::Machine::X86 | rt::sys::Machine::S390 => &riscv::RISCV,
+    }
+}

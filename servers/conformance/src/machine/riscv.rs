@@ -1,0 +1,92 @@
+//! RISC-V: instructions by hand (Unprivileged ISA manual, chapter "RV32/64G Instruction Set
+//! Listings"), register ids as KVM's ONE_REG has them.
+
+use super::{Guest, Machine};
+use abi::fault::FaultKind;
+use abi::register::{RISCV as ARCHITECTURE, SIZE_U64};
+
+/// Type field of core registers.
+const CORE: u64 = ARCHITECTURE | SIZE_U64 | 2 << 24;
+/// Type field of control and status registers.
+const CSR: u64 = ARCHITECTURE | SIZE_U64 | 3 << 24;
+
+/// Returns instructions as bytes.
+const fn code<const N: usize, const BYTES: usize>(words: [u32; N]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let mut index = 0;
+    while index < BYTES {
+        bytes[index] = words[index / 4].to_le_bytes()[index % 4];
+        index += 1;
+    }
+    bytes
+}
+
+/// `j .`
+const SPIN: u32 = 0x0000_006f;
+/// `ecall`
+const ECALL: u32 = 0x0000_0073;
+
+/// The machine's part of the suite.
+pub static RISCV: Machine = Machine {
+    instruction_size: 4,
+    faults: &[
+        // ld a1, 0(a0)
+        (FaultKind::Load, &code::<1, 4>([0x0005_3583])),
+        // sd a0, 0(a0)
+        (FaultKind::Store, &code::<1, 4>([0x00a5_3023])),
+        // jr a0
+        (FaultKind::Fetch, &code::<1, 4>([0x0005_0067])),
+        // csrw cycle, zero: the assembler's unimp
+        (FaultKind::IllegalInstruction, &code::<1, 4>([0xc000_1073])),
+        // ebreak
+        (FaultKind::Breakpoint, &code::<1, 4>([0x0010_0073])),
+    ],
+    // mv a0, sp; li a7, 7 (Signal); ecall; j .
+    report: &code::<4, 16>([0x0001_0513, 0x0070_0893, ECALL, SPIN]),
+    spin: &code::<1, 4>([SPIN]),
+    // sd a0, 0(a0); j -4
+    touch: &code::<2, 8>([0x00a5_3023, 0xffdf_f06f]),
+    firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
+    // DBCN, console_write with physical addresses.
+    firmware_bad: None,
+    // SRST with a reset type that is reserved.
+    firmware_refused: Some([0x5352_5354, 0, 0x7fff_ffff, 0, 0, 0]),
+    guest: Guest {
+        memory: 0x8000_0000,
+        device: 0x1000_0000,
+        hypercall: &code::<3, 12>([ECALL, ECALL, SPIN]),
+        // sd a1, 0(a0)
+        store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
+        // ld a2, 0(a0)
+        load: &code::<3, 12>([0x0005_3603, ECALL, SPIN]),
+        // wfi
+        wait: &code::<3, 12>([0x1050_0073, ECALL, SPIN]),
+        // addi a1, a1, 1; sd a1, 0(a0); j -8
+        count: &code::<3, 12>([0x0015_8593, 0x00b5_3023, 0xff9f_f06f]),
+        // wfi; csrci sip, 2; addi a1, a1, 1; sd a1, 0(a0); j -16
+        take_lines: &code::<5, 20>([
+            0x1050_0073,
+            0x1441_7073,
+            0x0015_8593,
+            0x00b5_3023,
+            0xff1f_f06f,
+        ]),
+        // sie.SSIE
+        other_enable: 1 << 1,
+        instruction_size: 4,
+        registers: [10, 11, 12],
+        program_counter: CORE,
+        // sie.SEIE
+        enable: (CSR | 1, 1 << 9),
+        // sie.STIE
+        timer_enable: 1 << 5,
+        // hvip.VSEIP
+        line: 1 << 10,
+        // hvip.VSSIP
+        other_line: 1 << 2,
+        no_line: 1 << 63,
+        no_register: CORE | 0xfff,
+        // The mode is 0 or 1.
+        bad_value: (CORE | 32, 7),
+    },
+};

@@ -1,0 +1,181 @@
+//! What devices and the supervisor may ask of a guest's interrupt server.
+//!
+//! The guest's own accesses to its controllers do not come this way: the kernel delivers them as
+//! `Access` messages.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use postcard::experimental::max_size::MaxSize;
+use serde::{Deserialize, Serialize};
+
+/// Changes whenever an encoded byte changes meaning.
+pub const VERSION: u16 = 1;
+
+/// An input of the guest's interrupt controller, 1 to 127.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, MaxSize,
+)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Source(u8);
+
+/// The highest source.
+pub const MAX_SOURCE: u8 = 127;
+
+/// The number is no source: 0, or above [`MAX_SOURCE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotASource(pub u8);
+
+impl core::fmt::Display for NotASource {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            formatter,
+            "{} is no interrupt source (1 to {MAX_SOURCE})",
+            self.0
+        )
+    }
+}
+
+impl Source {
+    /// Returns source `number`, or `None` for 0 and above [`MAX_SOURCE`].
+    #[must_use]
+    pub const fn new(number: u8) -> Option<Self> {
+        if number >= 1 && number <= MAX_SOURCE {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the number, 1 to 127.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Source {
+    type Error = NotASource;
+
+    fn try_from(number: u8) -> Result<Self, NotASource> {
+        Self::new(number).ok_or(NotASource(number))
+    }
+}
+
+impl From<Source> for u8 {
+    fn from(source: Source) -> Self {
+        source.0
+    }
+}
+
+/// What a client may ask. Variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub enum Request {
+    /// Sets the level of a source's line. Never waits and never fails for a source that exists.
+    Raise {
+        /// The line.
+        source: Source,
+        /// Its new level.
+        level: bool,
+    },
+    /// Asks for the ledger.
+    Statistics,
+}
+
+/// What the server answers. Variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub enum Reply {
+    /// The line has its new level.
+    Done,
+    /// The ledger.
+    Statistics(Statistics),
+}
+
+/// Where interrupts went: `raised = injected + coalesced + suppressed + deferred`, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct Statistics {
+    /// Requests that sources made.
+    pub raised: u64,
+    /// Requests that the guest claimed.
+    pub injected: u64,
+    /// Requests that met an open one of the same source.
+    pub coalesced: u64,
+    /// Requests that their device took back before the controller took them.
+    pub suppressed: u64,
+    /// Requests that wait for the guest.
+    pub deferred: u64,
+}
+
+/// Why a request was refused. Variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub enum Refusal {
+    /// The bytes are no request of this version.
+    Malformed,
+    /// This guest's controller does not have the source; the client is to blame.
+    NoSuchSource,
+    /// The client's badge does not own the source; the client is to blame.
+    NotYours,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+        let mut buffer = [0; 128];
+        postcard::to_slice(value, &mut buffer).unwrap().to_vec()
+    }
+
+    #[test]
+    fn requests_keep_their_bytes() {
+        let source = Source::new(10).unwrap();
+        assert_eq!(
+            encoded(&Request::Raise {
+                source,
+                level: true
+            }),
+            [0, 10, 1]
+        );
+        assert_eq!(
+            encoded(&Request::Raise {
+                source,
+                level: false
+            }),
+            [0, 10, 0]
+        );
+        assert_eq!(encoded(&Request::Statistics), [1]);
+    }
+
+    #[test]
+    fn replies_keep_their_bytes() {
+        let statistics = Statistics {
+            raised: 300,
+            injected: 1,
+            coalesced: 2,
+            suppressed: 3,
+            deferred: 294,
+        };
+        assert_eq!(encoded(&Ok::<_, Refusal>(Reply::Done)), [0, 0]);
+        let bytes = encoded(&Ok::<_, Refusal>(Reply::Statistics(statistics)));
+        assert_eq!(bytes, [0, 1, 0xac, 2, 1, 2, 3, 0xa6, 2]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::Malformed)), [1, 0]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NoSuchSource)), [1, 1]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotYours)), [1, 2]);
+    }
+
+    #[test]
+    fn messages_fit_in_registers_or_a_message_page() {
+        const { assert!(Request::POSTCARD_MAX_SIZE <= 48) };
+        const { assert!(<Result<Reply, Refusal>>::POSTCARD_MAX_SIZE <= 960) };
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_no_source_does_not_decode(number: u8) {
+            let decoded = postcard::from_bytes::<Request>(&[0, number, 1]);
+            prop_assert_eq!(decoded.is_ok(), (1..=127).contains(&number));
+        }
+    }
+}

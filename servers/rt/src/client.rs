@@ -1,0 +1,35 @@
+//! Calls of a protocol.
+
+use crate::message::Outgoing;
+use crate::synchronization::Endpoint;
+use abi::Error;
+use abi::message::MAX_WORDS;
+use api::envelope::open_reply;
+use api::{Protocol, Refused, encode_request};
+
+/// Why a request has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFailure {
+    /// The kernel did not deliver it, or the server is gone.
+    Kernel(Error),
+    /// The two sides do not understand each other.
+    Refused(Refused),
+}
+
+/// Asks a server and waits for its reply.
+///
+/// # Errors
+///
+/// [`CallFailure`]. What the server's logic refuses is in the reply.
+pub fn request<P: Protocol>(
+    endpoint: Endpoint,
+    request: &P::Request,
+) -> Result<P::Reply, CallFailure> {
+    let words =
+        encode_request::<P>(request).map_err(|_| CallFailure::Refused(Refused::Malformed))?;
+    let message = Outgoing::new(P::VERSION).with_words(words.as_slice());
+    let incoming = endpoint.call(&message).map_err(CallFailure::Kernel)?;
+    let mut buffer = [0; MAX_WORDS];
+    let words = incoming.copy_words(&mut buffer);
+    open_reply::<P>(incoming.label(), words).map_err(CallFailure::Refused)
+}

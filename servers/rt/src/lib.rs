@@ -1,0 +1,44 @@
+//! The runtime of every server: entry, system calls, typed handles, messages, threads, log.
+//!
+//! System calls that change what is mapped or what is bound are safe functions: they can stop a
+//! thread, as every fault can, and what a server does to its own address space is its own affair
+//! (`docs/safety.md`). The unsafe code here is the trap instruction, the thread block behind the
+//! thread pointer, and the memory that the kernel shares with a thread.
+#![cfg_attr(not(test), no_std)]
+
+pub mod block;
+pub mod boot;
+pub mod capability;
+pub mod client;
+pub mod device;
+pub mod grant;
+pub mod guest;
+#[cfg(feature = "heap")]
+pub mod heap;
+pub mod lock;
+pub mod log;
+pub mod memory;
+pub mod message;
+#[cfg(target_os = "none")]
+mod panic;
+pub mod serve;
+pub mod spawn;
+pub mod start;
+pub mod synchronization;
+pub mod sys;
+pub mod thread;
+pub mod window;
+
+pub use abi;
+pub use api;
+
+pub use capability::{Capability, Identity};
+pub use device::{Firmware, Interrupt, InterruptControl};
+pub use grant::grant;
+pub use guest::{GuestSpace, Vcpu};
+pub use lock::TicketLock;
+pub use memory::{Frame, Space, Untyped};
+pub use message::{Incoming, Outgoing};
+pub use serve::{ReplyAction, serve};
+pub use synchronization::{Endpoint, Notification, Reply};
+pub use thread::{Budget, Thread};

@@ -1,0 +1,52 @@
+//! How a process starts: the contract between a process and who made it.
+//!
+//! | what | where |
+//! |---|---|
+//! | image | its ELF segments, linked at `0x0020_0000` (`servers/server.ld`); what lies behind the file's bytes is zero |
+//! | first thread | at the ELF entry, stack pointer at the end of a stack that the creator mapped, 16-aligned; first argument register: any number, which becomes the argument of `main` |
+//! | message page | [`abi::boot::MESSAGE_PAGE`], bound to the first thread |
+//! | grants page | [`GRANTS`], read-only, as [`crate::grant::Table`] describes; the address where the first process has its boot information, told from it by the magic number |
+//! | windows | [`crate::window::FIRST`] to [`crate::window::END`] belong to the process; so does all that is not listed here |
+//!
+//! Slots of the capability table: 1 the table itself, 2 the space, 3 the first thread, 4 its budget,
+//! [`SLOT_LOG`] the endpoint of the log, from [`SLOT_FIRST_GRANT`] on what the grants page names.
+//! A slot without a capability is no error until it is used. The thread pointer is the process's
+//! own: it holds the address of a [`crate::block::ThreadBlock`].
+//!
+//! The first process of a system starts as `abi::boot` says, which differs in the slots from 5 on.
+
+use abi::boot;
+
+/// Where the grants page is mapped.
+pub const GRANTS: u64 = boot::BOOT_INFO;
+/// Slot of the log's endpoint.
+pub const SLOT_LOG: u32 = 8;
+/// First slot of the process's grants.
+pub const SLOT_FIRST_GRANT: u32 = 16;
+
+/// Declares the function, `fn(u64) -> !`, that the process's first thread runs.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        /// Runs the process's main function.
+        #[allow(unsafe_code, reason = "the runtime calls this name")]
+        #[unsafe(no_mangle)]
+        fn _rt_main(argument: u64) -> ! {
+            let main: fn(u64) -> ! = $main;
+            main(argument)
+        }
+    };
+}
+
+#[cfg(target_os = "none")]
+unsafe extern "Rust" {
+    /// What [`entry!`] declares.
+    fn _rt_main(argument: u64) -> !;
+}
+
+/// Runs the main function; entered with the thread pointer set.
+#[cfg(target_os = "none")]
+pub(crate) extern "C" fn begin(argument: u64) -> ! {
+    // SAFETY: `entry!` declares the function with this signature; without it nothing links.
+    unsafe { _rt_main(argument) }
+}

@@ -1,0 +1,58 @@
+//! x86-64, and any host: compiles, but no kernel answers yet.
+
+use super::{Machine, Results};
+use crate::block::{MAIN_BLOCK, ThreadBlock};
+
+/// This machine.
+pub const MACHINE: Machine = Machine::X86;
+
+/// Refuses every call: the kernel of this machine comes in a later issue.
+#[inline(always)]
+pub const fn enter(_word: u64, _x: [u64; 8]) -> Results {
+    Results::refused(abi::Error::Unsupported)
+}
+
+/// Returns the block of the only thread that there can be.
+pub const fn thread_pointer() -> *const ThreadBlock {
+    &raw const MAIN_BLOCK
+}
+
+/// Returns the machine's counter, which nothing counts yet.
+#[must_use]
+pub const fn counter() -> u64 {
+    0
+}
+
+/// Makes instructions that this core wrote visible to its own fetches: this machine does so itself.
+pub const fn synchronize_code() {}
+
+/// Ends the thread.
+pub fn halt() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Begins the process; without a kernel, it ends here.
+#[cfg(target_os = "none")]
+#[unsafe(no_mangle)]
+extern "C" fn _start(argument: u64) -> ! {
+    crate::start::begin(argument)
+}
+
+/// Returns the firmware call that writes a byte; there is none yet.
+#[must_use]
+pub const fn firmware_write_byte(_byte: u8) -> [u64; 6] {
+    [0; 6]
+}
+
+/// Returns the firmware call that switches off; there is none yet.
+#[must_use]
+pub const fn firmware_shut_down(_failed: bool) -> [u64; 6] {
+    [0; 6]
+}
+
+/// Returns the address of a spawned thread's first instruction.
+pub fn thread_entry() -> u64 {
+    crate::spawn::begin_thread as *const () as u64
+}

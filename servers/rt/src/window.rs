@@ -1,0 +1,87 @@
+//! Frames mapped into the own space, as words.
+
+use crate::memory::{Frame, Space};
+use abi::{Error, Rights};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// First address of the part of every process's space that only windows are mapped in.
+pub const FIRST: u64 = 0x2000_0000;
+/// End of that part.
+pub const END: u64 = 0x3000_0000;
+
+/// A frame that is mapped into the own space. Words are read and written one by one, for others
+/// may write them at the same time. An access after the frame was unmapped faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    address: u64,
+    words: usize,
+}
+
+impl Window {
+    /// Maps `frame`, of `bytes` bytes, at `address` between [`FIRST`] and [`END`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and `OutOfRange` for another address.
+    pub fn map(frame: Frame, space: Space, address: u64, rights: Rights) -> Result<Self, Error> {
+        let order = frame.capability().identify()?.size;
+        let bytes = u32::try_from(order)
+            .ok()
+            .and_then(|order| 1_u64.checked_shl(order));
+        let bytes = bytes.ok_or(Error::OutOfRange)?;
+        if address < FIRST || address.checked_add(bytes).is_none_or(|end| end > END) {
+            return Err(Error::OutOfRange);
+        }
+        frame.map(space.capability(), address, rights)?;
+        let words = usize::try_from(bytes / 8).map_err(|_| Error::OutOfRange)?;
+        Ok(Self { address, words })
+    }
+
+    /// Returns its first address.
+    #[must_use]
+    pub const fn address(self) -> u64 {
+        self.address
+    }
+
+    /// Returns its words.
+    #[must_use]
+    pub const fn words(self) -> usize {
+        self.words
+    }
+
+    /// Returns word `index`.
+    fn word(self, index: usize) -> Option<&'static AtomicU64> {
+        let offset = (index < self.words).then_some(index as u64 * 8)?;
+        // SAFETY: the kernel mapped the frame there, into a part of the space where no Rust object
+        // lies; should it be gone, the access stops the thread.
+        Some(unsafe { &*((self.address + offset) as *const AtomicU64) })
+    }
+
+    /// Returns the value of word `index`, or 0 behind the end.
+    #[must_use]
+    pub fn load(self, index: usize) -> u64 {
+        self.word(index).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Sets word `index`; behind the end nothing happens.
+    pub fn store(self, index: usize, value: u64) {
+        if let Some(word) = self.word(index) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// Fills the window with zeros.
+    pub fn clear(self) {
+        (0..self.words).for_each(|index| self.store(index, 0));
+    }
+
+    /// Writes instructions to the start of the window, padded with zeros to a whole word.
+    pub fn write_code(self, code: &[u8]) {
+        for (index, chunk) in code.chunks(8).enumerate() {
+            let mut bytes = [0; 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            self.store(index, u64::from_ne_bytes(bytes));
+        }
+        crate::sys::synchronize_code();
+    }
+}

@@ -1,0 +1,228 @@
+//! What handlers may do to the guest and the world; the binaries implement it over the kernel.
+
+use crate::Lifecycle;
+use abi::exit::ExitClass;
+
+/// The most vCPUs of a VM.
+pub const MAX_VCPUS: usize = 64;
+
+/// Index of a vCPU in its VM; below [`MAX_VCPUS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VcpuId(u8);
+
+impl VcpuId {
+    /// The vCPU that a guest boots on.
+    pub const FIRST: Self = Self(0);
+
+    /// Returns the id with this index, or `None` from [`MAX_VCPUS`] on.
+    #[must_use]
+    pub const fn new(index: usize) -> Option<Self> {
+        if index < MAX_VCPUS {
+            Some(Self(index as u8))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A set of vCPUs of one VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VcpuSet(u64);
+
+impl VcpuSet {
+    /// The set without members.
+    pub const EMPTY: Self = Self(0);
+
+    /// Returns the set of the first `count` vCPUs.
+    #[must_use]
+    pub const fn first(count: usize) -> Self {
+        if count >= MAX_VCPUS {
+            Self(u64::MAX)
+        } else {
+            Self((1 << count) - 1)
+        }
+    }
+
+    /// Returns the set whose members have their bit set: bit `i` is vCPU `i`.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the bits: bit `i` is vCPU `i`.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the set with `vcpu` too.
+    #[must_use]
+    pub const fn with(self, vcpu: VcpuId) -> Self {
+        Self(self.0 | 1 << vcpu.0)
+    }
+
+    /// Returns the set without `vcpu`.
+    #[must_use]
+    pub const fn without(self, vcpu: VcpuId) -> Self {
+        Self(self.0 & !(1 << vcpu.0))
+    }
+
+    /// Returns whether `vcpu` is a member.
+    #[must_use]
+    pub const fn contains(self, vcpu: VcpuId) -> bool {
+        self.0 >> vcpu.0 & 1 == 1
+    }
+
+    /// Returns whether every member is one of `other`.
+    #[must_use]
+    pub const fn is_subset(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// Returns whether there is no member.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Returns the members in rising order.
+    pub fn iter(self) -> impl Iterator<Item = VcpuId> {
+        (0..MAX_VCPUS)
+            .filter_map(VcpuId::new)
+            .filter(move |&vcpu| self.contains(vcpu))
+    }
+}
+
+/// Interrupt lines that firmware calls move; device interrupts are the irq server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The guest's inter-processor interrupt.
+    Software,
+}
+
+/// What a fence makes vCPUs forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FenceKind {
+    /// Translations of the guest's own tables, and fetched instructions.
+    All,
+    /// Fetched instructions.
+    Instructions,
+}
+
+/// Why guest memory was not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryError {
+    /// Part of the range is the guest's but is not there now; nothing, or part, was copied.
+    Absent {
+        /// A guest-physical address in the missing page.
+        address: u64,
+    },
+    /// Part of the range is not memory of the guest; nothing was copied.
+    Outside,
+}
+
+/// The vCPU does not have the register, or not with this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterError;
+
+/// Something worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A guest accessed what is neither memory nor device; reported once per address.
+    Unclaimed {
+        /// Which vCPU.
+        vcpu: VcpuId,
+        /// The guest-physical address.
+        address: u64,
+        /// The guest's program counter.
+        program_counter: u64,
+    },
+    /// An access to a device that no device can serve (atomic, floating point, misaligned);
+    /// reported once per address.
+    UnsupportedAccess {
+        /// Which vCPU.
+        vcpu: VcpuId,
+        /// The guest-physical address.
+        address: u64,
+        /// The instruction.
+        instruction: u32,
+    },
+    /// An exit that the machine should not have made.
+    UnexpectedExit {
+        /// Which vCPU.
+        vcpu: VcpuId,
+        /// The class of the exit.
+        class: ExitClass,
+    },
+    /// The VM's lifecycle moved.
+    Lifecycle(Lifecycle),
+}
+
+/// What handlers may do. `vcpu` is always a vCPU of this VM.
+///
+/// Registers other than the general ones are named by the ids of `abi::register` and the machines'
+/// `*-regs` crates; they can be read and written only while the vCPU is stopped or waits for the
+/// reply to an exit.
+pub trait Effects {
+    /// Returns general register `register` (0 to 31) of a vCPU, from its register page.
+    fn general(&mut self, vcpu: VcpuId, register: u8) -> u64;
+
+    /// Sets general register `register` (0 to 31); of a register that is always zero, does nothing.
+    fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64);
+
+    /// Reads the register with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`] where there is none.
+    fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError>;
+
+    /// Writes the register with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`] where there is none, or it does not take the value.
+    fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError>;
+
+    /// Raises (`level`) or lowers an interrupt line of a vCPU, on any core.
+    fn inject(&mut self, vcpu: VcpuId, line: Line, level: bool);
+
+    /// Makes every vCPU of the set forget before its next guest instruction; returns when all did.
+    fn fence(&mut self, vcpus: VcpuSet, kind: FenceKind);
+
+    /// Lets a stopped vCPU run. Returns whether it runs now; where it will run later, the binary
+    /// reports that by [`crate::Machine::started`].
+    fn start(&mut self, vcpu: VcpuId) -> bool;
+
+    /// Stops a vCPU other than the one that is handled now.
+    fn stop(&mut self, vcpu: VcpuId);
+
+    /// Copies guest-physical memory out; never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError`] where not all of it is there.
+    fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError>;
+
+    /// Copies into guest-physical memory; never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError`] where not all of it is there.
+    fn write_guest(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError>;
+
+    /// Writes to the guest's console; returns how many bytes it took.
+    fn console_write(&mut self, bytes: &[u8]) -> usize;
+
+    /// Reads from the guest's console; returns how many bytes there were.
+    fn console_read(&mut self, buffer: &mut [u8]) -> usize;
+
+    /// Reports an event.
+    fn event(&mut self, event: Event);
+}

@@ -1,0 +1,288 @@
+//! RISC-V guests: SBI firmware, MMIO decoding, exceptions, boot.
+
+mod emulate;
+mod exception;
+pub mod fdt;
+pub mod hart;
+pub mod loader;
+pub mod sbi;
+pub mod walk;
+
+use crate::lifecycle::LifecycleEvent;
+use crate::machine::{Boot, BootError};
+use crate::once::Once;
+use crate::{
+    Effects, EndReason, Event, Exit, Failure, Lifecycle, Line, Machine, MemoryError, Metrics,
+    Outcome, VcpuId, VcpuSet,
+};
+use abi::exit::ExitClass;
+use abi::register::TIMER_DEADLINE;
+use hart::{Hart, HartEvent};
+use riscv_regs::Register;
+use riscv_regs::one_reg::{CsrRegister, MODE_SUPERVISOR};
+use riscv_regs::{Gpr, instruction};
+
+/// What identifies the machine to its guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// mvendorid.
+    pub vendor: u64,
+    /// marchid.
+    pub architecture: u64,
+    /// mimpid.
+    pub implementation: u64,
+}
+
+/// One VM. vCPU `i` is hart `i`.
+#[derive(Clone, Debug)]
+pub struct Riscv {
+    pub(crate) harts: heapless::Vec<Hart, { crate::effects::MAX_VCPUS }>,
+    pub(crate) memory: loader::Memory,
+    pub(crate) identity: Identity,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) metrics: Metrics,
+    pub(crate) reported: Once,
+}
+
+/// Why a handler stopped half-way; nothing has happened yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A page is absent.
+    Absent(u64),
+    /// The kernel refused a register.
+    Register(u64),
+}
+
+impl Riscv {
+    /// Returns a VM with `harts` harts, none of which runs, and this memory; `None` where there
+    /// are no harts or more than [`crate::effects::MAX_VCPUS`].
+    #[must_use]
+    pub fn new(harts: usize, memory: loader::Memory, identity: Identity) -> Option<Self> {
+        let mut list = heapless::Vec::new();
+        for _ in 0..harts {
+            list.push(Hart::Stopped).ok()?;
+        }
+        (harts > 0).then(|| Self {
+            harts: list,
+            memory,
+            identity,
+            lifecycle: Lifecycle::Running,
+            metrics: Metrics::default(),
+            reported: Once::default(),
+        })
+    }
+
+    /// Returns every vCPU of this VM.
+    #[must_use]
+    pub fn all(&self) -> VcpuSet {
+        VcpuSet::first(self.harts.len())
+    }
+
+    /// Returns the state of a hart, or `None` where it does not exist.
+    #[must_use]
+    pub fn hart(&self, id: u64) -> Option<Hart> {
+        usize::try_from(id)
+            .ok()
+            .and_then(|id| self.harts.get(id).copied())
+    }
+
+    /// Moves a hart's state machine.
+    pub(crate) fn step_hart(&mut self, vcpu: VcpuId, event: HartEvent) -> hart::HartAction {
+        let Some(hart) = self.harts.get_mut(vcpu.index()) else {
+            return hart::HartAction::None;
+        };
+        let (next, action) = hart.step(event);
+        *hart = next;
+        action
+    }
+
+    /// Moves the VM's life; where that ends or interrupts it, stops every vCPU but `caller`.
+    pub(crate) fn step_lifecycle<E: Effects>(
+        &mut self,
+        caller: Option<VcpuId>,
+        event: LifecycleEvent,
+        effects: &mut E,
+    ) {
+        let (next, stop) = self.lifecycle.step(event);
+        let moved = next != self.lifecycle;
+        self.lifecycle = next;
+        if stop {
+            for vcpu in self.running().iter().filter(|&vcpu| Some(vcpu) != caller) {
+                effects.stop(vcpu);
+                self.step_hart(vcpu, HartEvent::Killed);
+            }
+        }
+        if moved {
+            effects.event(Event::Lifecycle(next));
+        }
+    }
+
+    /// Sets the registers with which a hart starts (SBI 9.1): supervisor mode, no translation, no
+    /// interrupts, the hart's id in a0 and `argument` in a1.
+    pub(crate) fn prepare<E: Effects>(
+        vcpu: VcpuId,
+        entry: u64,
+        argument: u64,
+        effects: &mut E,
+    ) -> Result<(), Trouble> {
+        let registers = [
+            (Register::ProgramCounter.id(), entry),
+            (Register::Mode.id(), MODE_SUPERVISOR),
+            (Register::Csr(CsrRegister::Sstatus).id(), 0),
+            (Register::Csr(CsrRegister::Sie).id(), 0),
+            (Register::Csr(CsrRegister::Satp).id(), 0),
+            (TIMER_DEADLINE, u64::MAX),
+        ];
+        for (id, value) in registers {
+            write(vcpu, id, value, effects)?;
+        }
+        effects.inject(vcpu, Line::Software, false);
+        effects.set_general(vcpu, Gpr::A0.number(), vcpu.index() as u64);
+        effects.set_general(vcpu, Gpr::A1.number(), argument);
+        Ok(())
+    }
+
+    /// Handles an exit whose vCPU runs in a VM that runs.
+    fn dispatch<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        let [program_counter, first, ..] = exit.words;
+        match exit.class {
+            ExitClass::Hypercall => self.call(vcpu, program_counter, effects),
+            ExitClass::Instruction => self.instruction(vcpu, program_counter, first, effects),
+            ExitClass::Device => self.device(vcpu, exit.words, effects),
+            ExitClass::Unclaimed => self.unclaimed(vcpu, exit.words, effects),
+            // Absent memory is the memory server's; declined, the access is not claimed at all.
+            ExitClass::Memory => Ok(Outcome::Decline),
+            ExitClass::Window => {
+                // RISC-V delivers interrupts by itself; there is nothing to do here.
+                effects.event(Event::UnexpectedExit {
+                    vcpu,
+                    class: exit.class,
+                });
+                Ok(Outcome::Resume)
+            }
+            ExitClass::Other => {
+                let class = exit.class;
+                let failure = Failure::UnknownExit {
+                    vcpu,
+                    class,
+                    cause: first,
+                    program_counter,
+                };
+                self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
+                Ok(Outcome::Stop)
+            }
+        }
+    }
+}
+
+impl Machine for Riscv {
+    fn exit<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome {
+        self.metrics.count(exit.class);
+        self.step_hart(vcpu, HartEvent::Running);
+        if self.lifecycle != Lifecycle::Running {
+            self.step_hart(vcpu, HartEvent::Killed);
+            return Outcome::Stop;
+        }
+        let outcome = match self.dispatch(vcpu, exit, effects) {
+            Ok(outcome) => outcome,
+            Err(Trouble::Absent(address)) => {
+                self.metrics.waits += 1;
+                Outcome::Wait { address }
+            }
+            Err(Trouble::Register(id)) => {
+                let failure = Failure::Register { vcpu, id };
+                self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
+                Outcome::Stop
+            }
+        };
+        if self.lifecycle != Lifecycle::Running {
+            self.step_hart(vcpu, HartEvent::Killed);
+        }
+        outcome
+    }
+
+    fn parked(&mut self, vcpu: VcpuId) {
+        self.step_hart(vcpu, HartEvent::Parked);
+    }
+
+    fn started(&mut self, vcpu: VcpuId) {
+        self.step_hart(vcpu, HartEvent::Running);
+    }
+
+    fn boot<E: Effects>(&mut self, boot: Boot, effects: &mut E) -> Result<VcpuId, BootError> {
+        for hart in &mut self.harts {
+            *hart = Hart::Stopped;
+        }
+        let first = VcpuId::FIRST;
+        if let Err(trouble) = Self::prepare(first, boot.entry, boot.device_tree, effects) {
+            let (Trouble::Register(id) | Trouble::Absent(id)) = trouble;
+            return Err(BootError { vcpu: first, id });
+        }
+        self.step_hart(first, HartEvent::StartRequest);
+        self.step_lifecycle(None, LifecycleEvent::Reloaded, effects);
+        Ok(first)
+    }
+
+    fn end<E: Effects>(&mut self, reason: EndReason, effects: &mut E) {
+        self.step_lifecycle(None, LifecycleEvent::PowerOff(reason), effects);
+    }
+
+    fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle
+    }
+
+    fn running(&self) -> VcpuSet {
+        let runs = |&(_, hart): &(usize, &Hart)| hart.is_interruptible();
+        let members = self.harts.iter().enumerate().filter(runs);
+        members
+            .filter_map(|(index, _)| VcpuId::new(index))
+            .fold(VcpuSet::EMPTY, VcpuSet::with)
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// Reads a register that every vCPU has.
+pub(crate) fn read<E: Effects>(vcpu: VcpuId, id: u64, effects: &mut E) -> Result<u64, Trouble> {
+    effects
+        .read_register(vcpu, id)
+        .map_err(|_| Trouble::Register(id))
+}
+
+/// Writes a register that every vCPU has.
+pub(crate) fn write<E: Effects>(
+    vcpu: VcpuId,
+    id: u64,
+    value: u64,
+    effects: &mut E,
+) -> Result<(), Trouble> {
+    effects
+        .write_register(vcpu, id, value)
+        .map_err(|_| Trouble::Register(id))
+}
+
+/// Sets the program counter behind an instruction.
+pub(crate) fn advance<E: Effects>(
+    vcpu: VcpuId,
+    program_counter: u64,
+    length: instruction::Length,
+    effects: &mut E,
+) -> Result<(), Trouble> {
+    let next = program_counter.wrapping_add(length.bytes().into());
+    write(vcpu, Register::ProgramCounter.id(), next, effects)
+}
+
+/// Returns whether a copy failed for absence, and where.
+pub(crate) const fn absence(error: MemoryError) -> Option<u64> {
+    match error {
+        MemoryError::Absent { address } => Some(address),
+        MemoryError::Outside => None,
+    }
+}
