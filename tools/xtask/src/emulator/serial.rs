@@ -53,7 +53,13 @@ pub fn event(line: &str) -> Option<Event> {
         return Some(Event::SystemEnded(u64::from(!tally.is_good())));
     }
     let (_, rest) = line.split_once("EXIT: STATUS=")?;
-    Some(Event::GuestReported(number(rest)? >> 1))
+    // A negative report has no status; it is a failure, whichever.
+    let status = if rest.starts_with("-") {
+        1
+    } else {
+        number(rest)? >> 1
+    };
+    Some(Event::GuestReported(status))
 }
 
 /// Returns the decimal number that `text` begins with.
@@ -143,6 +149,7 @@ mod tests {
                 Event::SystemEnded(1),
             ),
             ("[left] EXIT: STATUS=7", Event::GuestReported(3)),
+            ("EXIT: STATUS=-1", Event::GuestReported(1)),
             (
                 "skerry: panic: hart 1",
                 Event::Panic("skerry: panic: hart 1".to_owned()),
