@@ -15,6 +15,7 @@ use core::slice;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
+use kernel::core_state::CoreState;
 use memory::Ranges;
 use riscv_regs::csr as number;
 use spin::Once;
@@ -22,6 +23,9 @@ use tree::Host;
 
 /// The kernel.
 pub static KERNEL: Once<Kernel<Riscv>> = Once::new();
+
+/// What the kernel knows of each core.
+static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
 
 /// Cores that are ready to run, one bit each.
 static READY: AtomicU64 = AtomicU64::new(0);
@@ -52,7 +56,7 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
     guest::set_has_state_enable(host.has_state_enable);
     start_interrupts(&host);
     let arena = make_arena(&host, &mut free);
-    let kernel = KERNEL.call_once(|| Kernel::new(Riscv, arena));
+    let kernel = KERNEL.call_once(|| Kernel::new(Riscv, arena, &CORES));
     start_harts(&host, &mut free);
     start_hart_state();
     paging::protect_kernel();
