@@ -10,10 +10,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
 use riscv_regs::csr as number;
-use riscv_regs::{
-    CsrRegister, DataAccess, Henvcfg, Hgatp, Hstatus, MemoryInstruction, Operation, Register,
-    TimerRegister, TrapInstruction,
-};
+use riscv_regs::Register;
+use riscv_regs::environment::Henvcfg;
+use riscv_regs::instruction::{DataAccess, MemoryInstruction, Operation};
+use riscv_regs::one_reg::{CsrRegister, TimerRegister};
+use riscv_regs::status::Hstatus;
+use riscv_regs::translation::Hgatp;
+use riscv_regs::trap_instruction::TrapInstruction;
 use zerocopy::FromBytes;
 
 /// What a vCPU has beside its general registers.

@@ -66,11 +66,6 @@ pub fn get(core: usize) -> Option<&'static PerCore> {
     CORES.get(core)
 }
 
-/// Returns the core number of a hart, among the first `count` cores.
-pub fn core_of_hart(hart: u64, count: usize) -> Option<usize> {
-    CORES.iter().take(count).position(|core| core.hart.get() == hart)
-}
-
 /// Returns the hart that runs this code.
 #[inline(always)]
 pub fn current() -> &'static PerCore {
