@@ -9,6 +9,9 @@ pub const DIRECT_MAP: u64 = 0xffff_ffc0_0000_0000;
 pub const LOAD_OFFSET: u64 = 0xffff_ffff_0000_0000;
 /// Bytes of the boot hart's kernel stack, and of every other.
 pub const STACK_BYTES: u64 = 16 * 1024;
+/// Bytes of the stack that the boot hart starts on: the kernel is built there before it is moved to
+/// its place.
+const BOOT_STACK_BYTES: u64 = 32 * STACK_BYTES;
 /// satp's mode field for Sv39.
 const SV39: u64 = 8 << 60;
 
@@ -100,7 +103,7 @@ global_asm!(
     ".globl _boot_stack_end",
     "_boot_stack_end:",
     ".popsection",
-    bytes = const STACK_BYTES,
+    bytes = const BOOT_STACK_BYTES,
 );
 
 global_asm!(
