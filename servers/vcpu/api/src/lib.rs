@@ -4,6 +4,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod description;
+
+pub use description::{Description, Device};
+
 use postcard::experimental::max_size::MaxSize;
 use serde::{Deserialize, Serialize};
 
