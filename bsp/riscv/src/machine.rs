@@ -145,7 +145,7 @@ impl Arch for Riscv {
             return Err(Error::Unsupported);
         }
         if (extension == sbi::DBCN && first > 0xff)
-            || (extension == sbi::SRST && (first > 2 || second > 1))
+            || (extension == sbi::SRST && (first > 0xffff_ffff || second > 0xffff_ffff))
         {
             return Err(Error::BadArgument);
         }
