@@ -1,0 +1,35 @@
+//! The image for x86-64. So far an entry stub: it boots, says so and stops.
+//!
+//! `arch` proves that the kernel's boundary can be told on this machine; what it cannot do yet, it
+//! refuses by stopping the machine.
+#![no_std]
+#![no_main]
+
+mod arch;
+mod console;
+mod entry;
+mod paging;
+mod stop;
+mod timer;
+mod trap;
+
+use arch::X86;
+use kernel::arch::Arch;
+
+/// Begins with a stack, on the boot processor.
+extern "C" fn start() -> ! {
+    console::initialise();
+    hand_over(&X86::detect())
+}
+
+/// Stands where the kernel will take over the machine.
+fn hand_over(_machine: &impl Arch) -> ! {
+    stop::stop(format_args!(
+        "skerry: bsp-x86 is an entry stub; the kernel is not ported to this machine yet"
+    ))
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    stop::stop(format_args!("skerry: bsp-x86 {info}"))
+}
