@@ -4,8 +4,9 @@ use crate::Kernel;
 use crate::arch::Arch;
 use crate::core_state::CoreState;
 use crate::object::budget::Budget;
+use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
-use arena::Entry;
+use arena::{Entry, Handle};
 
 impl<A: Arch> Kernel<A> {
     /// Returns the index of an execution's priority in the ready queues.
@@ -69,6 +70,13 @@ impl<A: Arch> Kernel<A> {
         execution.priority.set(priority);
         if queued {
             self.enqueue(entry, item, false);
+        }
+        if execution.state() == State::Calling
+            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
+        {
+            let callers = &entry.get(endpoint).callers;
+            self.remove(entry, callers, item);
+            self.push_by_priority(entry, callers, item);
         }
     }
 
@@ -150,8 +158,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns whether the budget of `item` has time left, or its server grace.
     fn has_time(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> bool {
-        let budget = self.execution(entry, item).budget.get();
-        let Some(budget) = budget.and_then(|budget| entry.find(budget)) else {
+        let Some(budget) = self.live_budget(entry, item) else {
             return false;
         };
         budget.replenish(now);
@@ -159,6 +166,18 @@ impl<A: Arch> Kernel<A> {
             return budget.amount.get() != 0;
         }
         budget.left() > 0 || self.use_grace(entry, item, budget)
+    }
+
+    /// Returns the budget that an execution runs on; its own where a lent one was destroyed.
+    fn live_budget<'e>(&self, entry: &'e Entry<'_>, item: ExecutionRef) -> Option<&'e Budget> {
+        let execution = self.execution(entry, item);
+        let present = execution.budget.get().and_then(|budget| entry.find(budget));
+        if present.is_some() {
+            return present;
+        }
+        let own = self.own_budget(entry, execution);
+        execution.budget.set(own);
+        own.and_then(|budget| entry.find(budget))
     }
 
     /// Lets an execution whose budget is used up wait for the next period.

@@ -241,13 +241,7 @@ impl CallNumber {
             Self::Move => &[NoCapability, SlotOccupied],
             Self::Delete | Self::Revoke => &[NoCapability],
             Self::Split => {
-                with_cap!(
-                    BadArgument,
-                    AlreadyMapped,
-                    HasChildren,
-                    SlotOccupied,
-                    TreeTooDeep
-                )
+                with_cap!(BadArgument, AlreadyMapped, HasChildren, SlotOccupied)
             }
             Self::Fund => with_cap!(HasChildren, TableFull, BadArgument),
             Self::Map => with_cap!(

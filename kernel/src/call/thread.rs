@@ -66,6 +66,7 @@ impl<A: Arch> Kernel<A> {
             CallNumber::ThreadResume => {
                 self.check_stopped(object.execution())?;
                 self.check_configured(entry, object, item)?;
+                object.execution().lower(flag::FAULTED);
                 self.make_ready(entry, item);
             }
             CallNumber::ThreadStop => self.stop(entry, item),

@@ -262,7 +262,11 @@ impl<A: Arch> Kernel<A> {
                 let thread = self.thread(entry, caller);
                 crate::arch::UserFrame::complete(&thread.frame);
             }
-            self.unpark(entry, caller);
+            if self.execution(entry, caller).core_index() == entry.core() {
+                self.unpark(entry, caller);
+            } else {
+                self.send_home(entry, caller);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::context::{
 };
 use crate::crew::{self, HELPERS, PAGES};
 use abi::boot::{
-    BootInfo, MESSAGE_PAGE, SLOT_FIRMWARE, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
+    BootInfo, MESSAGE_PAGE, ORDINARY, SLOT_FIRMWARE, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
 };
 use abi::{Error, ObjectKind, SlotAddress};
 use rt::{Capability, Firmware, Frame, Space, Thread, Untyped, log};
@@ -62,7 +62,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
 fn largest_untyped(info: &BootInfo) -> Untyped {
     let count = usize::try_from(info.untyped_count).unwrap_or(0);
     let ranges = info.untyped.iter().take(count).zip(SLOT_FIRST_UNTYPED..);
-    let ordinary = ranges.filter(|(range, _)| range.device == 0);
+    let ordinary = ranges.filter(|(range, _)| range.kind == ORDINARY);
     let largest = ordinary.max_by_key(|(range, _)| range.length);
     Untyped::own(largest.map_or(SLOT_FIRST_UNTYPED, |(_, slot)| slot))
 }

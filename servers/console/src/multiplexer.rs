@@ -77,6 +77,7 @@ impl Multiplexer {
             focus,
             channels,
             open,
+            last: focus,
             unended: false,
             notice: false,
             ahead,

@@ -163,6 +163,14 @@ fn elf_files_that_cannot_be_right_are_refused() {
 }
 
 #[test]
+fn an_initrd_of_any_size_is_answered() {
+    for bytes in [256 * MEBI, u64::MAX] {
+        let result = plan(b"flat", memory(256), extras(Some(bytes)));
+        assert!(matches!(result, Err(LoadError::TooLittleMemory { .. })));
+    }
+}
+
+#[test]
 fn anything_else_is_flat_at_the_usual_address() {
     let plan = plan(&[0x13, 0, 0, 0], memory(16), extras(None)).unwrap();
     assert_eq!((plan.kind, plan.entry), (Kind::Flat, BASE + FLAT_OFFSET));

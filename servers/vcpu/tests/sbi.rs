@@ -154,7 +154,11 @@ fn a_hart_starts_with_the_registers_that_the_specification_gives() {
     assert_eq!(world.register(1, Register::ProgramCounter), BASE + 0x2000);
     assert_eq!(world.register(1, Register::Mode), 1);
     assert_eq!(world.csr(1, CsrRegister::Satp), 0);
-    assert_eq!(world.csr(1, CsrRegister::Sstatus), 0);
+    assert_eq!(
+        world.csr(1, CsrRegister::Sstatus),
+        2 << 32,
+        "no interrupts, 64-bit user mode"
+    );
     assert_eq!((world.general[&(1, 10)], world.general[&(1, 11)]), (1, 99));
     assert_eq!(world.started, [1]);
     assert_eq!(call(&mut vm, &mut world, (HSM, 2), &[1]), (0, 0));

@@ -47,8 +47,8 @@ pub static RISCV: Machine = Machine {
     // sd a0, 0(a0); j -4
     touch: &code::<2, 8>([0x00a5_3023, 0xffdf_f06f]),
     firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
-    // DBCN, console_write with physical addresses.
-    firmware_bad: None,
+    // SRST with a reset type that is no 32-bit number.
+    firmware_bad: Some([0x5352_5354, 0, u64::MAX, 0, 0, 0]),
     // SRST with a reset type that is reserved.
     firmware_refused: Some([0x5352_5354, 0, 0x7fff_ffff, 0, 0, 0]),
     guest: Guest {

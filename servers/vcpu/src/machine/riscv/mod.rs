@@ -20,6 +20,7 @@ use abi::register::TIMER_DEADLINE;
 use hart::{Hart, HartEvent};
 use riscv_regs::Register;
 use riscv_regs::one_reg::{CsrRegister, MODE_SUPERVISOR};
+use riscv_regs::status::Sstatus;
 use riscv_regs::{Gpr, instruction};
 
 /// What identifies the machine to its guest.
@@ -128,7 +129,10 @@ impl Riscv {
         let registers = [
             (Register::ProgramCounter.id(), entry),
             (Register::Mode.id(), MODE_SUPERVISOR),
-            (Register::Csr(CsrRegister::Sstatus).id(), 0),
+            (
+                Register::Csr(CsrRegister::Sstatus).id(),
+                Sstatus::new().with_uxl(2).into_bits(),
+            ),
             (Register::Csr(CsrRegister::Sie).id(), 0),
             (Register::Csr(CsrRegister::Satp).id(), 0),
             (TIMER_DEADLINE, u64::MAX),

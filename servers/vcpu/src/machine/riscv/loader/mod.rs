@@ -303,7 +303,7 @@ fn place_extras(
         let place = top.checked_sub(bytes).map(|address| address & !(align - 1));
         let fits = place.filter(|&address| address >= end);
         fits.ok_or(LoadError::TooLittleMemory {
-            missing: (end + bytes).saturating_sub(top).max(1),
+            missing: end.saturating_add(bytes).saturating_sub(top).max(1),
         })
     };
     let tree_bytes = extras.device_tree_bytes.max(1);
