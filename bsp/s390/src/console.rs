@@ -2,7 +2,7 @@
 //!
 //! The line-mode console, the only one that Hercules has, comes with the port.
 
-use crate::service;
+use crate::sclp;
 use core::fmt;
 
 /// Command: says which events are exchanged.
@@ -25,7 +25,7 @@ pub fn initialise() {
     let mut data = [0; 4 + 4 * 4];
     data[2..4].copy_from_slice(&4_u16.to_be_bytes());
     data[8..12].copy_from_slice(&ASCII_MASK.to_be_bytes());
-    service::call(WRITE_EVENT_MASK, &data);
+    sclp::call(WRITE_EVENT_MASK, &data);
 }
 
 /// Sends one event with this text.
@@ -35,7 +35,7 @@ fn send(text: &[u8]) {
     data[..2].copy_from_slice(&(length as u16).to_be_bytes());
     data[2] = ASCII;
     data[EVENT_HEADER..length].copy_from_slice(text);
-    service::call(WRITE_EVENT_DATA, &data[..length]);
+    sclp::call(WRITE_EVENT_DATA, &data[..length]);
 }
 
 /// The console, as something to format to.

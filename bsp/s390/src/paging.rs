@@ -84,7 +84,11 @@ pub fn load(root: Option<u64>) {
     // SAFETY: LCTLG reads eight bytes at the address of `space`. The kernel runs with DAT off and
     // does not depend on the primary space.
     unsafe {
-        asm!("lctlg %c1, %c1, 0({})", in(reg_addr) &raw const space, options(nostack, preserves_flags, readonly));
+        asm!(
+            "lctlg %c1, %c1, 0({})",
+            in(reg_addr) &raw const space,
+            options(nostack, preserves_flags, readonly)
+        );
     }
 }
 

@@ -17,6 +17,10 @@ pub fn now() -> u64 {
 pub fn set(deadline: u64) {
     // SAFETY: SCKC reads eight bytes at the address of `deadline`.
     unsafe {
-        asm!("sckc 0({})", in(reg_addr) &raw const deadline, options(nostack, preserves_flags, readonly));
+        asm!(
+            "sckc 0({})",
+            in(reg_addr) &raw const deadline,
+            options(nostack, preserves_flags, readonly)
+        );
     }
 }

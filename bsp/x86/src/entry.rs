@@ -11,7 +11,7 @@ const STACK_BYTES: usize = 16 << 10;
 const TABLE: u64 = Pte::new().with_present(true).with_write(true).into_bits();
 /// A boot table entry for 2 MiB of memory.
 const LARGE: u64 = Pte::from_bits(TABLE).with_large(true).into_bits();
-/// A 64-bit code segment of the supervisor (SDM 3A 5.2.1).
+/// A 64-bit code segment of the supervisor (SDM 3A, "Code Segment Descriptor in 64-bit Mode").
 const CODE_SEGMENT: u64 = 0x00af_9b00_0000_ffff;
 /// A data segment of the supervisor.
 const DATA_SEGMENT: u64 = 0x00cf_9300_0000_ffff;

@@ -124,7 +124,12 @@ const fn access(read: bool, write: bool, execute: bool) -> Rights {
 pub fn flush_all() {
     // SAFETY: CR3 gets the value that it has, so the mapping stays as it is.
     unsafe {
-        asm!("mov {root}, cr3", "mov cr3, {root}", root = out(reg) _, options(nostack, preserves_flags));
+        asm!(
+            "mov {root}, cr3",
+            "mov cr3, {root}",
+            root = out(reg) _,
+            options(nostack, preserves_flags)
+        );
     }
 }
 

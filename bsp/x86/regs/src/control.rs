@@ -2,7 +2,7 @@
 
 use bitfield_struct::bitfield;
 
-/// Control register 0 (SDM 3A 2.5).
+/// Control register 0 (SDM 3A, "Control Registers").
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Cr0 {
@@ -36,7 +36,7 @@ pub struct Cr0 {
     __: u32,
 }
 
-/// Control register 3 (SDM 3A 4.5.2).
+/// Control register 3 (SDM 3A, "Use of CR3 with 4-Level Paging").
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Cr3 {
@@ -52,7 +52,8 @@ pub struct Cr3 {
     pub keep: bool,
 }
 
-/// Control register 4 (SDM 3A 2.5). A bit that CPUID does not announce must stay clear.
+/// Control register 4 (SDM 3A, "Control Registers"). A bit that CPUID does not announce must stay
+/// clear.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Cr4 {
@@ -97,7 +98,7 @@ pub struct Cr4 {
     __: u64,
 }
 
-/// Extended feature enables (SDM 3A 2.2.1, APM 3.1.7).
+/// Extended feature enables (SDM 3A and APM, "Extended Feature Enable Register").
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Efer {

@@ -6,7 +6,8 @@ use bitfield_struct::bitfield;
 /// Entries of every table.
 pub const ENTRIES: u64 = 512;
 
-/// An entry of a process's table (SDM 3A 4.5.4) or of a nested table (APM 15.25).
+/// An entry of a process's table (SDM 3A, "4-Level Paging") or of a nested table (APM, "Nested
+/// Paging").
 ///
 /// Nested tables are walked as if by user mode: `user` is set in all of their entries.
 #[bitfield(u64)]
@@ -74,7 +75,7 @@ impl Pte {
     }
 }
 
-/// An entry of an extended page table (SDM 3C 29.3.2).
+/// An entry of an extended page table (SDM 3C, "EPT Translation Mechanism").
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct EptEntry {

@@ -1,8 +1,8 @@
 //! Layouts of x86-64: control registers and translation-table entries.
 //!
 //! Values only: nothing here reads or writes a register. Sections are those of the Intel "Software
-//! Developer's Manual" (SDM, volume and section) and of the AMD "Architecture Programmer's Manual"
-//! volume 2 (APM).
+//! Developer's Manual" (SDM) and of the AMD "Architecture Programmer's Manual" volume 2 (APM), by
+//! name: their numbers change between editions.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -17,14 +17,14 @@ const ARGUMENT: usize = 7;
 const MESSAGE: [usize; 9] = [7, 6, 2, 10, 8, 9, 12, 13, 14];
 /// Number of the flags among the machine's registers.
 const FLAGS: usize = REGISTERS;
-/// Flags that a user may set (SDM 1 3.4.3): carry, parity, adjust, zero, sign, trap, direction,
-/// overflow, alignment check, identification.
+/// Flags that a user may set (SDM 1, "EFLAGS Register"): carry, parity, adjust, zero, sign, trap,
+/// direction, overflow, alignment check, identification.
 const USER_FLAGS: u64 = 0x0024_0dd5;
 
 /// Saved user registers of one thread.
 #[derive(FromBytes)]
 #[repr(C)]
-pub struct Frame {
+pub struct X86Frame {
     /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
     registers: [Word; REGISTERS],
     /// Where the thread goes on.
@@ -35,7 +35,7 @@ pub struct Frame {
     fs_base: Word,
 }
 
-impl Frame {
+impl X86Frame {
     /// Returns a register that a handler of faults may see and set.
     fn word(&self, number: u64) -> Option<&Word> {
         if let Some(register) = ThreadRegister::from_number(number) {
@@ -55,7 +55,7 @@ impl Frame {
     }
 }
 
-impl UserFrame for Frame {
+impl UserFrame for X86Frame {
     fn call_word(&self) -> u64 {
         self.registers[CALL_WORD].get()
     }

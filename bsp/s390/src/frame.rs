@@ -22,7 +22,7 @@ const MASK: usize = REGISTERS;
 /// Saved user registers of one thread.
 #[derive(FromBytes)]
 #[repr(C)]
-pub struct Frame {
+pub struct S390Frame {
     /// r0 to r15.
     registers: [Word; REGISTERS],
     /// PSW mask: condition code and program mask; the rest is set on the way out.
@@ -33,7 +33,7 @@ pub struct Frame {
     access: Word,
 }
 
-impl Frame {
+impl S390Frame {
     /// Returns a register that a handler of faults may see and set.
     fn word(&self, number: u64) -> Option<&Word> {
         if let Some(register) = ThreadRegister::from_number(number) {
@@ -62,7 +62,7 @@ fn user_part(mask: u64) -> u64 {
         .into_bits()
 }
 
-impl UserFrame for Frame {
+impl UserFrame for S390Frame {
     fn call_word(&self) -> u64 {
         self.registers[CALL_WORD].get()
     }

@@ -1,73 +1,61 @@
 //! The machine, for the kernel. What an entry stub cannot do stops the machine.
 
-use crate::paging::{self, SecondStage};
+use crate::frame::S390Frame;
+use crate::paging;
 use crate::stop::not_ported;
 use crate::timer;
-use crate::trap::Frame;
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
 use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
 
-/// An x86-64 machine.
-pub struct X86 {
-    second_stage: Option<SecondStage>,
-}
+/// An s390x machine.
+pub struct S390;
 
-impl X86 {
-    /// Asks the processor what it has.
-    pub fn detect() -> Self {
-        Self {
-            second_stage: SecondStage::detect(),
-        }
-    }
-}
-
-impl Arch for X86 {
-    type Frame = Frame;
+impl Arch for S390 {
+    type Frame = S390Frame;
     type Guest = ();
 
     const USER_LEVELS: &'static [Level] = paging::LEVELS;
     const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
     const USER_END: u64 = paging::USER_END;
-    /// One line for each vector from 32 to 255.
-    const INTERRUPTS: u32 = 224;
+    /// Eight subclasses of I/O interrupts, and the service signal.
+    const INTERRUPTS: u32 = 9;
 
     fn now(&self) -> u64 {
         timer::now()
     }
 
-    fn set_timer(&self, _deadline: u64) {
-        not_ported("set_timer")
+    fn set_timer(&self, deadline: u64) {
+        timer::set(deadline);
     }
 
     fn send_ipi(&self, _cores: u64) {
         not_ported("send_ipi")
     }
 
-    fn initialise_root(&self, _root: &[AtomicU64]) {
-        not_ported("initialise_root")
+    fn initialise_root(&self, root: &[AtomicU64]) {
+        paging::initialise_root(root);
     }
 
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
-        let format = paging::format(stage, self.second_stage);
-        paging::leaf(format, physical, access, device)
+    fn leaf(&self, _stage: Stage, physical: u64, access: Rights, _device: bool) -> u64 {
+        paging::leaf(physical, access)
     }
 
-    fn table(&self, stage: Stage, physical: u64) -> u64 {
-        paging::table(paging::format(stage, self.second_stage), physical)
+    fn table(&self, _stage: Stage, physical: u64) -> u64 {
+        paging::table(physical)
     }
 
-    fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry {
-        paging::decode(paging::format(stage, self.second_stage), entry, level)
+    fn decode(&self, _stage: Stage, entry: u64, level: &Level) -> TableEntry {
+        paging::decode(entry, level)
     }
 
     fn space_tags(&self) -> u64 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, _space: Option<(u64, SpaceTag)>) {
-        not_ported("load_space")
+    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+        paging::load(space.map(|(root, _)| root));
     }
 
     fn flush_space(&self, _tag: SpaceTag) {
@@ -78,8 +66,8 @@ impl Arch for X86 {
         paging::flush_all();
     }
 
-    fn flush_page(&self, _tag: SpaceTag, address: u64) {
-        paging::flush_page(address);
+    fn flush_page(&self, _tag: SpaceTag, _address: u64) {
+        paging::flush_all();
     }
 
     fn flush_guests(&self) {
@@ -99,7 +87,7 @@ impl Arch for X86 {
     }
 
     fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
-        // This machine's firmware has no calls for the allow-list.
+        // The allow-list is empty so far.
         Err(Error::Unsupported)
     }
 

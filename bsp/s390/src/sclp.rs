@@ -6,7 +6,7 @@ use s390_regs::{Cr0, PswMask};
 /// Bytes of the control block: one page, which it must not cross.
 const BLOCK_BYTES: usize = 4096;
 /// Bytes of its header: length, function code, control mask, response code.
-pub const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 8;
 /// Waits for an external interrupt.
 const WAIT: u64 = PswMask::BITS_64
     .with_external(true)
@@ -84,7 +84,7 @@ pub fn call(command: u32, data: &[u8]) -> u16 {
 }
 
 /// Returns a byte of the control block.
-pub fn byte(index: usize) -> u8 {
+fn byte(index: usize) -> u8 {
     BLOCK
         .0
         .get(index)
