@@ -86,7 +86,9 @@ impl UserFrame for S390Frame {
     }
 
     fn complete(&self) {
-        // SVC left the address of the next instruction in the old PSW, which the entry saved.
+        // SVC is two bytes long; the entry saved its own address, so that a call can be made again
+        // by returning to it. An SVC that EXECUTE runs is no system call.
+        self.address.add(2);
         for register in &self.registers[..STACK] {
             register.set(0);
         }

@@ -77,7 +77,9 @@ impl UserFrame for X86Frame {
     }
 
     fn complete(&self) {
-        // SYSCALL left the address of the next instruction in rcx, and the entry saved it as rip.
+        // SYSCALL is two bytes long; the entry saved its own address, so that a call can be made
+        // again by returning to it.
+        self.rip.add(2);
         for (number, register) in self.registers.iter().enumerate() {
             if number != RSP {
                 register.set(0);
