@@ -387,7 +387,10 @@ impl RiscvGuest {
 pub fn exit(guest: &RiscvGuest, cause: u64, registers: GuestRegisters<'_>) -> Exit {
     let value = csr::read!(number::STVAL);
     match cause {
-        10 => Exit::Hypercall,
+        10 => {
+            guest.pc.add(4);
+            Exit::Hypercall
+        }
         22 if value == WFI => {
             guest.pc.add(4);
             Exit::Idle
