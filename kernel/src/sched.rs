@@ -4,8 +4,9 @@ use crate::Kernel;
 use crate::arch::Arch;
 use crate::core_state::CoreState;
 use crate::object::budget::Budget;
+use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
-use arena::Entry;
+use arena::{Entry, Handle};
 
 impl<A: Arch> Kernel<A> {
     /// Returns the index of an execution's priority in the ready queues.
@@ -69,6 +70,12 @@ impl<A: Arch> Kernel<A> {
         execution.priority.set(priority);
         if queued {
             self.enqueue(entry, item, false);
+        } else if execution.state() == State::Calling
+            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
+        {
+            let callers = &entry.get(endpoint).callers;
+            self.remove(entry, callers, item);
+            self.push_by_priority(entry, callers, item);
         }
     }
 
@@ -196,7 +203,9 @@ impl<A: Arch> Kernel<A> {
             budget
                 .remaining
                 .set(budget.left().saturating_add_unsigned(limit).cast_unsigned());
-            return budget.left() > 0;
+            if budget.left() > 0 {
+                return true;
+            }
         }
         self.timeout_fault(entry, item);
         false
