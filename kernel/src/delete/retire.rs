@@ -33,6 +33,11 @@ impl<A: Arch> Kernel<A> {
                 core.loaded_space.set(0);
             }
         }
+        if let Some(guest) = core.loaded_guest.get()
+            && !self.has_guest_space(entry, guest)
+        {
+            self.unload_guest(entry, guest);
+        }
     }
 
     /// Retires an object of this core.

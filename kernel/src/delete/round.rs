@@ -140,6 +140,11 @@ impl Round {
         });
     }
 
+    /// Returns whether translations are to be flushed.
+    pub fn flushes(&self) -> bool {
+        self.flush.get() != 0 || self.flush_guests.get() != 0
+    }
+
     /// Flushes the translations of all guests on all cores.
     pub fn flush_guests(&self) {
         self.flush_guests.set(1);
