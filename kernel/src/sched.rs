@@ -227,7 +227,7 @@ impl<A: Arch> Kernel<A> {
                 deadline = deadline.min(now.saturating_add_signed(budget.left()));
             }
             if execution.is_vcpu() {
-                deadline = deadline.min(self.software_timer(entry, next));
+                deadline = deadline.min(self.software_timer(entry, next, now));
             }
         }
         if core.timer.replace(deadline) != deadline {
