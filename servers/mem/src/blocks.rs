@@ -20,6 +20,13 @@ struct Block {
     order: u8,
 }
 
+/// A folio in use.
+pub struct Taken {
+    /// Its frame.
+    pub frame: Frame,
+    block: Block,
+}
+
 /// All free blocks.
 pub struct Blocks {
     free: Vec<Block>,
@@ -77,7 +84,7 @@ impl Blocks {
     }
 
     /// Makes the frame of a planned folio.
-    pub fn take(&mut self, folio: &Folio) -> Result<Frame, Error> {
+    pub fn take(&mut self, folio: &Folio) -> Result<Taken, Error> {
         let has = |block: &Block| folio.base.wrapping_sub(block.base) < 1 << block.order;
         let position = self.free.iter().position(has).ok_or(Error::OutOfMemory)?;
         let mut block = self.free.swap_remove(position);
@@ -86,7 +93,15 @@ impl Blocks {
         }
         let slot = self.slots(1)?;
         block.untyped.retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
-        Ok(Frame::at(slot))
+        Ok(Taken { frame: Frame::at(slot), block })
+    }
+
+    /// Deletes the frame of a folio, and with it all copies; its memory is free again.
+    pub fn put_back(&mut self, taken: Taken) {
+        match taken.frame.capability().delete() {
+            Ok(()) => self.free.push(taken.block),
+            Err(error) => rt::log!("mem: a folio did not come back: {error:?}"),
+        }
     }
 
     /// Divides a block; keeps the half that `wanted` is not in and returns the other.

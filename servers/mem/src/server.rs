@@ -1,6 +1,6 @@
 //! Requests of clients, and second-stage faults of their guests.
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Taken};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Rights, SlotAddress};
 use alloc::format;
@@ -13,11 +13,11 @@ use rt::{Frame, GuestSpace, Incoming, Outgoing, ReplyAction, Space, TicketLock};
 /// Badge bit of second-stage faults.
 const FAULT_BADGE: u64 = 1 << 32;
 
-/// One allocation.
+/// One allocation; an empty one was released.
 struct Given {
     client: u64,
     bytes: u64,
-    folios: Vec<(Folio, Frame)>,
+    folios: Vec<(Folio, Taken)>,
 }
 
 /// What the server knows.
@@ -113,10 +113,8 @@ impl State {
             }
             Request::Collect { allocation, first } => self.collect(client, allocation, first),
             Request::Release { allocation } => {
-                self.find(client, allocation)?;
-                // Guests keep their memory for as long as they live; init takes it back by
-                // revoking this server's untyped memory.
-                Err(Refusal::TooMany)
+                self.release(client, allocation)?;
+                Ok((Reply::Released, Vec::new()))
             }
             Request::Statistics => {
                 let used = self.given.iter().map(|given| given.bytes).sum();
@@ -144,11 +142,11 @@ impl State {
         let plan = mem::plan(&self.blocks.ranges(), start, bytes).map_err(|_| too_little)?;
         let mut folios = Vec::new();
         for folio in &plan.folios {
-            let frame = self.blocks.take(folio).map_err(|_| Refusal::TooMany)?;
-            clear(frame).map_err(|_| Refusal::TooMany)?;
-            map(client, frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
+            let taken = self.blocks.take(folio).map_err(|_| Refusal::TooMany)?;
+            clear(taken.frame).map_err(|_| Refusal::TooMany)?;
+            map(client, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
             let offset_pages = u32::try_from(folio.offset >> 12).map_err(|_| too_little)?;
-            folios.push((Folio { offset_pages, order: folio.order }, frame));
+            folios.push((Folio { offset_pages, order: folio.order }, taken));
         }
         let count = u32::try_from(folios.len()).unwrap_or(u32::MAX);
         let allocation = Allocation(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
@@ -156,10 +154,24 @@ impl State {
         Ok(Reply::Allocated { allocation, folios: count })
     }
 
+    /// Takes an allocation back: its frames are deleted wherever they went, and their memory is
+    /// free again.
+    fn release(&mut self, client: u64, allocation: Allocation) -> Result<(), Refusal> {
+        self.find(client, allocation)?;
+        let index = usize::try_from(allocation.0).map_err(|_| Refusal::NoSuchAllocation)?;
+        let given = self.given.get_mut(index).ok_or(Refusal::NoSuchAllocation)?;
+        given.bytes = 0;
+        for (_, taken) in core::mem::take(&mut given.folios) {
+            self.blocks.put_back(taken);
+        }
+        Ok(())
+    }
+
     /// Returns an allocation of a client.
     fn find(&self, client: u64, allocation: Allocation) -> Result<&Given, Refusal> {
         let index = usize::try_from(allocation.0).map_err(|_| Refusal::NoSuchAllocation)?;
-        let given = self.given.get(index).filter(|given| given.client == client);
+        let is_theirs = |given: &&Given| given.client == client && given.bytes != 0;
+        let given = self.given.get(index).filter(is_theirs);
         given.ok_or(Refusal::NoSuchAllocation)
     }
 
@@ -175,9 +187,9 @@ impl State {
         let part = given.folios.get(first..).ok_or(Refusal::NoSuchAllocation)?;
         let mut folios = [None; FOLIOS_PER_REPLY];
         let mut slots = Vec::new();
-        for (place, (folio, frame)) in folios.iter_mut().zip(part) {
+        for (place, (folio, taken)) in folios.iter_mut().zip(part) {
             *place = Some(*folio);
-            slots.push(frame.capability().slot());
+            slots.push(taken.frame.capability().slot());
         }
         Ok((Reply::Folios(folios), slots))
     }
