@@ -61,7 +61,7 @@ impl Grants {
         self.next_slot += 1;
         let kind = capability.identify()?.kind;
         capability.move_to(SlotAddress::within(self.table, slot))?;
-        self.row(name, kind.number(), u64::from(slot), value)
+        self.row(name, kind, u64::from(slot), value)
     }
 
     /// Copies a capability into a slot of the process without naming it.

@@ -3,7 +3,7 @@
 //! It owns every capability table, every guest's space and vCPUs, and all memory that nobody else
 //! was given; what a process may do is exactly what `docs/processes.md` lists.
 #![cfg_attr(target_os = "none", no_std, no_main)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_os = "none")]
 extern crate alloc;

@@ -100,7 +100,7 @@ impl Pool {
         for block in &self.blocks {
             match block.untyped.retype(kind, size, count, first) {
                 Err(Error::OutOfMemory) => {}
-                other => return other.map(|()| first).map_err(Failure::Kernel),
+                other => return other.map(|_| first).map_err(Failure::Kernel),
             }
         }
         Err(Failure::OutOfMemory)
@@ -126,6 +126,11 @@ impl Pool {
         let one = made.pop().ok_or(Failure::OutOfSlots)?;
         self.ready.entry((kind.number(), core)).or_default().extend(made);
         Ok(one)
+    }
+
+    /// Makes a row of objects that are bound to a core; returns the first slot.
+    pub fn row_on(&mut self, kind: ObjectKind, core: u64, count: u32) -> Result<u32, Failure> {
+        Ok(self.retype(kind, core, u64::from(count))?.index)
     }
 
     /// Makes a frame with at least `bytes` bytes.

@@ -59,7 +59,7 @@ impl Process {
         let budget = pool.make_on(ObjectKind::Budget, first)?;
         Budget::at(budget.slot()).configure(1, 1)?;
         let notification = pool.make_on(ObjectKind::Notification, first)?;
-        let mut grants = Grants::new(table.slot().index);
+        let grants = Grants::new(table.slot().index);
         for (slot, capability, kind) in [
             (SLOT_CAP_TABLE, table, ObjectKind::CapTable),
             (SLOT_SPACE, space, ObjectKind::Space),

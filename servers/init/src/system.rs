@@ -2,18 +2,17 @@
 
 use crate::bundle::Files;
 use crate::grants::Given;
-use crate::guest::{self, Guest, badged};
+use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Watch};
-use abi::boot::{SLOT_INTERRUPT_CONTROL, SLOT_SPACE};
+use abi::boot::SLOT_INTERRUPT_CONTROL;
 use abi::{Error, ObjectKind, Rights};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use manifest::compiled::{self, System};
-use rt::capability::Capability;
 use rt::{Frame, InterruptControl, Notification};
 
 /// Badge of a physical interrupt at its driver.
@@ -52,7 +51,20 @@ impl From<Error> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self:?}")
+        match self {
+            Self::Kernel(error) => write!(formatter, "the kernel refused a call: {error:?}"),
+            Self::Bundle(error) => write!(formatter, "the boot bundle is no good: {error:?}"),
+            Self::NoFile(name) => write!(formatter, "the boot bundle has no file {name}"),
+            Self::BadFile(name) => write!(formatter, "the file {name} is damaged"),
+            Self::BadManifest => write!(formatter, "the manifest is no good"),
+            Self::OutOfMemory => write!(formatter, "too little memory"),
+            Self::OutOfSlots => write!(formatter, "too many capabilities"),
+            Self::TooManyGrants => write!(formatter, "a process has too many grants"),
+            Self::NoEndpoint(process, core) => {
+                write!(formatter, "process {process} serves nobody on core {core}")
+            }
+            Self::NoDevice(base) => write!(formatter, "the machine has no device at {base:#x}"),
+        }
     }
 }
 
@@ -340,18 +352,4 @@ impl Builder<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns a capability to call process `server` on `core` with no badge of a client.
-pub fn endpoint_for(
-    pool: &mut Pool,
-    server: &Process,
-    core: u64,
-) -> Result<Capability, Failure> {
-    badged(pool, server, core, 1 << 40)
-}
-
-/// Returns the own address space.
-pub const fn own_space() -> rt::Space {
-    rt::Space::own(SLOT_SPACE)
 }
