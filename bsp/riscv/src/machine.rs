@@ -23,7 +23,10 @@ pub fn probe_asid() {
     csr::write!(number::SATP, satp);
     csr::fence_all();
     let known = ASID_BITS.load(Ordering::Relaxed);
-    ASID_BITS.store(if known == 0 { bits } else { bits.min(known) }, Ordering::Relaxed);
+    ASID_BITS.store(
+        if known == 0 { bits } else { bits.min(known) },
+        Ordering::Relaxed,
+    );
 }
 
 /// Interrupts a set of cores.

@@ -6,7 +6,7 @@ use abi::{CallNumber, Error, Rights, SlotAddress};
 /// What `Identify` says of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Number of the [`ObjectKind`].
+    /// Number of the [`abi::ObjectKind`].
     pub kind: u64,
     /// What the capability allows.
     pub rights: u64,

@@ -46,7 +46,9 @@ fn cell(bytes: &[u8], index: usize) -> Option<u32> {
 
 /// Returns the number that all cells of a property make.
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// Returns the value of a property.
@@ -57,15 +59,23 @@ fn value<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
 
 /// Returns whether a string list has an entry.
 fn lists(bytes: &[u8], entry: &str) -> bool {
-    bytes.split(|byte| *byte == 0).any(|item| item == entry.as_bytes())
+    bytes
+        .split(|byte| *byte == 0)
+        .any(|item| item == entry.as_bytes())
 }
 
 /// Returns the rows of a reg property with two address and two size cells.
 fn ranges(node: &FdtNode<'_>) -> impl Iterator<Item = Range> {
-    value(node, "reg").unwrap_or(&[]).chunks_exact(16).filter_map(|row| {
-        let (base, length) = row.split_at_checked(8)?;
-        Some(Range { base: number(base), length: number(length) })
-    })
+    value(node, "reg")
+        .unwrap_or(&[])
+        .chunks_exact(16)
+        .filter_map(|row| {
+            let (base, length) = row.split_at_checked(8)?;
+            Some(Range {
+                base: number(base),
+                length: number(length),
+            })
+        })
 }
 
 /// Calls `visit` with every node.
@@ -116,12 +126,16 @@ impl<'a> Host<'a> {
             }
             if node.name() == "reserved-memory" {
                 for child in node.children() {
-                    ranges(&child).for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
+                    ranges(&child)
+                        .for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
                 }
             }
         }
         for entry in self.tree.memory_reservations() {
-            self.reserved.add(Range { base: entry.address(), length: entry.size() });
+            self.reserved.add(Range {
+                base: entry.address(),
+                length: entry.size(),
+            });
         }
     }
 
@@ -129,7 +143,9 @@ impl<'a> Host<'a> {
     fn read_harts(&mut self, boot_hart: u64) {
         let pushed = self.harts.push(boot_hart);
         debug_assert!(pushed.is_ok());
-        let Some(cpus) = self.tree.find_node("/cpus") else { return };
+        let Some(cpus) = self.tree.find_node("/cpus") else {
+            return;
+        };
         self.ticks_per_second = value(&cpus, "timebase-frequency").map_or(0, number);
         for cpu in cpus.children() {
             let is_cpu = value(&cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"));
@@ -151,10 +167,13 @@ impl<'a> Host<'a> {
         let (mut plic, mut files, mut domain) = (None, None, None);
         let mut devices = Ranges::default();
         each(self.tree.root(), &mut |node| {
-            let Some(compatible) = value(&node, "compatible") else { return };
+            let Some(compatible) = value(&node, "compatible") else {
+                return;
+            };
             if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
                 plic = Some(node);
             }
+<<<<<<< HEAD
             if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
                 files = Some(node);
             }
@@ -164,6 +183,14 @@ impl<'a> Host<'a> {
             }
             let is_for_drivers =
                 ["ns16550a", "snps,dw-apb-uart", "virtio,mmio", "google,goldfish-rtc"];
+=======
+            let is_for_drivers = [
+                "ns16550a",
+                "snps,dw-apb-uart",
+                "virtio,mmio",
+                "google,goldfish-rtc",
+            ];
+>>>>>>> wt-green
             if is_for_drivers.iter().any(|name| lists(compatible, name)) {
                 ranges(&node).for_each(|range| devices.add(super::memory::whole_pages(range)));
             }
@@ -184,7 +211,9 @@ impl<'a> Host<'a> {
             let context = wanted.chunks_exact(8).position(|row| {
                 cell(row, 0) == parent && cell(row, 1) == Some(SUPERVISOR_EXTERNAL)
             });
-            let pushed = self.contexts.push(context.map_or(0, |context| context as u64));
+            let pushed = self
+                .contexts
+                .push(context.map_or(0, |context| context as u64));
             debug_assert!(pushed.is_ok());
         }
     }
@@ -196,19 +225,26 @@ impl<'a> Host<'a> {
             value(cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"))
                 && value(cpu, "reg").map(number) == Some(hart)
         })?;
-        let controller = cpu.children().find(|child| value(child, "interrupt-controller").is_some())?;
+        let controller = cpu
+            .children()
+            .find(|child| value(child, "interrupt-controller").is_some())?;
         cell(value(&controller, "phandle")?, 0)
     }
 
     /// Reads where the boot bundle is.
     fn read_chosen(&mut self) {
-        let Some(chosen) = self.tree.find_node("/chosen") else { return };
+        let Some(chosen) = self.tree.find_node("/chosen") else {
+            return;
+        };
         let start = value(&chosen, "linux,initrd-start").map(number);
         let end = value(&chosen, "linux,initrd-end").map(number);
         if let (Some(base), Some(end)) = (start, end)
             && end > base
         {
-            self.bundle = Some(Range { base, length: end - base });
+            self.bundle = Some(Range {
+                base,
+                length: end - base,
+            });
         }
     }
 }
@@ -226,5 +262,6 @@ fn extensions_of(cpu: &FdtNode<'_>) -> ExtensionSet {
     }
     let text = value(cpu, "riscv,isa").and_then(|text| core::str::from_utf8(text).ok());
     let text = text.map(|text| text.trim_end_matches('\0'));
-    text.and_then(|text| isa::from_string(text).ok()).map_or_else(ExtensionSet::default, |found| found.1)
+    text.and_then(|text| isa::from_string(text).ok())
+        .map_or_else(ExtensionSet::default, |found| found.1)
 }

@@ -60,7 +60,9 @@ pub fn start_core() {
 /// Masks a line on all cores.
 pub fn mask(line: u32) {
     for core in 0..abi::MAX_CORES {
-        let Some(context) = CONTEXTS.get(core).map(Word::get) else { return };
+        let Some(context) = CONTEXTS.get(core).map(Word::get) else {
+            return;
+        };
         if context == 0 && core != 0 {
             continue;
         }
