@@ -173,7 +173,6 @@ impl<'a> Host<'a> {
             if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
                 plic = Some(node);
             }
-<<<<<<< HEAD
             if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
                 files = Some(node);
             }
@@ -181,23 +180,21 @@ impl<'a> Host<'a> {
             if lists(compatible, "riscv,aplic") && value(&node, "riscv,children").is_none() {
                 domain = Some(node);
             }
-            let is_for_drivers =
-                ["ns16550a", "snps,dw-apb-uart", "virtio,mmio", "google,goldfish-rtc"];
-=======
             let is_for_drivers = [
                 "ns16550a",
                 "snps,dw-apb-uart",
                 "virtio,mmio",
                 "google,goldfish-rtc",
             ];
->>>>>>> wt-green
             if is_for_drivers.iter().any(|name| lists(compatible, name)) {
                 ranges(&node).for_each(|range| devices.add(super::memory::whole_pages(range)));
             }
         });
         self.devices = devices;
         self.plic = plic.as_ref().and_then(|plic| ranges(plic).next());
-        self.aplic = domain.filter(|_| files.is_some()).and_then(|domain| ranges(&domain).next());
+        self.aplic = domain
+            .filter(|_| files.is_some())
+            .and_then(|domain| ranges(&domain).next());
         if let Some(controller) = files.or(plic) {
             self.read_contexts(&controller);
         }

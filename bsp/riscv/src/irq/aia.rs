@@ -99,7 +99,10 @@ pub fn unmask(line: u32) {
     let file = FILES.get(core).map_or(0, Word::get);
     let place = u64::from(line).saturating_sub(1) * 4;
     write(SOURCE + place, LEVEL_HIGH);
-    write(TARGET + place, u32::try_from(file).unwrap_or(0) << 18 | line);
+    write(
+        TARGET + place,
+        u32::try_from(file).unwrap_or(0) << 18 | line,
+    );
     write(ENABLE, line);
     write(SET_PENDING, line);
 }
@@ -107,7 +110,9 @@ pub fn unmask(line: u32) {
 /// Takes the line that interrupts this core and masks it.
 pub fn claim() -> Option<u32> {
     let top = csr::read!(STOPEI);
-    let line = u32::try_from(top >> 16 & 0x7ff).ok().filter(|line| *line != 0)?;
+    let line = u32::try_from(top >> 16 & 0x7ff)
+        .ok()
+        .filter(|line| *line != 0)?;
     csr::write!(STOPEI, 0);
     mask(line);
     Some(line)

@@ -19,20 +19,36 @@ fn register(physical: u64) -> Option<&'static AtomicU32> {
 
 /// Lets interrupts through to this core.
 pub fn start_core() {
-    if aia::is_present() { aia::start_core() } else { plic::start_core() }
+    if aia::is_present() {
+        aia::start_core()
+    } else {
+        plic::start_core()
+    }
 }
 
 /// Masks a line on all cores.
 pub fn mask(line: u32) {
-    if aia::is_present() { aia::mask(line) } else { plic::mask(line) }
+    if aia::is_present() {
+        aia::mask(line)
+    } else {
+        plic::mask(line)
+    }
 }
 
 /// Unmasks a line for the core that runs this.
 pub fn unmask(line: u32) {
-    if aia::is_present() { aia::unmask(line) } else { plic::unmask(line) }
+    if aia::is_present() {
+        aia::unmask(line)
+    } else {
+        plic::unmask(line)
+    }
 }
 
 /// Takes the line that interrupts this core and masks it; `None` when there is no more.
 pub fn claim() -> Option<u32> {
-    if aia::is_present() { aia::claim() } else { plic::claim() }
+    if aia::is_present() {
+        aia::claim()
+    } else {
+        plic::claim()
+    }
 }
