@@ -22,6 +22,7 @@ pub mod message;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod serve;
+pub mod shared;
 pub mod spawn;
 pub mod start;
 pub mod synchronization;
@@ -40,5 +41,6 @@ pub use lock::TicketLock;
 pub use memory::{Frame, Space, Untyped};
 pub use message::{Incoming, Outgoing};
 pub use serve::{ReplyAction, serve};
+pub use shared::SharedPage;
 pub use synchronization::{Endpoint, Notification, Reply};
 pub use thread::{Budget, Thread};

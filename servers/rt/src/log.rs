@@ -7,6 +7,7 @@ use crate::device::Firmware;
 use crate::message::Outgoing;
 use crate::start::SLOT_LOG;
 use crate::synchronization::Endpoint;
+use abi::Error;
 use abi::boot::SLOT_FIRMWARE;
 use core::fmt::{self, Write};
 
@@ -40,6 +41,18 @@ impl Write for Line {
     }
 }
 
+/// Returns the log's endpoint on the core that the thread runs on; [`SLOT_LOG`] is the one on the
+/// core of the process's first thread.
+fn on_this_core() -> Option<Endpoint> {
+    let (_, core) = crate::capability::identify_kernel().ok()?;
+    let is_here =
+        |name: &str| name.strip_prefix("log.").and_then(|core| core.parse().ok()) == Some(core);
+    let grant = crate::grant::grants()
+        .iter()
+        .find(|grant| is_here(grant.name()))?;
+    Some(Endpoint::own(grant.index()))
+}
+
 /// Sends bytes to whoever takes this process's log.
 fn emit(bytes: &[u8]) {
     if crate::boot::info().is_some() {
@@ -57,7 +70,9 @@ fn emit(bytes: &[u8]) {
     for piece in bytes.chunks(step) {
         let words = api::log::encode(piece);
         let message = Outgoing::new(api::log::LABEL).with_words(words.as_slice());
-        let _ = Endpoint::own(SLOT_LOG).call(&message);
+        if Endpoint::own(SLOT_LOG).call(&message) == Err(Error::WrongCore) {
+            let _ = on_this_core().map(|endpoint| endpoint.call(&message));
+        }
     }
 }
 
