@@ -53,11 +53,14 @@ impl<'a> Desk<'a> {
     #[must_use]
     pub fn new(driver: Ends<'a>, guests: Vec<Ends<'a>>) -> Self {
         let consoles = (1..).map_while(ConsoleId::new);
-        let guests = guests.into_iter().zip(consoles).map(|(ends, console)| Guest {
-            console,
-            ends,
-            typed: VecDeque::new(),
-        });
+        let guests = guests
+            .into_iter()
+            .zip(consoles)
+            .map(|(ends, console)| Guest {
+                console,
+                ends,
+                typed: VecDeque::new(),
+            });
         Self {
             driver,
             guests: guests.collect(),
@@ -96,6 +99,14 @@ impl<'a> Desk<'a> {
                 .output
                 .push(piece.get(..count).unwrap_or_default());
         }
+    }
+
+    /// Returns whether output of a guest is still in its ring.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.guests
+            .iter()
+            .any(|guest| guest.ends.input.waiting() > 0)
     }
 
     /// Returns whether the driver has taken all that it was given.

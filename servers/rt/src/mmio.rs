@@ -14,7 +14,12 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// mapped. `T` is their layout, within the first page.
 #[must_use]
 pub fn device<T: FromBytes>() -> Option<VolatileRef<'static, T>> {
-    const { assert!(size_of::<T>() as u64 <= PAGE_SIZE, "registers fill one page") };
+    const {
+        assert!(
+            size_of::<T>() as u64 <= PAGE_SIZE,
+            "registers fill one page"
+        )
+    };
     let address = grant::value("device")?;
     let aligned = address.is_multiple_of(align_of::<T>() as u64);
     if !aligned || !grant::is_mapped(address, PAGE_SIZE) || TAKEN.swap(true, Relaxed) {

@@ -1,7 +1,8 @@
 //! Bytes between the rings and the chip.
 
 use crate::registers::{
-    FifoControl, InterruptEnable, LineControl, ModemControl, Registers, RegistersVolatileFieldAccess,
+    FifoControl, InterruptEnable, LineControl, ModemControl, Registers,
+    RegistersVolatileFieldAccess,
 };
 use api::ring::Ends;
 use volatile::VolatileRef;
