@@ -101,6 +101,14 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Returns whether output of a guest is still in its ring.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.guests
+            .iter()
+            .any(|guest| guest.ends.input.waiting() > 0)
+    }
+
     /// Returns whether the driver has taken all that it was given.
     #[must_use]
     pub fn is_drained(&self) -> bool {

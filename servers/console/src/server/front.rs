@@ -105,6 +105,8 @@ impl Front {
         if self.desk.show(multiplexer) > 0 {
             self.shown_at = now;
             outcome.bells |= 1;
+            // What was shown made room for what did not fit.
+            outcome.again |= self.desk.is_waiting();
         }
         drop(shared);
         self.signal(outcome);
