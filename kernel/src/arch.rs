@@ -171,8 +171,9 @@ pub trait Arch: Sized + Sync + 'static {
 
     /// Fills the kernel's part of a new process's root table.
     fn initialise_root(&self, root: &[AtomicU64]);
-    /// Makes a table entry for memory, an empty one without any access. `device` asks for uncached
-    /// access.
+    /// Makes a table entry for memory. Without any access it is one that no access uses, but that
+    /// [`Arch::decode`] still tells from an empty one: the place is taken. `device` asks for
+    /// uncached access.
     fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64;
     /// Makes a table entry for a table.
     fn table(&self, stage: Stage, physical: u64) -> u64;

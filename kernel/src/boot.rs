@@ -403,6 +403,7 @@ impl<A: Arch> Kernel<A> {
             let tag = Tag::new()
                 .with_kind(ObjectKind::Untyped as u8)
                 .with_order(u8::try_from(order).unwrap_or(0))
+                .with_level(1)
                 .with_device(kind == boot::DEVICE);
             self.give(entry, first, index, (tag, base));
             let at = offset_of!(BootInfo, untyped) / 8;

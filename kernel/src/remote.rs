@@ -33,8 +33,11 @@ impl<A: Arch> Kernel<A> {
     /// Sends a parked caller to another core.
     pub(crate) fn ship(&self, entry: &Entry<'_>, caller: ExecutionRef, core: usize) {
         let execution = self.execution(entry, caller);
-        execution.set_state(State::Parked);
-        execution.raise(flag::SHIPPED);
+        // Its own core may be stopping or killing it at the same time: only that core writes these.
+        if execution.core_index() == entry.core() {
+            execution.set_state(State::Parked);
+            execution.raise(flag::SHIPPED);
+        }
         self.post(core, caller.address(), &execution.inbox_next);
     }
 

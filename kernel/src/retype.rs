@@ -36,6 +36,8 @@ struct Plan {
     count: u64,
     /// Where in the untyped memory they begin.
     offset: u64,
+    /// `Tag::level` of each.
+    level: u8,
 }
 
 impl Plan {
@@ -65,11 +67,14 @@ impl<A: Arch> Kernel<A> {
             ObjectKind::Untyped,
             Rights::new().with_control(true),
         )?;
-        let plan = self.plan(thread, untyped, tag)?;
+        let mut plan = self.plan(thread, untyped, tag)?;
         if tag.depth() >= derivation::MAX_DEPTH {
             return Err(Error::TreeTooDeep);
         }
-        let destination = self.destination(entry, thread, plan.count)?;
+        let (destination, table_level) = self.destination(entry, thread, plan.count)?;
+        if matches!(plan.kind, ObjectKind::CapTable | ObjectKind::Untyped) {
+            plan.level = table::level_in(tag.level(), table_level)?;
+        }
         if plan.is_kernel_object() && !self.zero_some(entry, untyped, &plan)? {
             // The call is made again, and goes on where it stopped.
             debug_assert!(self.execution(entry, caller).state() == State::Ready);
@@ -121,6 +126,7 @@ impl<A: Arch> Kernel<A> {
             core,
             count,
             offset,
+            level: 0,
         };
         let end = bytes
             .checked_mul(count)
@@ -165,8 +171,14 @@ impl<A: Arch> Kernel<A> {
         Ok((bytes, 0, size))
     }
 
-    /// Returns the address of the first destination slot; all of them exist and are empty.
-    fn destination(&self, entry: &Entry<'_>, thread: &Thread<A>, count: u64) -> Result<u64, Error> {
+    /// Returns the address of the first destination slot and the level of its table; all of the
+    /// slots exist and are empty.
+    fn destination(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        count: u64,
+    ) -> Result<(u64, u8), Error> {
         let address = SlotAddress::from_bits(thread.frame.argument(4));
         for index in 0..count {
             let index = u32::try_from(index)
@@ -185,7 +197,8 @@ impl<A: Arch> Kernel<A> {
                 return Err(Error::SlotOccupied);
             }
         }
-        Ok(table::slot_at(entry, thread, address.into_bits())?.address())
+        let (first, level) = table::place_at(entry, thread, address.into_bits())?;
+        Ok((first.address(), level))
     }
 
     /// Zeroes a step of the memory that kernel objects will lie in; `true` when all of it is zero.
@@ -238,6 +251,7 @@ impl<A: Arch> Kernel<A> {
             .with_order(plan.order)
             .with_original(true)
             .with_device(device)
+            .with_level(plan.level)
             .with_role_number(Role::Table as u8);
         let slot = SlotRef::from_address(slot).ok_or(Error::NoCapability)?;
         derivation::insert_child::<A>(

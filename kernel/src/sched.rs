@@ -70,6 +70,12 @@ impl<A: Arch> Kernel<A> {
         execution.priority.set(priority);
         if queued {
             self.enqueue(entry, item, false);
+        } else if execution.state() == State::Calling
+            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
+        {
+            let callers = &entry.get(endpoint).callers;
+            self.remove(entry, callers, item);
+            self.push_by_priority(entry, callers, item);
         }
         if execution.state() == State::Calling
             && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
@@ -215,7 +221,9 @@ impl<A: Arch> Kernel<A> {
             budget
                 .remaining
                 .set(budget.left().saturating_add_unsigned(limit).cast_unsigned());
-            return budget.left() > 0;
+            if budget.left() > 0 {
+                return true;
+            }
         }
         self.timeout_fault(entry, item);
         false
@@ -237,7 +245,7 @@ impl<A: Arch> Kernel<A> {
                 deadline = deadline.min(now.saturating_add_signed(budget.left()));
             }
             if execution.is_vcpu() {
-                deadline = deadline.min(self.software_timer(entry, next));
+                deadline = deadline.min(self.software_timer(entry, next, now));
             }
         }
         if core.timer.replace(deadline) != deadline {

@@ -9,8 +9,8 @@ use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
-use riscv_regs::csr as number;
 use riscv_regs::Register;
+use riscv_regs::csr as number;
 use riscv_regs::environment::Henvcfg;
 use riscv_regs::instruction::{DataAccess, MemoryInstruction, Operation};
 use riscv_regs::one_reg::{CsrRegister, TimerRegister};
@@ -79,7 +79,10 @@ pub fn probe() -> bool {
     csr::fence_guest_memory();
     let known = TAG_BITS.load(Ordering::Relaxed);
     let first = MODE.load(Ordering::Relaxed) == 0;
-    TAG_BITS.store(if first { bits } else { bits.min(known) }, Ordering::Relaxed);
+    TAG_BITS.store(
+        if first { bits } else { bits.min(known) },
+        Ordering::Relaxed,
+    );
     if sticks {
         MODE.store(mode, Ordering::Relaxed);
     }
@@ -100,7 +103,10 @@ pub fn set_has_state_enable(has: bool) {
 pub fn start_hart() {
     // Exceptions that a guest handles itself: misaligned fetch, illegal instruction, breakpoint,
     // call from user mode, page faults; and its three interrupts.
-    csr::write!(number::HEDELEG, 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8 | 0b1011 << 12);
+    csr::write!(
+        number::HEDELEG,
+        1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8 | 0b1011 << 12
+    );
     csr::write!(number::HIDELEG, LINES);
     csr::write!(number::HCOUNTEREN, 7);
     csr::write!(number::HVIP, 0);
@@ -121,7 +127,11 @@ pub fn start_hart() {
 
 /// Returns hstatus for entering a guest in supervisor or user mode.
 pub fn hstatus() -> u64 {
-    Hstatus::new().with_spv(true).with_vtw(true).with_vsxl(2).into_bits()
+    Hstatus::new()
+        .with_spv(true)
+        .with_vtw(true)
+        .with_vsxl(2)
+        .into_bits()
 }
 
 impl RiscvGuest {
@@ -138,7 +148,10 @@ impl RiscvGuest {
         self.load_registers();
         let hart = percore::current();
         let tag = self.tag_for(hart);
-        csr::write!(number::HGATP, MODE.load(Ordering::Relaxed) | tag << 44 | root >> 12);
+        csr::write!(
+            number::HGATP,
+            MODE.load(Ordering::Relaxed) | tag << 44 | root >> 12
+        );
         if TAG_BITS.load(Ordering::Relaxed) == 0 {
             csr::fence_guest_memory();
             csr::fence_guest_virtual();
@@ -227,7 +240,11 @@ impl RiscvGuest {
 
     /// Returns whether lines or the timer would wake the guest from WFI.
     pub fn wakes(&self, loaded: bool, lines: u64) -> bool {
-        let enabled = if loaded { csr::read!(number::VSIE) } else { self.vsie.get() } << 1;
+        let enabled = if loaded {
+            csr::read!(number::VSIE)
+        } else {
+            self.vsie.get()
+        } << 1;
         let passed = match self.timer(loaded) {
             Some(timer) if timer.deadline <= csr::time() => TIMER,
             _ => 0,
@@ -246,7 +263,10 @@ impl RiscvGuest {
         if deadline == u64::MAX {
             return None;
         }
-        Some(GuestTimer { deadline: deadline.saturating_sub(self.time_delta.get()), in_hardware })
+        Some(GuestTimer {
+            deadline: deadline.saturating_sub(self.time_delta.get()),
+            in_hardware,
+        })
     }
 
     /// Raises the timer line when a deadline without hardware has passed.
@@ -295,16 +315,18 @@ impl RiscvGuest {
         match register {
             Register::General(general) => {
                 let word = registers.and_then(|all| all.get(usize::from(general.number())));
-                word.map(|word| word.load(Ordering::Relaxed)).ok_or(Error::NoSuchRegister)
+                word.map(|word| word.load(Ordering::Relaxed))
+                    .ok_or(Error::NoSuchRegister)
             }
             Register::Timer(TimerRegister::Time) => {
                 Ok(csr::time().wrapping_add(self.time_delta.get()))
             }
-            Register::Timer(TimerRegister::State) => {
-                Ok(u64::from(self.deadline.get() != u64::MAX))
-            }
+            Register::Timer(TimerRegister::State) => Ok(u64::from(self.deadline.get() != u64::MAX)),
             Register::Csr(CsrRegister::Sip) => Ok((csr::read!(number::HVIP) & LINES) >> 1),
-            _ => self.word(register).map(Word::get).ok_or(Error::NoSuchRegister),
+            _ => self
+                .word(register)
+                .map(Word::get)
+                .ok_or(Error::NoSuchRegister),
         }
     }
 
@@ -323,7 +345,8 @@ impl RiscvGuest {
         match register {
             Register::General(general) => {
                 let word = registers.and_then(|all| all.get(usize::from(general.number())));
-                word.ok_or(Error::NoSuchRegister)?.store(value, Ordering::Relaxed);
+                word.ok_or(Error::NoSuchRegister)?
+                    .store(value, Ordering::Relaxed);
             }
             Register::Mode if value > 1 => return Err(Error::BadRegisterValue),
             Register::ProgramCounter if value & 1 != 0 => return Err(Error::BadRegisterValue),
@@ -397,7 +420,9 @@ pub fn exit(guest: &RiscvGuest, cause: u64, registers: GuestRegisters<'_>) -> Ex
         }
         2 | 22 => Exit::Instruction { bits: value },
         20 | 21 | 23 => memory_exit(cause, value, registers),
-        _ => Exit::Other { details: [cause, value, csr::read!(number::HTVAL)] },
+        _ => Exit::Other {
+            details: [cause, value, csr::read!(number::HTVAL)],
+        },
     }
 }
 
@@ -407,14 +432,20 @@ fn memory_exit(cause: u64, value: u64, registers: GuestRegisters<'_>) -> Exit {
     // met on the way through the guest's own tables.
     let address = csr::read!(number::HTVAL) << 2 | value & 3;
     let access = match TrapInstruction::decode(csr::read!(number::HTINST)) {
-        TrapInstruction::Memory { instruction: MemoryInstruction::Data(data), offset: 0 } => {
-            Some(describe(data, registers))
-        }
+        TrapInstruction::Memory {
+            instruction: MemoryInstruction::Data(data),
+            offset: 0,
+        } => Some(describe(data, registers)),
         TrapInstruction::Memory { .. }
         | TrapInstruction::PageTable { .. }
         | TrapInstruction::Unknown => None,
     };
-    Exit::Memory { address, virtual_address: value, cause, access }
+    Exit::Memory {
+        address,
+        virtual_address: value,
+        cause,
+        access,
+    }
 }
 
 /// Returns an access as the kernel describes it, and the value of a store.
@@ -423,9 +454,13 @@ fn describe(data: DataAccess, registers: GuestRegisters<'_>) -> (AccessInfo, u64
         .with_size_log2(data.width.log2())
         .with_instruction_length(data.length.bytes());
     match data.operation {
-        Operation::Load { destination, signed } => {
-            (info.with_register(destination.number()).with_signed(signed), 0)
-        }
+        Operation::Load {
+            destination,
+            signed,
+        } => (
+            info.with_register(destination.number()).with_signed(signed),
+            0,
+        ),
         Operation::Store { source } => {
             let word = registers.get(usize::from(source.number()));
             let value = match source.number() {

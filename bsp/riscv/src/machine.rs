@@ -23,7 +23,10 @@ pub fn probe_asid() {
     csr::write!(number::SATP, satp);
     csr::fence_all();
     let known = ASID_BITS.load(Ordering::Relaxed);
-    ASID_BITS.store(if known == 0 { bits } else { bits.min(known) }, Ordering::Relaxed);
+    ASID_BITS.store(
+        if known == 0 { bits } else { bits.min(known) },
+        Ordering::Relaxed,
+    );
 }
 
 /// Interrupts a set of cores.
@@ -145,7 +148,7 @@ impl Arch for Riscv {
             return Err(Error::Unsupported);
         }
         if (extension == sbi::DBCN && first > 0xff)
-            || (extension == sbi::SRST && (first > 2 || second > 1))
+            || (extension == sbi::SRST && (first > 0xffff_ffff || second > 0xffff_ffff))
         {
             return Err(Error::BadArgument);
         }

@@ -27,15 +27,39 @@ static LEAVES: [Table; 2] = [const { Table::new() }; 2];
 
 /// Levels of a process's tables.
 pub const USER_LEVELS: &[Level] = &[
-    Level { shift: 30, bits: 9, leaf: true },
-    Level { shift: 21, bits: 9, leaf: true },
-    Level { shift: 12, bits: 9, leaf: true },
+    Level {
+        shift: 30,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 21,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 12,
+        bits: 9,
+        leaf: true,
+    },
 ];
 /// Levels of a guest's tables: the root has four times the entries.
 pub const GUEST_LEVELS: &[Level] = &[
-    Level { shift: 30, bits: 11, leaf: true },
-    Level { shift: 21, bits: 9, leaf: true },
-    Level { shift: 12, bits: 9, leaf: true },
+    Level {
+        shift: 30,
+        bits: 11,
+        leaf: true,
+    },
+    Level {
+        shift: 21,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 12,
+        bits: 9,
+        leaf: true,
+    },
 ];
 /// First address of the non-canonical hole: processes live below.
 pub const USER_END: u64 = 1 << 38;
@@ -105,7 +129,10 @@ pub fn protect_kernel() {
     let text = &raw const crate::entry::_text_end as u64;
     let rodata = &raw const crate::entry::_rodata_end as u64;
     let end = &raw const crate::entry::_image_end as u64;
-    assert!(end - start <= 4 << 20, "the kernel's image fits two megapages");
+    assert!(
+        end - start <= 4 << 20,
+        "the kernel's image fits two megapages"
+    );
     let leaves = LEAVES.iter().flat_map(|table| &table.0);
     for (index, entry) in leaves.enumerate() {
         let address = start + index as u64 * 4096;

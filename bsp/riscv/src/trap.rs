@@ -41,13 +41,18 @@ pub extern "C" fn trap() -> ! {
 
 /// Returns the kernel.
 fn kernel() -> &'static Kernel<Riscv> {
-    KERNEL.get().expect("traps come only after the kernel was made")
+    KERNEL
+        .get()
+        .expect("traps come only after the kernel was made")
 }
 
 /// Begins a kernel entry of this hart.
 pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Entry<'a> {
     let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
-    kernel.arena().enter(core).expect("a hart enters the kernel once at a time")
+    kernel
+        .arena()
+        .enter(core)
+        .expect("a hart enters the kernel once at a time")
 }
 
 /// Returns what a trap out of a thread was.
@@ -56,7 +61,11 @@ fn thread_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
         entry.get(thread).frame.pc.set(csr::read!(number::SEPC));
     }
     let address = csr::read!(number::STVAL);
-    let fault = |kind| Trap::Fault { kind, address, cause };
+    let fault = |kind| Trap::Fault {
+        kind,
+        address,
+        cause,
+    };
     match cause {
         8 => Trap::Call,
         1 | 12 => fault(FaultKind::Fetch),
@@ -166,8 +175,15 @@ fn thread_of(registers: u64) -> u64 {
 
 /// Returns program counter and status bits for entering a guest.
 fn guest_entry(vcpu: &Vcpu<Riscv>) -> (u64, u64) {
-    let mode = if vcpu.guest.supervisor.get() != 0 { SPP } else { 0 };
-    (vcpu.guest.pc.get(), mode | vcpu.guest.float_state.get() & FS)
+    let mode = if vcpu.guest.supervisor.get() != 0 {
+        SPP
+    } else {
+        0
+    };
+    (
+        vcpu.guest.pc.get(),
+        mode | vcpu.guest.float_state.get() & FS,
+    )
 }
 
 /// Enters a guest.
@@ -200,6 +216,10 @@ pub extern "C" fn kernel_trap() -> ! {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let core = percore::current();
-    let printed = writeln!(sbi::Console, "\nskerry: panic on core {}: {info}", core.core.get());
+    let printed = writeln!(
+        sbi::Console,
+        "\nskerry: panic on core {}: {info}",
+        core.core.get()
+    );
     sbi::shut_down(printed.is_ok() || printed.is_err())
 }

@@ -196,7 +196,7 @@ impl<'a> Bundle<'a> {
 
     /// Returns bytes of the bundle that begin on a page.
     fn slice(&self, offset: u64, length: u64) -> Result<&'a [u8], BundleError> {
-        if offset % crate::PAGE_SIZE != 0 {
+        if !offset.is_multiple_of(crate::PAGE_SIZE) {
             return Err(BundleError::Malformed);
         }
         let start = usize::try_from(offset).map_err(|_| BundleError::Malformed)?;

@@ -109,15 +109,37 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        if part::<A, Slot>(entry, from).tag().object_kind().is_none() {
+        let source = part::<A, Slot>(entry, from);
+        if source.tag().object_kind().is_none() {
             return Err(Error::NoCapability);
         }
         let to = self.empty_slot(entry, thread, 1)?;
+        let (_, table_level) = table::place_at(entry, thread, thread.frame.argument(1))?;
+        let level = self.level_after_move(entry, source, table_level)?;
         derivation::move_slot::<A>(entry, from, to);
+        let target = part::<A, Slot>(entry, to);
+        target.set_tag(target.tag().with_level(level));
         let emptied = part::<A, Slot>(entry, from);
         emptied.set_tag(Tag::new().with_kind(Tag::DYING));
         self.round.add(from, Tag::new());
         Ok(self.begin_round(entry, caller, Ending::Finish))
+    }
+
+    /// Returns the level of a capability in a table of level `table`. A table, and memory that is
+    /// in use, may only move to where its level allows it to be.
+    fn level_after_move(&self, entry: &Entry<'_>, slot: &Slot, table: u8) -> Result<u8, Error> {
+        let tag = slot.tag();
+        match tag.object_kind() {
+            _ if !tag.original() || tag.level() > table => Ok(tag.level()),
+            Some(ObjectKind::CapTable) => Err(Error::TreeTooDeep),
+            Some(ObjectKind::Untyped) => {
+                if derivation::first_child::<A>(entry, slot).is_some() {
+                    return Err(Error::TreeTooDeep);
+                }
+                table::level_in(tag.level(), table)
+            }
+            _ => Ok(tag.level()),
+        }
     }
 
     /// Divides a frame that is not mapped into two halves.

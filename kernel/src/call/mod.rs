@@ -87,7 +87,7 @@ impl<A: Arch> Kernel<A> {
             CallNumber::Receive => self.receive(entry, caller, thread),
             CallNumber::ReplyReceive => self.reply_receive(entry, caller, thread),
             CallNumber::Reply => self.reply(entry, caller, thread),
-            CallNumber::SaveReply => self.save_reply(entry, thread),
+            CallNumber::SaveReply => self.save_reply(entry, caller, thread),
             CallNumber::ReplyTo => self.reply_to(entry, caller, thread),
             CallNumber::Signal => self.signal(entry, thread),
             CallNumber::Wait => self.wait(entry, caller, thread),

@@ -61,7 +61,7 @@ impl<A: Arch> Kernel<A> {
                 for (register, value) in values {
                     object.frame.set_register(register.number(), value);
                 }
-                object.execution().lower(flag::FAULTED);
+                object.execution().lower(flag::FAULTED | flag::REPLIED);
             }
             CallNumber::ThreadResume => {
                 self.check_stopped(object.execution())?;
@@ -262,7 +262,6 @@ impl<A: Arch> Kernel<A> {
                 execution.budget.set(handle);
                 if let Some(budget) = handle.map(|handle| entry.get(handle)) {
                     budget.owner.set(Some(item));
-                    budget.runner.set(Some(item));
                 }
             }
             Role::Notification => {
@@ -313,11 +312,10 @@ impl<A: Arch> Kernel<A> {
         budget.object.remaining.set(amount);
         budget.object.grace.set(0);
         budget.object.since.set(self.arch.now());
-        if let Some(owner) = budget.object.owner.get()
-            && self.execution(entry, owner).state() == State::Exhausted
-        {
-            self.remove_deadline(entry, owner);
-            self.make_ready(entry, owner);
+        let mut runs = budget.object.owner.get();
+        while let Some(item) = runs {
+            self.wake_exhausted(entry, item);
+            runs = self.borrower(entry, item, Some(budget.handle));
         }
         Ok(Outcome::ok())
     }

@@ -78,11 +78,16 @@ pub struct Tag {
     pub mapped: bool,
     /// Untyped: kernel objects were made of it.
     pub objects: bool,
-    #[bits(12)]
-    __: u16,
+    /// Original CapTable, Untyped: how many tables it lies in, at least; see `cap::table`.
+    #[bits(4)]
+    pub level: u8,
+    #[bits(8)]
+    __: u8,
 }
 
 impl Tag {
+    /// The greatest [`Tag::level`].
+    pub const MAX_LEVEL: u8 = 15;
     /// Kind of a slot whose capability is being deleted.
     pub const DYING: u8 = 0xff;
 

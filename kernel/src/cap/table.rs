@@ -1,4 +1,8 @@
 //! Looking capabilities up: kind and rights in one call.
+//!
+//! What dies with a table (the capabilities in it) and what dies with memory (what was made of it)
+//! must not go round in circles. So original CapTables and Untypeds have a *level*: greater than
+//! that of the table that they lie in, and not less than that of the memory that they were made of.
 
 use super::slot::{Slot, SlotRef, Tag};
 use crate::arch::Arch;
@@ -47,6 +51,19 @@ pub fn slot_at<A: Arch>(
     thread: &Thread<A>,
     address: u64,
 ) -> Result<SlotRef, Error> {
+    place_at(entry, thread, address).map(|(slot, _)| slot)
+}
+
+/// Returns the slot that a slot address names, and the level of the table that it is in.
+///
+/// # Errors
+///
+/// Those of [`slot_at`].
+pub fn place_at<A: Arch>(
+    entry: &Entry<'_>,
+    thread: &Thread<A>,
+    address: u64,
+) -> Result<(SlotRef, u8), Error> {
     let address = SlotAddress::from_bits(address);
     let table = if address.table == 0 {
         thread.cap_table()
@@ -63,7 +80,21 @@ pub fn slot_at<A: Arch>(
     if tag.object_kind() != Some(ObjectKind::CapTable) {
         return Err(Error::NoCapability);
     }
-    slot_of(table.object.get(), tag.order(), address.index).ok_or(Error::NoCapability)
+    let slot = slot_of(table.object.get(), tag.order(), address.index);
+    Ok((slot.ok_or(Error::NoCapability)?, tag.level()))
+}
+
+/// Returns the level of an original CapTable or Untyped of at least `level` in a table of level
+/// `table`.
+///
+/// # Errors
+///
+/// [`Error::TreeTooDeep`].
+pub fn level_in(level: u8, table: u8) -> Result<u8, Error> {
+    let level = level.max(table + 1);
+    (level <= Tag::MAX_LEVEL)
+        .then_some(level)
+        .ok_or(Error::TreeTooDeep)
 }
 
 /// Returns the tag of a slot that holds a capability of `kind` with the rights `need`.

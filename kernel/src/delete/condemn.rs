@@ -14,8 +14,9 @@ use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
 use core::mem::offset_of;
 
-/// How deep tables may hold each other's only capability.
-const NESTING: usize = 16;
+/// How often the search goes from a capability into what dies with it: `Tag::level` rises each
+/// time but for the last, which is into a thread, a space or an interrupt.
+const NESTING: usize = Tag::MAX_LEVEL as usize + 3;
 
 /// Slots of a table that are looked at in one go.
 const SCAN: u64 = 256;
@@ -42,7 +43,7 @@ impl<A: Arch> Kernel<A> {
             return Err(Error::NoCapability);
         }
         let ending = self.condemn_some(entry, target, inclusive);
-        if self.round.is_empty() {
+        if self.round.is_empty() && !self.round.flushes() {
             // Nothing dies: done, or a long unmap or search goes on after a look at interrupts.
             return Ok(if ending == Ending::Finish {
                 Outcome::ok()
@@ -79,30 +80,21 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns the slot that has to die next for `target` to die.
     fn find_victim(&self, entry: &Entry<'_>, target: SlotRef) -> Victim {
-        let mut path = [None; NESTING];
         let mut at = target;
-        for depth in 0..NESTING {
+        for _ in 0..NESTING {
             at = derivation::first_leaf::<A>(entry, at);
-            if let Some(place) = path.get_mut(depth) {
-                *place = Some(at);
-            }
-            match self.inner_slot(entry, at, &path) {
+            match self.inner_slot(entry, at) {
                 Ok(Some(inner)) => at = inner,
                 Ok(None) => return Victim::Slot(at),
                 Err(SearchOn) => return Victim::SearchOn,
             }
         }
-        Victim::Slot(at)
+        unreachable!("levels end the search")
     }
 
-    /// Returns a filled slot inside the object that dies with `slot`, if there is one that is not
-    /// on the path already.
-    fn inner_slot(
-        &self,
-        entry: &Entry<'_>,
-        slot: SlotRef,
-        path: &[Option<SlotRef>],
-    ) -> Result<Option<SlotRef>, SearchOn> {
+    /// Returns a filled slot inside the object that dies with `slot`, if there is another than
+    /// `slot` itself: the first process's table lies in itself.
+    fn inner_slot(&self, entry: &Entry<'_>, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
         let holder = part::<A, Slot>(entry, slot);
         let tag = holder.tag();
         if !tag.original() {
@@ -114,26 +106,26 @@ impl<A: Arch> Kernel<A> {
             Some(ObjectKind::Space) => (offset_of!(space::Space, funds), FUNDS),
             Some(ObjectKind::GuestSpace) => (offset_of!(space::GuestSpace, funds), FUNDS),
             Some(ObjectKind::Interrupt) => (offset_of!(interrupt::Interrupt, binding), 1),
-            Some(ObjectKind::CapTable) => return self.search_table(entry, holder, path),
+            Some(ObjectKind::CapTable) => return self.search_table(entry, slot, holder),
             _ => return Ok(None),
         };
         let first = holder.object.get() + offset as u64;
         let mut inner =
             (0..count as u64).filter_map(|index| SlotRef::from_address(first + index * 64));
-        Ok(inner.find(|inner| self.is_filled(entry, *inner, path)))
+        Ok(inner.find(|inner| self.is_filled(entry, *inner)))
     }
 
-    /// Returns whether a slot holds a capability and is not on the path.
-    fn is_filled(&self, entry: &Entry<'_>, slot: SlotRef, path: &[Option<SlotRef>]) -> bool {
-        part::<A, Slot>(entry, slot).tag().object_kind().is_some() && !path.contains(&Some(slot))
+    /// Returns whether a slot holds a capability.
+    fn is_filled(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
+        part::<A, Slot>(entry, slot).tag().object_kind().is_some()
     }
 
     /// Searches a table, which nobody can fill any more, for a filled slot.
     fn search_table(
         &self,
         entry: &Entry<'_>,
+        own: SlotRef,
         holder: &Slot,
-        path: &[Option<SlotRef>],
     ) -> Result<Option<SlotRef>, SearchOn> {
         let tag = holder.tag();
         if tag.rights() != Rights::new() {
@@ -145,7 +137,8 @@ impl<A: Arch> Kernel<A> {
         while holder.progress.get() < stop {
             let address = holder.object.get() + holder.progress.get() * 64;
             if let Some(slot) = SlotRef::from_address(address)
-                && self.is_filled(entry, slot, path)
+                && slot != own
+                && self.is_filled(entry, slot)
             {
                 return Ok(Some(slot));
             }

@@ -33,6 +33,11 @@ impl<A: Arch> Kernel<A> {
                 core.loaded_space.set(0);
             }
         }
+        if let Some(guest) = core.loaded_guest.get()
+            && !self.has_guest_space(entry, guest)
+        {
+            self.unload_guest(entry, guest);
+        }
     }
 
     /// Retires an object of this core.
@@ -151,16 +156,17 @@ impl<A: Arch> Kernel<A> {
     /// Takes the budget away from the execution that it was bound to.
     fn unbind_budget(&self, entry: &Entry<'_>, item: ExecutionRef, budget: u64) {
         let execution = self.execution(entry, item);
-        execution.budget.set(None);
         execution.own_budget.set(0);
         let core = self.core(entry);
         let handle = Handle::<Budget>::from_address(budget);
+        if execution.budget.get() == handle {
+            self.change_budget(entry, item, None);
+        }
         if core.budget.get() == handle {
             core.budget.set(None);
         }
         if let Some(budget) = handle.and_then(|handle| entry.find(handle)) {
             budget.owner.set(None);
-            budget.runner.set(None);
         }
     }
 
@@ -218,6 +224,7 @@ impl<A: Arch> Kernel<A> {
         if execution.is_vcpu() {
             self.unload_guest(entry, item);
         }
+        execution.budget.set(None);
         if let Some(caller) = execution.caller.take() {
             self.server_gone(entry, caller);
         }

@@ -140,6 +140,11 @@ impl Round {
         });
     }
 
+    /// Returns whether translations are to be flushed.
+    pub fn flushes(&self) -> bool {
+        self.flush.get() != 0 || self.flush_guests.get() != 0
+    }
+
     /// Flushes the translations of all guests on all cores.
     pub fn flush_guests(&self) {
         self.flush_guests.set(1);
@@ -170,7 +175,10 @@ impl<A: Arch> Kernel<A> {
         self.round.caller.set(Some(caller));
         self.round.core.set(entry.core() as u64);
         self.round.restart.set(u64::from(ending == Ending::Restart));
-        self.execution(entry, caller).set_state(State::Parked);
+        let execution = self.execution(entry, caller);
+        if execution.core_index() == entry.core() {
+            execution.set_state(State::Parked);
+        }
         self.begin_phase(entry, RETIRE);
         Outcome::Waiting
     }
@@ -258,11 +266,11 @@ impl<A: Arch> Kernel<A> {
         round.phase.shared().store(IDLE, Ordering::Release);
         self.unlock(entry);
         if let Some(caller) = caller {
+            let thread = self.thread(entry, caller);
             if !restart {
-                let thread = self.thread(entry, caller);
                 crate::arch::UserFrame::complete(&thread.frame);
             }
-            if self.execution(entry, caller).core_index() == entry.core() {
+            if thread.execution().core_index() == entry.core() {
                 self.unpark(entry, caller);
             } else {
                 self.send_home(entry, caller);

@@ -49,6 +49,7 @@ impl<A: Arch> Kernel<A> {
         let execution = thread.execution();
         execution.fence_pending.set(cores);
         execution.set_state(State::Parked);
+        execution.raise(flag::SHIPPED);
         self.travel(entry, caller);
         Ok(Outcome::Waiting)
     }
@@ -80,7 +81,6 @@ impl<A: Arch> Kernel<A> {
     /// Sends the caller of a fence to the next core, or home.
     fn travel(&self, entry: &Entry<'_>, item: ExecutionRef) {
         let execution = self.execution(entry, item);
-        execution.raise(flag::SHIPPED);
         let pending = execution.fence_pending.get();
         if pending == 0 {
             return self.send_home(entry, item);

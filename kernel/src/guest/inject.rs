@@ -56,9 +56,11 @@ impl<A: Arch> Kernel<A> {
                 Err(newer) => before = newer,
             }
         }
+        // A line is pending if it was raised and not lowered since, seen by its core or not.
+        let pending = (vcpu.lines.get() & !(before >> LOWERED)) | before;
         fence(Ordering::SeqCst);
         self.poke(entry, handle);
-        raise & !before
+        raise & !pending
     }
 
     /// Lets the core of a vCPU look at it: it is in its guest, or idle.

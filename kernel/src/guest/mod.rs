@@ -100,8 +100,9 @@ impl<A: Arch> Kernel<A> {
         vcpu.register_page().object.get()
     }
 
-    /// Notes that the current vCPU, if there is one, is out of its guest.
-    pub(crate) fn leave_guest(&self, entry: &Entry<'_>) {
+    /// Notes that the current vCPU, if there is one, is out of its guest: by an exit, or because
+    /// of an interrupt of this core.
+    pub(crate) fn leave_guest(&self, entry: &Entry<'_>, is_interrupt: bool) {
         let Some(current) = self.core(entry).current.get() else {
             return;
         };
@@ -113,19 +114,24 @@ impl<A: Arch> Kernel<A> {
             return;
         }
         vcpu.in_guest.shared().store(0, Ordering::SeqCst);
+        if is_interrupt {
+            let [interrupts, ..] = &vcpu.counts;
+            interrupts.add(1);
+        }
         let lines = vcpu.lines.get();
         vcpu.lines
             .set(self.arch.guest_remaining_lines(&vcpu.guest, lines));
     }
 
-    /// Returns when the timer of a vCPU that runs next needs the kernel.
-    pub(crate) fn software_timer(&self, entry: &Entry<'_>, item: ExecutionRef) -> u64 {
+    /// Returns when the timer of a vCPU that runs next needs the kernel. One that is past is not
+    /// waited for: its line is raised on the way into the guest.
+    pub(crate) fn software_timer(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> u64 {
         let vcpu = self.vcpu(entry, item);
         match self
             .arch
             .guest_timer(&vcpu.guest, self.is_loaded(entry, item))
         {
-            Some(timer) if !timer.in_hardware => timer.deadline,
+            Some(timer) if !timer.in_hardware && timer.deadline > now => timer.deadline,
             _ => u64::MAX,
         }
     }

@@ -23,7 +23,7 @@ impl<A: Arch> Kernel<A> {
         let outcome = self.answer(entry, caller, (replier, thread))?;
         if !matches!(outcome, Outcome::Waiting) {
             thread.execution().caller.set(None);
-            self.return_budget(entry, thread.execution());
+            self.return_budget(entry, replier);
         }
         Ok(outcome)
     }
@@ -32,6 +32,7 @@ impl<A: Arch> Kernel<A> {
     pub(crate) fn save_reply(
         &self,
         entry: &Entry<'_>,
+        saver: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let index = thread.frame.argument(0);
@@ -48,7 +49,7 @@ impl<A: Arch> Kernel<A> {
         self.execution(entry, caller)
             .callee
             .set(reply.handle.address());
-        self.return_budget(entry, execution);
+        self.return_budget(entry, saver);
         Ok(Outcome::ok())
     }
 
@@ -108,16 +109,56 @@ impl<A: Arch> Kernel<A> {
         sent.map(|()| Outcome::ok())
     }
 
-    /// Gives a server back its own budget, and its caller's budget back to the caller.
-    pub(crate) fn return_budget(&self, entry: &Entry<'_>, server: &Execution) {
-        server.depth.set(0);
-        let lent = server.budget.get();
-        let own = self.own_budget(entry, server);
-        server.budget.set(own);
-        if lent != own
-            && let Some(budget) = lent.and_then(|budget| entry.find::<Budget>(budget))
-        {
-            budget.runner.set(budget.owner.get());
+    /// Gives a server back its own budget; its caller keeps what was lent.
+    pub(crate) fn return_budget(&self, entry: &Entry<'_>, server: ExecutionRef) {
+        let execution = self.execution(entry, server);
+        execution.depth.set(0);
+        let own = self.own_budget(entry, execution);
+        self.change_budget(entry, server, own);
+    }
+
+    /// Lets an execution of this core run on another budget, and with it everyone that it lent
+    /// the one before to.
+    pub(crate) fn change_budget(
+        &self,
+        entry: &Entry<'_>,
+        item: ExecutionRef,
+        budget: Option<Handle<Budget>>,
+    ) {
+        let before = self.execution(entry, item).budget.get();
+        self.execution(entry, item).budget.set(budget);
+        self.wake_exhausted(entry, item);
+        let mut at = item;
+        while let Some(server) = self.borrower(entry, at, before) {
+            let execution = self.execution(entry, server);
+            let budget = budget.or_else(|| self.own_budget(entry, execution));
+            execution.budget.set(budget);
+            self.wake_exhausted(entry, server);
+            at = server;
+        }
+    }
+
+    /// Returns the server that `caller` lent `budget` to.
+    pub(crate) fn borrower(
+        &self,
+        entry: &Entry<'_>,
+        caller: ExecutionRef,
+        budget: Option<Handle<Budget>>,
+    ) -> Option<ExecutionRef> {
+        let execution = self.execution(entry, caller);
+        if execution.state() != State::AwaitingReply || budget.is_none() {
+            return None;
+        }
+        let server = ExecutionRef::from_address(execution.callee.get())?;
+        let found: &Execution = entry.part::<_, A>(server)?;
+        (found.budget.get() == budget).then_some(server)
+    }
+
+    /// Lets an execution whose budget was used up be looked at again.
+    pub(crate) fn wake_exhausted(&self, entry: &Entry<'_>, item: ExecutionRef) {
+        if self.execution(entry, item).state() == State::Exhausted {
+            self.remove_deadline(entry, item);
+            self.make_ready(entry, item);
         }
     }
 
@@ -129,8 +170,7 @@ impl<A: Arch> Kernel<A> {
         {
             reply.caller.set(None);
         } else if let Some(server) = ExecutionRef::from_address(callee) {
-            let server = self.execution(entry, server);
-            server.caller.set(None);
+            self.execution(entry, server).caller.set(None);
             self.return_budget(entry, server);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::Kernel;
 use crate::arch::{Arch, UserFrame};
+use crate::object::budget::Budget;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use abi::message::{MAX_CAPS, MAX_WORDS, REGISTER_WORDS};
@@ -48,7 +49,7 @@ impl<A: Arch> Kernel<A> {
         from.callee.set(receiver.address());
         to.caller.set(Some(caller));
         to.depth.set(from.depth.get() + 1);
-        self.lend_budget(entry, from, to, receiver);
+        self.lend_budget(entry, from, to);
         let target = self.thread(entry, receiver);
         target.frame.complete();
         let info = if from.is_vcpu() || from.has(flag::KERNEL_MESSAGE) {
@@ -109,23 +110,18 @@ impl<A: Arch> Kernel<A> {
         info.with_caps(caps)
     }
 
-    /// Lets a server run on its caller's budget, unless it keeps to its own.
-    fn lend_budget(
-        &self,
-        entry: &Entry<'_>,
-        from: &Execution,
-        to: &Execution,
-        receiver: ExecutionRef,
-    ) {
-        let Some(budget) = from.budget.get() else {
+    /// Lets a server run on its caller's budget, unless it keeps to its own or nothing is left:
+    /// the handler of a timeout is not to wait for the budget that ran out.
+    fn lend_budget(&self, entry: &Entry<'_>, from: &Execution, to: &Execution) {
+        let Some(handle) = from.budget.get() else {
             return;
         };
         if to.detail.get() == KEEPS_OWN_BUDGET || from.core.get() != to.core.get() {
             return;
         }
-        to.budget.set(Some(budget));
-        if let Some(budget) = entry.find(budget) {
-            budget.runner.set(Some(receiver));
+        let has_time = |budget: &Budget| budget.is_unlimited() || budget.left() > 0;
+        if entry.find(handle).is_some_and(has_time) {
+            to.budget.set(Some(handle));
         }
     }
 }

@@ -49,7 +49,8 @@ impl<A: Arch> Kernel<A> {
         receiver: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let from = self.receive_endpoint(entry, thread)?;
+        let from = self.receive_endpoint(entry, thread);
+        let from = from.inspect_err(|_| thread.execution().lower(flag::REPLIED))?;
         if !thread.execution().has(flag::REPLIED) {
             match self.reply(entry, receiver, thread)? {
                 Outcome::Waiting => return Ok(Outcome::Waiting),

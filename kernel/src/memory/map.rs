@@ -48,9 +48,13 @@ impl<A: Arch> Kernel<A> {
         let (depth, level) = Self::check_place(stage_of(space), address, tag.order())?;
         let count = 1_u64 << (u32::from(tag.order()) - level.shift);
         for index in 0..count {
-            let place = self.walk_making(entry, space, address + (index << level.shift), depth)?;
-            if self.arch.decode(stage_of(space), place.bits(), level) != TableEntry::Empty {
-                return Err(Error::AlreadyMapped);
+            let at = address + (index << level.shift);
+            if let Err(error) = self.make_place(entry, space, at, depth) {
+                for made in 0..=index {
+                    let at = address + (made << level.shift);
+                    self.free_empty_tables(entry, space, at, depth);
+                }
+                return Err(error);
             }
         }
         self.write_leaves(entry, space, (address, depth, count), (slot, tag, access));
@@ -59,6 +63,21 @@ impl<A: Arch> Kernel<A> {
         slot.progress.set(space.identity.get());
         slot.set_tag(tag.with_mapped(true));
         Ok(Outcome::ok())
+    }
+
+    /// Makes the tables for an entry at level `depth`, which has to be empty.
+    fn make_place(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        address: u64,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let place = self.walk_making(entry, space, address, depth)?;
+        match self.arch.decode(stage_of(space), place.bits(), place.level) {
+            TableEntry::Empty => Ok(()),
+            TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
+        }
     }
 
     /// Checks where a block would be mapped, and returns the level of its leaves.

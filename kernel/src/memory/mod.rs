@@ -131,7 +131,9 @@ impl<A: Arch> Kernel<A> {
     pub(crate) fn tags_left(&self) -> u64 {
         let used: u32 = self.tags.iter().map(|word| word.get().count_ones()).sum();
         // Tag 0 is the kernel's own, whether it was marked already or not.
-        (self.arch.space_tags().min(TAG_WORDS as u64 * 64) - 1).saturating_sub(u64::from(used))
+        let marked = self.tags.first().map_or(0, |word| word.get() & 1);
+        let limit = self.arch.space_tags().min(TAG_WORDS as u64 * 64) - 1;
+        (limit + marked).saturating_sub(u64::from(used))
     }
 
     /// Takes a space tag.

@@ -54,7 +54,7 @@ impl<A: Arch> Kernel<A> {
             length,
         };
         // The tables are made first, so that nothing fails once an entry has changed.
-        self.split_edges(entry, space, &range)?;
+        self.split_edges(entry, space, &range, slot.tag().device())?;
         self.set_access(entry, space, &range, (access, slot.tag().device()));
         Ok(self.shoot_down(entry, caller, space, Ending::Finish))
     }
@@ -65,6 +65,7 @@ impl<A: Arch> Kernel<A> {
         entry: &Entry<'_>,
         space: &AddressSpace,
         range: &Range,
+        device: bool,
     ) -> Result<(), Error> {
         for edge in [range.address, range.address + range.length] {
             // A leaf that has the edge inside it is split until the edge is between leaves.
@@ -94,7 +95,7 @@ impl<A: Arch> Kernel<A> {
                         )
                     }
                 };
-                self.split_leaf(entry, space, place, (physical, access))?;
+                self.split_leaf(entry, space, place, (physical, access, device))?;
             }
         }
         Ok(())

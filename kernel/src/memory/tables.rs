@@ -109,7 +109,7 @@ impl<A: Arch> Kernel<A> {
         entry: &Entry<'_>,
         space: &AddressSpace,
         place: Place<'_>,
-        (physical, access): (u64, Rights),
+        (physical, access, device): (u64, Rights, bool),
     ) -> Result<(), Error> {
         let stage = stage_of(space);
         let next = levels_of::<A>(stage)
@@ -124,7 +124,7 @@ impl<A: Arch> Kernel<A> {
         for (index, word) in words.iter().enumerate() {
             let part = physical + ((index as u64) << next.shift);
             word.store(
-                self.arch.leaf(stage, part, access, false),
+                self.arch.leaf(stage, part, access, device),
                 Ordering::Relaxed,
             );
         }

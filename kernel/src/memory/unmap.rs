@@ -132,7 +132,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
-    fn free_empty_tables(
+    pub(super) fn free_empty_tables(
         &self,
         entry: &Entry<'_>,
         space: &AddressSpace,

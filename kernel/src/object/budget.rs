@@ -20,8 +20,6 @@ pub struct Budget {
     pub since: Word,
     /// The execution that it is bound to.
     pub owner: Link<Execution>,
-    /// The execution that runs on it now: the owner, or a server of it.
-    pub runner: Link<Execution>,
     /// Ticks of grace that a server used beyond the budget.
     pub grace: Word,
 }

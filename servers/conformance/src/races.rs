@@ -300,7 +300,7 @@ fn revocation(context: &Context, scene: &Scene, random: &mut Random) -> Outcome 
     let first = context.mark();
     let middle = context.mint(scene.notification.capability(), Rights::ALL, 0)?;
     let helper = context.spawn(
-        Role::EAGER.on(scene.core).with_priority(LOW),
+        Role::EAGER.on(scene.core).with_priority(LOW + 5),
         &[context.mint(middle, Rights::ALL, 2)?.bits()],
         |number| {
             let note = crew::note(number);

@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Failure, Stop};
 use crate::context::{
-    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, QUIET_ENDPOINT, SUITE_MEMORY,
-    read_write,
+    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, QUIET_ENDPOINT,
+    SUITE_MEMORY, read_write,
 };
 use crate::crew::{self, HELPERS, PAGES};
 use abi::boot::{

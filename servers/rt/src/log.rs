@@ -1,13 +1,12 @@
 //! The log: lines of plain text.
 //!
-//! Text goes to the log's endpoint ([`crate::start::SLOT_LOG`]), or, in the first process, to the
-//! firmware's console. It goes piece by piece and is lost where nobody takes it: a log never fails.
+//! Text goes to the log's endpoint on the thread's core (grant `log.C`; where there is none,
+//! [`crate::start::SLOT_LOG`]), or, in the first process, to the firmware's console. It goes piece by piece and is lost where nobody takes it: a log never fails.
 
 use crate::device::Firmware;
 use crate::message::Outgoing;
 use crate::start::SLOT_LOG;
 use crate::synchronization::Endpoint;
-use abi::Error;
 use abi::boot::SLOT_FIRMWARE;
 use core::fmt::{self, Write};
 
@@ -41,16 +40,10 @@ impl Write for Line {
     }
 }
 
-/// Returns the log's endpoint on the core that the thread runs on; [`SLOT_LOG`] is the one on the
-/// core of the process's first thread.
-fn on_this_core() -> Option<Endpoint> {
-    let (_, core) = crate::capability::identify_kernel().ok()?;
-    let is_here =
-        |name: &str| name.strip_prefix("log.").and_then(|core| core.parse().ok()) == Some(core);
-    let grant = crate::grant::grants()
-        .iter()
-        .find(|grant| is_here(grant.name()))?;
-    Some(Endpoint::own(grant.index()))
+/// Returns the endpoint that takes the log of the thread that runs.
+fn endpoint() -> Endpoint {
+    let find = || crate::peer("log", crate::cores::current()).map_or(SLOT_LOG, Endpoint::index);
+    Endpoint::own(crate::sys::block().log_slot(find))
 }
 
 /// Sends bytes to whoever takes this process's log.
@@ -61,6 +54,7 @@ fn emit(bytes: &[u8]) {
         }
         return;
     }
+    let log = endpoint();
     // A thread without a message page sends what fits in registers.
     let step = if crate::sys::block().message_page() == 0 {
         40
@@ -70,9 +64,7 @@ fn emit(bytes: &[u8]) {
     for piece in bytes.chunks(step) {
         let words = api::log::encode(piece);
         let message = Outgoing::new(api::log::LABEL).with_words(words.as_slice());
-        if Endpoint::own(SLOT_LOG).call(&message) == Err(Error::WrongCore) {
-            let _ = on_this_core().map(|endpoint| endpoint.call(&message));
-        }
+        let _ = log.call(&message);
     }
 }
 

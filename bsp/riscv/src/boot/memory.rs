@@ -14,7 +14,10 @@ pub struct Ranges(Vec<Range, MAX>);
 pub fn whole_pages(range: Range) -> Range {
     let base = range.base & !(abi::PAGE_SIZE - 1);
     let end = (range.base + range.length).next_multiple_of(abi::PAGE_SIZE);
-    Range { base, length: end - base }
+    Range {
+        base,
+        length: end - base,
+    }
 }
 
 impl Ranges {
@@ -23,8 +26,14 @@ impl Ranges {
         let base = range.base.next_multiple_of(abi::PAGE_SIZE);
         let end = (range.base + range.length) & !(abi::PAGE_SIZE - 1);
         if end > base {
-            let full = self.0.push(Range { base, length: end - base });
-            debug_assert!(full.is_ok(), "a machine with more ranges of memory than expected");
+            let full = self.0.push(Range {
+                base,
+                length: end - base,
+            });
+            debug_assert!(
+                full.is_ok(),
+                "a machine with more ranges of memory than expected"
+            );
         }
     }
 
@@ -37,8 +46,14 @@ impl Ranges {
             let end = range.base + range.length;
             let left = hole.base.clamp(range.base, end);
             let right = hole_end.clamp(range.base, end).max(left);
-            self.add(Range { base: range.base, length: left - range.base });
-            self.add(Range { base: right, length: end - right });
+            self.add(Range {
+                base: range.base,
+                length: left - range.base,
+            });
+            self.add(Range {
+                base: right,
+                length: end - right,
+            });
         }
     }
 
@@ -57,7 +72,12 @@ impl Ranges {
     /// Returns the first address and the end of all ranges together.
     pub fn span(&self) -> (u64, u64) {
         let base = self.0.iter().map(|range| range.base).min().unwrap_or(0);
-        let end = self.0.iter().map(|range| range.base + range.length).max().unwrap_or(0);
+        let end = self
+            .0
+            .iter()
+            .map(|range| range.base + range.length)
+            .max()
+            .unwrap_or(0);
         (base, end)
     }
 }

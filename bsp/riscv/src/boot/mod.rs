@@ -51,7 +51,14 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
         Err(reason) => refuse(format_args!("{reason}")),
     };
     let mut free = host.memory.clone();
-    keep_out(&mut free, &host, Range { base: device_tree, length: bytes.len() as u64 });
+    keep_out(
+        &mut free,
+        &host,
+        Range {
+            base: device_tree,
+            length: bytes.len() as u64,
+        },
+    );
     timer::set_has_sstc(host.has_sstc);
     guest::set_has_state_enable(host.has_state_enable);
     start_interrupts(&host);
@@ -67,7 +74,12 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
             kernel.core_online(index);
         }
     }
-    boot_first(kernel, core, &host, (&free, device_tree, bytes.len() as u64))
+    boot_first(
+        kernel,
+        core,
+        &host,
+        (&free, device_tree, bytes.len() as u64),
+    )
 }
 
 /// Makes the first process and runs it.
@@ -78,7 +90,9 @@ fn boot_first(
     (free, device_tree, tree_length): (&Ranges, u64, u64),
 ) -> ! {
     let Some(bundle) = host.bundle else {
-        refuse(format_args!("no boot bundle: the loader passed no initial ramdisk"))
+        refuse(format_args!(
+            "no boot bundle: the loader passed no initial ramdisk"
+        ))
     };
     let bytes = physical_bytes(bundle.base, bundle.length);
     let plan = BootPlan {
@@ -87,7 +101,10 @@ fn boot_first(
         bundle: memory::whole_pages(bundle),
         bytes,
         ticks_per_second: host.ticks_per_second,
-        device_tree: Range { base: device_tree, length: tree_length },
+        device_tree: Range {
+            base: device_tree,
+            length: tree_length,
+        },
         features: u64::from(host.has_sstc),
     };
     let entry = trap::enter(kernel, hart);
@@ -113,7 +130,9 @@ pub extern "C" fn secondary_hart() -> ! {
     }
     csr::fence_all();
     start_hart_state();
-    let kernel = KERNEL.get().expect("the boot hart made the kernel before it started this one");
+    let kernel = KERNEL
+        .get()
+        .expect("the boot hart made the kernel before it started this one");
     let mut entry = trap::enter(kernel, hart);
     kernel.settle(&mut entry);
     trap::leave(kernel, hart, entry)
@@ -130,10 +149,14 @@ fn start_hart_state() {
 
 /// Makes `hart` core `core` and puts its address into tp.
 fn set_current(core: usize, hart: u64) -> &'static PerCore {
-    let Some(state) = percore::get(core) else { refuse(format_args!("too many harts")) };
+    let Some(state) = percore::get(core) else {
+        refuse(format_args!("too many harts"))
+    };
     state.core.set(core as u64);
     state.hart.set(hart);
-    state.stack.set(&raw const crate::entry::_boot_stack_end as u64);
+    state
+        .stack
+        .set(&raw const crate::entry::_boot_stack_end as u64);
     // SAFETY: tp is the kernel's own register; the kernel's code expects a `PerCore` in it.
     unsafe { core::arch::asm!("mv tp, {}", in(reg) core::ptr::from_ref(state)) };
     state
@@ -151,7 +174,10 @@ fn physical_bytes(base: u64, length: u64) -> &'static [u8] {
 /// Returns the device tree that firmware passed.
 fn tree_bytes(physical: u64) -> &'static [u8] {
     let header = physical_bytes(physical, 8);
-    let length = header.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes);
+    let length = header
+        .get(4..8)
+        .and_then(|length| length.try_into().ok())
+        .map(u32::from_be_bytes);
     physical_bytes(physical, u64::from(length.unwrap_or(8)))
 }
 
@@ -160,7 +186,10 @@ fn keep_out(free: &mut Ranges, host: &Host<'_>, tree: Range) {
     let start = &raw const crate::entry::_image_start as u64;
     let end = &raw const crate::entry::_image_end as u64;
     let image = start - crate::entry::LOAD_OFFSET;
-    free.remove(Range { base: image - BELOW, length: BELOW + (end - start) });
+    free.remove(Range {
+        base: image - BELOW,
+        length: BELOW + (end - start),
+    });
     free.remove(tree);
     if let Some(bundle) = host.bundle {
         free.remove(memory::whole_pages(bundle));
@@ -213,7 +242,11 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
         let (Some(state), Some(stack)) = (percore::get(index), free.take(STACK_BYTES)) else {
             continue;
         };
-        KERNEL.get().expect("the kernel was made before").arena().reserve(stack, STACK_BYTES);
+        KERNEL
+            .get()
+            .expect("the kernel was made before")
+            .arena()
+            .reserve(stack, STACK_BYTES);
         state.core.set(index as u64);
         state.hart.set(*hart);
         state.stack.set(DIRECT_MAP + stack + STACK_BYTES);
@@ -230,9 +263,11 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
 
 /// Tells the interrupt controller's driver where things are.
 fn start_interrupts(host: &Host<'_>) {
-    irq::set_base(host.plic.map_or(0, |plic| plic.base));
+    irq::plic::set_base(host.plic.map_or(0, |plic| plic.base));
+    irq::aia::set_base(host.aplic.map_or(0, |aplic| aplic.base));
     for (core, context) in host.contexts.iter().enumerate() {
-        irq::set_context(core, *context);
+        irq::plic::set_context(core, *context);
+        irq::aia::set_file(core, *context);
     }
 }
 
@@ -240,8 +275,16 @@ fn start_interrupts(host: &Host<'_>) {
 fn announce(host: &Host<'_>, free: &Ranges) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
     let ready = READY.load(Ordering::Acquire).count_ones() + 1;
-    let guests = if guest::is_supported() { "H extension" } else { "no H extension: no guests" };
-    let sstc = if host.has_sstc { "Sstc" } else { "timer by firmware" };
+    let guests = if guest::is_supported() {
+        "H extension"
+    } else {
+        "no H extension: no guests"
+    };
+    let sstc = if host.has_sstc {
+        "Sstc"
+    } else {
+        "timer by firmware"
+    };
     let printed = writeln!(
         sbi::Console,
         "skerry: {} on RISC-V, {ready} of {} harts, {} MiB free, {guests}, {sstc}",

@@ -19,7 +19,10 @@ pub struct Host<'a> {
     pub harts: Vec<u64, { abi::MAX_CORES }>,
     /// The interrupt controller, if it is a PLIC.
     pub plic: Option<Range>,
-    /// The controller's context of each hart's supervisor mode, in the order of `harts`.
+    /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.
+    pub aplic: Option<Range>,
+    /// The PLIC's context, or the index of the IMSIC's file, of each hart's supervisor mode, in the
+    /// order of `harts`.
     pub contexts: Vec<u64, { abi::MAX_CORES }>,
     /// The boot bundle.
     pub bundle: Option<Range>,
@@ -43,7 +46,9 @@ fn cell(bytes: &[u8], index: usize) -> Option<u32> {
 
 /// Returns the number that all cells of a property make.
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// Returns the value of a property.
@@ -54,15 +59,23 @@ fn value<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
 
 /// Returns whether a string list has an entry.
 fn lists(bytes: &[u8], entry: &str) -> bool {
-    bytes.split(|byte| *byte == 0).any(|item| item == entry.as_bytes())
+    bytes
+        .split(|byte| *byte == 0)
+        .any(|item| item == entry.as_bytes())
 }
 
 /// Returns the rows of a reg property with two address and two size cells.
 fn ranges(node: &FdtNode<'_>) -> impl Iterator<Item = Range> {
-    value(node, "reg").unwrap_or(&[]).chunks_exact(16).filter_map(|row| {
-        let (base, length) = row.split_at_checked(8)?;
-        Some(Range { base: number(base), length: number(length) })
-    })
+    value(node, "reg")
+        .unwrap_or(&[])
+        .chunks_exact(16)
+        .filter_map(|row| {
+            let (base, length) = row.split_at_checked(8)?;
+            Some(Range {
+                base: number(base),
+                length: number(length),
+            })
+        })
 }
 
 /// Calls `visit` with every node.
@@ -87,6 +100,7 @@ impl<'a> Host<'a> {
             devices: Ranges::default(),
             harts: Vec::new(),
             plic: None,
+            aplic: None,
             contexts: Vec::new(),
             bundle: None,
             ticks_per_second: 0,
@@ -112,12 +126,16 @@ impl<'a> Host<'a> {
             }
             if node.name() == "reserved-memory" {
                 for child in node.children() {
-                    ranges(&child).for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
+                    ranges(&child)
+                        .for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
                 }
             }
         }
         for entry in self.tree.memory_reservations() {
-            self.reserved.add(Range { base: entry.address(), length: entry.size() });
+            self.reserved.add(Range {
+                base: entry.address(),
+                length: entry.size(),
+            });
         }
     }
 
@@ -125,7 +143,9 @@ impl<'a> Host<'a> {
     fn read_harts(&mut self, boot_hart: u64) {
         let pushed = self.harts.push(boot_hart);
         debug_assert!(pushed.is_ok());
-        let Some(cpus) = self.tree.find_node("/cpus") else { return };
+        let Some(cpus) = self.tree.find_node("/cpus") else {
+            return;
+        };
         self.ticks_per_second = value(&cpus, "timebase-frequency").map_or(0, number);
         for cpu in cpus.children() {
             let is_cpu = value(&cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"));
@@ -142,31 +162,55 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Reads the interrupt controller, and which device memory drivers may have.
+    /// Reads the interrupt controllers, and which device memory drivers may have.
     fn read_devices(&mut self) {
-        let mut plic = None;
+        let (mut plic, mut files, mut domain) = (None, None, None);
         let mut devices = Ranges::default();
         each(self.tree.root(), &mut |node| {
-            let Some(compatible) = value(&node, "compatible") else { return };
+            let Some(compatible) = value(&node, "compatible") else {
+                return;
+            };
             if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
                 plic = Some(node);
             }
-            let is_for_drivers =
-                ["ns16550a", "snps,dw-apb-uart", "virtio,mmio", "google,goldfish-rtc"];
+            if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
+                files = Some(node);
+            }
+            // The machine's domain has the supervisor's as its child, which has none itself.
+            if lists(compatible, "riscv,aplic") && value(&node, "riscv,children").is_none() {
+                domain = Some(node);
+            }
+            let is_for_drivers = [
+                "ns16550a",
+                "snps,dw-apb-uart",
+                "virtio,mmio",
+                "google,goldfish-rtc",
+            ];
             if is_for_drivers.iter().any(|name| lists(compatible, name)) {
                 ranges(&node).for_each(|range| devices.add(super::memory::whole_pages(range)));
             }
         });
         self.devices = devices;
-        let Some(plic) = plic else { return };
-        self.plic = ranges(&plic).next();
-        let wanted = value(&plic, "interrupts-extended").unwrap_or(&[]);
+        self.plic = plic.as_ref().and_then(|plic| ranges(plic).next());
+        self.aplic = domain
+            .filter(|_| files.is_some())
+            .and_then(|domain| ranges(&domain).next());
+        if let Some(controller) = files.or(plic) {
+            self.read_contexts(&controller);
+        }
+    }
+
+    /// Reads which of a controller's contexts or files is each hart's.
+    fn read_contexts(&mut self, controller: &FdtNode<'_>) {
+        let wanted = value(controller, "interrupts-extended").unwrap_or(&[]);
         for hart in self.harts.clone() {
             let parent = self.interrupt_controller_of(hart);
             let context = wanted.chunks_exact(8).position(|row| {
                 cell(row, 0) == parent && cell(row, 1) == Some(SUPERVISOR_EXTERNAL)
             });
-            let pushed = self.contexts.push(context.map_or(0, |context| context as u64));
+            let pushed = self
+                .contexts
+                .push(context.map_or(0, |context| context as u64));
             debug_assert!(pushed.is_ok());
         }
     }
@@ -178,21 +222,33 @@ impl<'a> Host<'a> {
             value(cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"))
                 && value(cpu, "reg").map(number) == Some(hart)
         })?;
-        let controller = cpu.children().find(|child| value(child, "interrupt-controller").is_some())?;
+        let controller = cpu
+            .children()
+            .find(|child| value(child, "interrupt-controller").is_some())?;
         cell(value(&controller, "phandle")?, 0)
     }
 
     /// Reads where the boot bundle is.
     fn read_chosen(&mut self) {
-        let Some(chosen) = self.tree.find_node("/chosen") else { return };
+        let Some(chosen) = self.tree.find_node("/chosen") else {
+            return;
+        };
         let start = value(&chosen, "linux,initrd-start").map(number);
         let end = value(&chosen, "linux,initrd-end").map(number);
         if let (Some(base), Some(end)) = (start, end)
             && end > base
         {
-            self.bundle = Some(Range { base, length: end - base });
+            self.bundle = Some(Range {
+                base,
+                length: end - base,
+            });
         }
     }
+}
+
+/// Returns whether a controller interrupts harts in supervisor mode.
+fn is_supervisor(node: &FdtNode<'_>) -> bool {
+    cell(value(node, "interrupts-extended").unwrap_or(&[]), 1) == Some(SUPERVISOR_EXTERNAL)
 }
 
 /// Returns the extensions of a hart.
@@ -203,5 +259,6 @@ fn extensions_of(cpu: &FdtNode<'_>) -> ExtensionSet {
     }
     let text = value(cpu, "riscv,isa").and_then(|text| core::str::from_utf8(text).ok());
     let text = text.map(|text| text.trim_end_matches('\0'));
-    text.and_then(|text| isa::from_string(text).ok()).map_or_else(ExtensionSet::default, |found| found.1)
+    text.and_then(|text| isa::from_string(text).ok())
+        .map_or_else(ExtensionSet::default, |found| found.1)
 }

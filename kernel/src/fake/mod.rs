@@ -1,0 +1,329 @@
+//! A scripted machine on the developer's machine: [`FakeArch`] is the hardware, [`Machine`] boots a
+//! kernel on it and makes system calls as its users.
+//!
+//! Cores are numbers: whoever acts says for which core it does ([`on_core`]). Time stands still
+//! until it is advanced. Inter-processor interrupts wait until they are delivered, in an order that
+//! the test chooses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test machine fails loudly"
+)]
+
+pub mod check;
+pub mod frame;
+pub mod guest;
+pub mod machine;
+pub mod script;
+pub mod tlb;
+
+pub use frame::FakeFrame;
+pub use guest::FakeGuest;
+pub use machine::Machine;
+
+use crate::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use abi::exit::AccessInfo;
+use abi::{Error, Rights};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use tlb::Tlb;
+
+std::thread_local! {
+    /// The core that this thread of the test acts for.
+    static CORE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes what this thread does from now on happen on `core`.
+pub fn on_core(core: usize) {
+    CORE.set(core);
+}
+
+/// The most cores of a fake machine.
+pub const CORES: usize = 4;
+/// Interrupt lines of a fake machine.
+pub const LINES: u32 = 16;
+
+/// What one fake core has.
+#[derive(Debug, Default)]
+pub struct FakeCore {
+    /// When the timer fires.
+    pub timer: AtomicU64,
+    /// 1 while an inter-processor interrupt waits.
+    pub ipi: AtomicU64,
+    /// Root table and tag of the loaded process, tag plus one; 0 is the kernel's own.
+    pub space: [AtomicU64; 2],
+    /// Root table of the loaded guest, or 0.
+    pub guest_root: AtomicU64,
+    /// Translations.
+    pub tlb: Mutex<Tlb>,
+    /// Interrupt lines that wait.
+    pub external: AtomicU64,
+    /// Times that the timer was set.
+    pub timer_writes: AtomicU64,
+    /// Flushes of any kind.
+    pub flushes: AtomicU64,
+}
+
+/// The hardware of a fake machine.
+#[derive(Debug, Default)]
+pub struct FakeArch {
+    /// The counter.
+    pub now: AtomicU64,
+    /// Its cores.
+    pub cores: [FakeCore; CORES],
+    /// Lines that are not masked, one bit each.
+    pub unmasked: AtomicU64,
+    /// Set where the machine has no guests.
+    pub without_guests: AtomicU64,
+    /// The most space tags; 0 stands for 4096.
+    pub tags: AtomicU64,
+    /// Inter-processor interrupts that were sent.
+    pub ipis_sent: AtomicU64,
+}
+
+/// Entry bits: valid, read, write, execute.
+const VALID: u64 = 1;
+/// Entry bit of a leaf that allows nothing.
+const NOTHING: u64 = 1 << 8;
+/// Entry bit of device memory.
+const DEVICE: u64 = 1 << 9;
+
+impl FakeArch {
+    /// Returns the core that acts.
+    pub fn here(&self) -> &FakeCore {
+        &self.cores[CORE.get()]
+    }
+
+    /// Does something to this core's translations.
+    fn flush(&self, what: impl FnOnce(&mut Tlb)) {
+        let core = self.here();
+        core.flushes.fetch_add(1, Ordering::Relaxed);
+        what(&mut core.tlb.lock().unwrap());
+    }
+
+    /// Raises an interrupt line at a core.
+    pub fn raise_line(&self, core: usize, line: u32) {
+        self.cores[core]
+            .external
+            .fetch_or(1 << line, Ordering::SeqCst);
+    }
+
+    /// Returns whether an unmasked line waits at a core.
+    pub fn has_external(&self, core: usize) -> bool {
+        let waiting = self.cores[core].external.load(Ordering::SeqCst);
+        waiting & self.unmasked.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Arch for FakeArch {
+    type Frame = FakeFrame;
+    type Guest = FakeGuest;
+
+    const USER_LEVELS: &'static [Level] = &levels(9);
+    const GUEST_LEVELS: &'static [Level] = &levels(11);
+    const USER_END: u64 = 1 << 38;
+    const INTERRUPTS: u32 = LINES;
+
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn set_timer(&self, deadline: u64) {
+        let core = self.here();
+        core.timer.store(deadline, Ordering::SeqCst);
+        core.timer_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn send_ipi(&self, cores: u64) {
+        for (index, core) in self.cores.iter().enumerate() {
+            if cores >> index & 1 == 1 {
+                core.ipi.store(1, Ordering::SeqCst);
+                self.ipis_sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn initialise_root(&self, _: &[AtomicU64]) {}
+
+    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+        let place = physical >> 12 << 10;
+        let device = if device { DEVICE } else { 0 };
+        if access == Rights::new() {
+            return place | NOTHING | device;
+        }
+        let bits = u64::from(access.into_bits() & 0x7) << 1;
+        place | bits | VALID | device
+    }
+
+    fn table(&self, _: Stage, physical: u64) -> u64 {
+        physical >> 12 << 10 | VALID
+    }
+
+    fn decode(&self, _: Stage, entry: u64, level: &Level) -> TableEntry {
+        let physical = entry >> 10 << 12;
+        let access = u16::try_from(entry >> 1 & 0x7).unwrap();
+        match (entry & VALID, access) {
+            (0, _) if entry & NOTHING == 0 => TableEntry::Empty,
+            (1, 0) if level.shift > 12 => TableEntry::Table(physical),
+            _ => TableEntry::Leaf {
+                physical,
+                access: Rights::from_bits(access),
+            },
+        }
+    }
+
+    fn space_tags(&self) -> u64 {
+        match self.tags.load(Ordering::Relaxed) {
+            0 => 4096,
+            tags => tags,
+        }
+    }
+
+    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+        let (root, tag) = space.map_or((0, 0), |(root, tag)| (root, tag.0 + 1));
+        let [root_place, tag_place] = &self.here().space;
+        root_place.store(root, Ordering::SeqCst);
+        tag_place.store(tag, Ordering::SeqCst);
+    }
+
+    fn flush_space(&self, tag: SpaceTag) {
+        self.flush(|tlb| tlb.flush_space(tag.0));
+    }
+
+    fn flush_all_spaces(&self) {
+        self.flush(Tlb::flush_all_spaces);
+    }
+
+    fn flush_page(&self, tag: SpaceTag, address: u64) {
+        self.flush(|tlb| tlb.flush_page(tag.0, address));
+    }
+
+    fn flush_guests(&self) {
+        self.flush(Tlb::flush_guests);
+    }
+
+    fn mask_interrupt(&self, line: u32) {
+        self.unmasked.fetch_and(!(1 << line), Ordering::SeqCst);
+    }
+
+    fn unmask_interrupt(&self, line: u32) {
+        self.unmasked.fetch_or(1 << line, Ordering::SeqCst);
+    }
+
+    fn claim_interrupt(&self) -> Option<u32> {
+        let waiting = &self.here().external;
+        let ready = waiting.load(Ordering::SeqCst) & self.unmasked.load(Ordering::SeqCst);
+        let line = (ready != 0).then(|| ready.trailing_zeros())?;
+        waiting.fetch_and(!(1 << line), Ordering::SeqCst);
+        self.mask_interrupt(line);
+        Some(line)
+    }
+
+    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error> {
+        match arguments {
+            [1, value, ..] => Ok(value + 1),
+            [2, ..] => Err(Error::FirmwareRefused),
+            [3, ..] => Err(Error::BadArgument),
+            _ => Err(Error::Unsupported),
+        }
+    }
+
+    fn has_guests(&self) -> bool {
+        self.without_guests.load(Ordering::Relaxed) == 0
+    }
+
+    fn guest_lines(&self) -> u64 {
+        guest::LINES
+    }
+
+    fn guest_reset(&self, guest: &FakeGuest) {
+        guest.reset();
+    }
+
+    fn guest_load(&self, guest: &FakeGuest, root: u64) {
+        guest.set_loaded(true);
+        self.here().guest_root.store(root, Ordering::SeqCst);
+    }
+
+    fn guest_unload(&self, guest: &FakeGuest) {
+        guest.set_loaded(false);
+        self.here().guest_root.store(0, Ordering::SeqCst);
+    }
+
+    fn guest_set_lines(&self, guest: &FakeGuest, lines: u64) {
+        guest.show(lines);
+    }
+
+    fn guest_remaining_lines(&self, guest: &FakeGuest, lines: u64) -> u64 {
+        guest.remaining(lines)
+    }
+
+    fn guest_wakes(&self, guest: &FakeGuest, _: bool, lines: u64) -> bool {
+        let due = |timer: GuestTimer| timer.deadline <= self.now();
+        lines != 0 || guest.timer().is_some_and(due)
+    }
+
+    fn guest_timer(&self, guest: &FakeGuest, _: bool) -> Option<GuestTimer> {
+        guest.timer()
+    }
+
+    fn guest_timer_line(&self, guest: &FakeGuest, now: u64) -> u64 {
+        let due = guest.timer().is_some_and(|timer| timer.deadline <= now);
+        u64::from(due) << 7
+    }
+
+    fn guest_flush(&self, guest: &FakeGuest, kind: u64) {
+        guest.flushed(kind);
+        self.flush(Tlb::flush_guests);
+    }
+
+    fn guest_program_counter(&self, guest: &FakeGuest) -> u64 {
+        guest.program_counter()
+    }
+
+    fn guest_complete(
+        &self,
+        guest: &FakeGuest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    ) {
+        guest.complete(registers, access, value);
+    }
+
+    fn guest_read(
+        &self,
+        guest: &FakeGuest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
+    ) -> Result<u64, Error> {
+        guest.read(registers, id)
+    }
+
+    fn guest_write(
+        &self,
+        guest: &FakeGuest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        (id, value): (u64, u64),
+    ) -> Result<(), Error> {
+        guest.write(registers, id, value)
+    }
+}
+
+/// Returns a level that can have leaves.
+const fn level(shift: u32, bits: u32) -> Level {
+    Level {
+        shift,
+        bits,
+        leaf: true,
+    }
+}
+
+/// Returns three levels of tables, as Sv39 has them, with a root of `1 << bits` entries.
+const fn levels(bits: u32) -> [Level; 3] {
+    [level(30, bits), level(21, 9), level(12, 9)]
+}
