@@ -53,11 +53,14 @@ impl<'a> Desk<'a> {
     #[must_use]
     pub fn new(driver: Ends<'a>, guests: Vec<Ends<'a>>) -> Self {
         let consoles = (1..).map_while(ConsoleId::new);
-        let guests = guests.into_iter().zip(consoles).map(|(ends, console)| Guest {
-            console,
-            ends,
-            typed: VecDeque::new(),
-        });
+        let guests = guests
+            .into_iter()
+            .zip(consoles)
+            .map(|(ends, console)| Guest {
+                console,
+                ends,
+                typed: VecDeque::new(),
+            });
         Self {
             driver,
             guests: guests.collect(),

@@ -154,8 +154,8 @@ impl Multiplexer {
     /// ending a line, and its line is not the one that is shown.
     #[must_use]
     pub fn is_stuck(&self, console: ConsoleId) -> bool {
-        let shown = self.open == Some(console)
-            || (self.mode == Mode::Interactive && self.focus == console);
+        let shown =
+            self.open == Some(console) || (self.mode == Mode::Interactive && self.focus == console);
         let channel = self.channels.get(console.index());
         !shown && self.room(console) == 0 && channel.is_some_and(|channel| channel.lines == 0)
     }
