@@ -2,7 +2,7 @@
 //!
 //! The grants page is a table of named capabilities and values, in the machine's byte order.
 
-use crate::start::MAPPED;
+use crate::start::{FILES, FILES_END, MAPPED};
 use crate::window;
 use abi::{ObjectKind, PAGE_SIZE};
 use core::sync::atomic::AtomicU64;
@@ -172,7 +172,8 @@ pub fn bytes(name: &str) -> Option<&'static [u8]> {
     let is_length = |grant: &&Grant| grant.name().strip_suffix("-bytes") == Some(name);
     let length = grants().iter().find(is_length)?.value;
     let address = value(name)?;
-    if !is_mapped(address, length) {
+    let is_file = address >= FILES && address.checked_add(length)? <= FILES_END;
+    if !is_file && !is_mapped(address, length) {
         return None;
     }
     let length = usize::try_from(length).ok()?;

@@ -24,7 +24,6 @@ pub mod mmio;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod serve;
-pub mod shared;
 pub mod spawn;
 pub mod start;
 pub mod synchronization;
@@ -44,6 +43,5 @@ pub use lock::TicketLock;
 pub use memory::{Frame, Space, Untyped};
 pub use message::{Incoming, Outgoing};
 pub use serve::{ReplyAction, serve};
-pub use shared::SharedPage;
 pub use synchronization::{Endpoint, Notification, Reply};
 pub use thread::{Budget, Thread};

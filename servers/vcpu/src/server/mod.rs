@@ -10,7 +10,6 @@
 //! A vCPU that stops is answered first and then parked in the machine's state, so that nobody
 //! starts it before it stands still.
 
-mod cores;
 mod output;
 mod platform;
 mod report;
@@ -28,9 +27,8 @@ pub use world::World;
 use crate::{Exit, Machine, Outcome, VcpuId};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Error};
-use alloc::format;
 use alloc::sync::Arc;
-use rt::{Endpoint, Incoming, Outgoing, ReplyAction, TicketLock};
+use rt::{Incoming, Outgoing, ReplyAction, TicketLock};
 use state::{State, Step, Task};
 
 /// The vCPU server of one guest. Declared as a static, which its threads share.
@@ -57,9 +55,9 @@ impl<P: Platform> Server<P> {
     /// other cores run: it calls [`Self::serve`].
     pub fn run(&'static self, on_core: fn(u64)) -> ! {
         protect_thread();
-        let core = cores::this_core();
+        let core = rt::cores::current();
         match Setup::read(core) {
-            Ok(setup) => self.begin(setup, core, on_core),
+            Ok(setup) => self.begin(setup, on_core),
             Err(error) => {
                 rt::log!("vcpu: the guest cannot be set up: {error}");
                 report::publish(report::SETUP_FAILED);
@@ -68,8 +66,8 @@ impl<P: Platform> Server<P> {
         rt::spawn::exit()
     }
 
-    /// Boots the guest that `setup` describes, and serves it on this core.
-    fn begin(&'static self, setup: Setup, core: u64, on_core: fn(u64)) {
+    /// Begins with the guest that `setup` describes, on all cores.
+    fn begin(&'static self, setup: Setup, on_core: fn(u64)) {
         let setup = Arc::new(setup);
         let Some(machine) = P::machine(&setup) else {
             rt::log!(
@@ -79,18 +77,19 @@ impl<P: Platform> Server<P> {
             return report::publish(report::SETUP_FAILED);
         };
         *self.state.lock() = Some(State::new(machine, setup));
-        cores::start(core, on_core);
-        self.load(false);
-        self.serve(core);
+        rt::cores::run_on_cores(on_core);
     }
 
-    /// Serves the endpoint of `core`, on a thread of that core.
+    /// Serves the endpoint of `core`, on a thread of that core; the first thread loads and boots the
+    /// guest before.
     pub fn serve(&self, core: u64) {
         protect_thread();
-        let Some(endpoint) = rt::grant(&format!("endpoint.{core}")) else {
+        if self.with(|state| state.begins_on(core)) == Some(true) {
+            self.load(false);
+        }
+        let Some(endpoint) = rt::cores::endpoint_of(core) else {
             return rt::log!("vcpu: there is no endpoint on core {core}");
         };
-        let endpoint = Endpoint::own(endpoint.index());
         if let Err(error) = rt::serve(endpoint, |incoming| self.handle(incoming)) {
             rt::log!("vcpu: core {core} is not served any more: {error:?}");
         }

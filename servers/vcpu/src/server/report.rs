@@ -7,7 +7,7 @@ use abi::register::{
     COUNT_ACCESS, COUNT_CLASS, COUNT_FLOATING_POINT, COUNT_IDLE, COUNT_INTERRUPTS,
 };
 use alloc::sync::Arc;
-use rt::SharedPage;
+use core::sync::atomic::Ordering::Release;
 
 /// Status of a guest that could not be set up.
 pub const SETUP_FAILED: i64 = 1;
@@ -35,8 +35,8 @@ pub fn publish(status: i64) {
         .ok()
         .and_then(|status| status.checked_add(1))
         .unwrap_or(2);
-    if let Some(page) = SharedPage::granted("report") {
-        page.store(0, word);
+    if let Some([first, ..]) = rt::grant::page("report") {
+        first.store(word, Release);
     }
     if setup::ended().is_none_or(|ended| ended.signal().is_err()) {
         rt::log!("vcpu: init does not hear that the guest ended with status {status}");

@@ -1,11 +1,13 @@
 //! What init granted, checked and put together.
 
+use abi::ObjectKind;
 use abi::boot::SLOT_SPACE;
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use guest_memory::{CollectError, GuestMemory, Plan};
-use rt::{Endpoint, Notification, SharedPage, Space, Vcpu};
+use rt::{Notification, Space, Vcpu, grant};
 use vcpu_api::Description;
 
 /// First slot of the guest's memory, and how many there are.
@@ -30,6 +32,8 @@ pub struct Setup {
     pub features: u64,
     /// Ticks per second of the counter.
     pub ticks: u64,
+    /// Core of the first thread, which loads the guest.
+    pub core: u64,
 }
 
 /// One vCPU.
@@ -38,7 +42,28 @@ pub struct Processor {
     /// Its capability.
     pub capability: Vcpu,
     /// Its general registers.
-    pub registers: SharedPage,
+    registers: &'static [AtomicU64],
+}
+
+impl Processor {
+    /// Returns general register `register`; register 0, and any that there is not, is 0.
+    #[must_use]
+    pub fn general(&self, register: u8) -> u64 {
+        self.word(register).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Sets general register `register`, unless it is always 0.
+    pub fn set_general(&self, register: u8, value: u64) {
+        if let Some(word) = self.word(register) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// Returns the word of a register that is not always 0.
+    fn word(&self, register: u8) -> Option<&'static AtomicU64> {
+        let word = (register > 0).then(|| self.registers.get(usize::from(register)));
+        word.flatten()
+    }
 }
 
 /// A flat image.
@@ -77,21 +102,18 @@ impl fmt::Display for SetupError {
 
 /// Returns the value of a grant.
 fn value(name: &'static str) -> Result<u64, SetupError> {
-    rt::grant(name)
-        .map(|grant| grant.value)
-        .ok_or(SetupError::Missing(name))
+    grant::value(name).ok_or(SetupError::Missing(name))
 }
 
 /// Returns the notification of init that hears of the guest's end.
 pub fn ended() -> Option<Notification> {
-    rt::grant("ended").map(|grant| Notification::own(grant.index()))
+    grant::slot("ended", ObjectKind::Notification).map(Notification::own)
 }
 
 impl Setup {
     /// Reads the grants, and takes the guest's memory; `core` is the calling thread's.
     pub(super) fn read(core: u64) -> Result<Self, SetupError> {
-        let bytes = rt::shared::bytes("description", "description-bytes")
-            .ok_or(SetupError::Missing("description"))?;
+        let bytes = grant::bytes("description").ok_or(SetupError::Missing("description"))?;
         let description: Description =
             postcard::from_bytes(bytes).map_err(|_| SetupError::Description)?;
         let vcpus = processors(description.cores.len())?;
@@ -106,27 +128,29 @@ impl Setup {
             first_of_row,
             memory,
             kernel: kernel()?,
-            initrd: rt::shared::bytes("initrd", "initrd-bytes"),
+            initrd: grant::bytes("initrd"),
             features: value("features")?,
             ticks: value("ticks")?,
+            core,
         })
     }
 }
 
 /// Returns the vCPUs with their register pages.
 fn processors(count: usize) -> Result<Vec<Processor>, SetupError> {
-    (0..count)
-        .map(|index| {
-            let capability =
-                rt::grant(&format!("vcpu.{index}")).ok_or(SetupError::Missing("vcpu.I"))?;
-            let registers = SharedPage::granted(&format!("registers.{index}"))
-                .ok_or(SetupError::Missing("registers.I"))?;
-            Ok(Processor {
-                capability: Vcpu::own(capability.index()),
-                registers,
-            })
+    let one = |index: usize| {
+        let slot = grant::indexed("vcpu", index as u64)
+            .and_then(|grant| grant.slot_of(ObjectKind::Vcpu))
+            .ok_or(SetupError::Missing("vcpu.I"))?;
+        let registers =
+            grant::page(&format!("registers.{index}")).ok_or(SetupError::Missing("registers.I"))?;
+        let capability = Vcpu::own(slot);
+        Ok(Processor {
+            capability,
+            registers,
         })
-        .collect()
+    };
+    (0..count).map(one).collect()
 }
 
 /// Returns the first vCPU where the others lie behind it, slot by slot.
@@ -141,10 +165,10 @@ fn first_of_row(vcpus: &[Processor]) -> Option<Vcpu> {
 
 /// Returns the guest's memory; the error is `None` where there is no memory server.
 fn collect(description: &Description, core: u64) -> Result<GuestMemory, Option<CollectError>> {
-    let server = rt::grant(&format!("mem.{core}")).ok_or(None)?;
+    let server = rt::cores::peer("mem", core).ok_or(None)?;
     let (first_slot, slots) = MEMORY_SLOTS;
     let plan = Plan {
-        server: Endpoint::own(server.index()),
+        server,
         space: Space::own(SLOT_SPACE),
         first_slot,
         slots,
@@ -154,7 +178,7 @@ fn collect(description: &Description, core: u64) -> Result<GuestMemory, Option<C
 
 /// Returns the guest's kernel.
 fn kernel() -> Result<Image, SetupError> {
-    let bytes = rt::shared::bytes("kernel", "kernel-bytes").ok_or(SetupError::Missing("kernel"))?;
+    let bytes = grant::bytes("kernel").ok_or(SetupError::Missing("kernel"))?;
     Ok(Image {
         bytes,
         load: value("kernel-load")?,

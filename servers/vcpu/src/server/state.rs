@@ -116,6 +116,11 @@ impl<P: Platform> State<P> {
         self.phase == Phase::Reported || self.machine.lifecycle().has_ended()
     }
 
+    /// Returns whether the thread of `core` has to load the guest for the first time.
+    pub fn begins_on(&self, core: u64) -> bool {
+        self.is_loading() && self.world.setup.core == core
+    }
+
     /// Returns whether the guest is being loaded for the first time.
     pub fn is_loading(&self) -> bool {
         self.phase == Phase::Loading && self.machine.lifecycle() == Lifecycle::Running

@@ -103,15 +103,13 @@ fn newest_exit(vcpu: Processor) -> Result<u64, Error> {
 
 impl<P: Platform> Effects for World<P> {
     fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        match self.processor(vcpu) {
-            Some(processor) if register > 0 => processor.registers.load(register.into()),
-            _ => 0,
-        }
+        self.processor(vcpu)
+            .map_or(0, |processor| processor.general(register))
     }
 
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if let Some(processor) = self.processor(vcpu).filter(|_| register > 0) {
-            processor.registers.store(register.into(), value);
+        if let Some(processor) = self.processor(vcpu) {
+            processor.set_general(register, value);
         }
     }
 
