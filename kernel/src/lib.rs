@@ -96,7 +96,10 @@ impl<A: Arch> Kernel<A> {
 
     /// Handles a trap of the core that `entry` belongs to.
     pub fn handle(&self, entry: &mut Entry<'_>, trap: Trap) {
-        self.leave_guest(entry, matches!(trap, Trap::Timer | Trap::Ipi | Trap::External));
+        self.leave_guest(
+            entry,
+            matches!(trap, Trap::Timer | Trap::Ipi | Trap::External),
+        );
         match trap {
             Trap::Call => self.system_call(entry),
             Trap::Fault {

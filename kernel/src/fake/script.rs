@@ -119,7 +119,8 @@ impl Machine {
             (Binding::MessagePage, user.page),
             (Binding::Budget, user.budget),
         ] {
-            self.bind(user.slot, binding, slot).expect("it can be bound");
+            self.bind(user.slot, binding, slot)
+                .expect("it can be bound");
         }
         self.must(CallNumber::ThreadPriority, &[user.slot, PRIORITY]);
         user
@@ -166,9 +167,7 @@ impl Machine {
 #[must_use]
 pub fn message(number: CallNumber, words: usize, caps: usize) -> CallWord {
     let info = MessageInfo::new().with_words(words).with_caps(caps);
-    CallWord::new()
-        .with_number(number as u8)
-        .with_info(info)
+    CallWord::new().with_number(number as u8).with_info(info)
 }
 
 /// Returns the arguments of a call that sends words.
