@@ -11,7 +11,7 @@ pub const LOAD_OFFSET: u64 = 0xffff_ffff_0000_0000;
 pub const STACK_BYTES: u64 = 16 * 1024;
 /// Bytes of the stack that the boot hart starts on: the kernel is built there before it is moved to
 /// its place.
-const BOOT_STACK_BYTES: u64 = 32 * STACK_BYTES;
+const BOOT_STACK_BYTES: u64 = 2 * STACK_BYTES;
 /// satp's mode field for Sv39.
 const SV39: u64 = 8 << 60;
 

@@ -30,12 +30,18 @@ impl Files {
         for block in &blocks {
             cover(pool, block, &mut frames)?;
         }
-        Ok(Self { bundle, base, frames })
+        Ok(Self {
+            bundle,
+            base,
+            frames,
+        })
     }
 
     /// Returns the entry called `name`, its checksum not checked.
     fn entry(&self, name: &str) -> Result<Entry<'static>, Failure> {
-        self.bundle.find(name).ok_or_else(|| Failure::NoFile(String::from(name)))
+        self.bundle
+            .find(name)
+            .ok_or_else(|| Failure::NoFile(String::from(name)))
     }
 
     /// Returns the bytes of a file, after checking them.
@@ -85,7 +91,9 @@ fn cover(
     let order = block.order.min(FRAME_ORDER);
     for index in 0..1_u64 << (block.order - order) {
         let slot = pool.slot()?;
-        block.untyped.retype(ObjectKind::Frame, u64::from(order), 1, slot)?;
+        block
+            .untyped
+            .retype(ObjectKind::Frame, u64::from(order), 1, slot)?;
         frames.push((block.base + (index << order), order, Frame::at(slot)));
     }
     Ok(())

@@ -34,7 +34,12 @@ pub struct Grants {
 impl Grants {
     /// Begins the grants of a process whose capability table is in own slot `table`.
     pub fn new(table: u32) -> Self {
-        Self { table, next_slot: SLOT_FIRST_GRANT, rows: Vec::new(), names: Vec::new() }
+        Self {
+            table,
+            next_slot: SLOT_FIRST_GRANT,
+            rows: Vec::new(),
+            names: Vec::new(),
+        }
     }
 
     /// Adds a number.
@@ -51,12 +56,7 @@ impl Grants {
     }
 
     /// Moves a capability that has no copies into the next free slot of the process.
-    pub fn moved(
-        &mut self,
-        name: &str,
-        capability: Capability,
-        value: u64,
-    ) -> Result<(), Failure> {
+    pub fn moved(&mut self, name: &str, capability: Capability, value: u64) -> Result<(), Failure> {
         let slot = self.next_slot;
         self.next_slot += 1;
         let kind = capability.identify()?.kind;

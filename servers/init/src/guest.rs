@@ -39,7 +39,12 @@ pub struct Guest {
 
 /// Returns a capability to give with these rights.
 const fn given(capability: Capability, kind: ObjectKind, rights: Rights) -> Given {
-    Given { capability, kind, rights, badge: 0 }
+    Given {
+        capability,
+        kind,
+        rights,
+        badge: 0,
+    }
 }
 
 impl Guest {
@@ -49,13 +54,24 @@ impl Guest {
         let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
         let space = GuestSpace::at(space.slot());
-        let memory =
-            Route { key: RouteKey::Memory, base: plan.memory_base, length: plan.memory };
+        let memory = Route {
+            key: RouteKey::Memory,
+            base: plan.memory_base,
+            length: plan.memory,
+        };
         space.add_route(0, memory)?;
-        let plic = Route { key: RouteKey::Device, base: PLIC_BASE, length: PLIC_BYTES };
+        let plic = Route {
+            key: RouteKey::Device,
+            base: PLIC_BASE,
+            length: PLIC_BYTES,
+        };
         space.add_route(u64::from(PLIC_ROUTE), plic)?;
         for (index, device) in plan.devices.iter().enumerate() {
-            let route = Route { key: RouteKey::Device, base: device.base, length: device.size };
+            let route = Route {
+                key: RouteKey::Device,
+                base: device.base,
+                length: device.size,
+            };
             space.add_route(u64::from(route_of(index)), route)?;
         }
         let mut vcpus = Vec::new();
@@ -73,7 +89,11 @@ impl Guest {
         let window = open_window(pool, report)?;
         window.clear();
         close_window(window)?;
-        Ok(Self { space, vcpus, report })
+        Ok(Self {
+            space,
+            vcpus,
+            report,
+        })
     }
 
     /// Sends one class of every vCPU's exits to a process.
@@ -92,12 +112,7 @@ impl Guest {
     }
 
     /// Sends accesses to one device route of every vCPU to a process.
-    fn route_device(
-        &self,
-        pool: &mut Pool,
-        route: u8,
-        server: &Process,
-    ) -> Result<(), Failure> {
+    fn route_device(&self, pool: &mut Pool, route: u8, server: &Process) -> Result<(), Failure> {
         for (index, (core, vcpu)) in self.vcpus.iter().enumerate() {
             let endpoint = badged(pool, server, *core, EXIT_BADGE | index as u64)?;
             vcpu.route_device(u64::from(route), Some(endpoint))?;
@@ -114,7 +129,9 @@ impl Guest {
         mem: Option<&Process>,
     ) -> Result<(), Failure> {
         let server = |index: compiled::ProcessIndex| {
-            processes.get(usize::from(index.0)).ok_or(Failure::BadManifest)
+            processes
+                .get(usize::from(index.0))
+                .ok_or(Failure::BadManifest)
         };
         let vcpu = server(plan.vcpu)?;
         for class in ExitClass::ALL {
@@ -142,14 +159,18 @@ impl Guest {
         let rights = Rights::new().with_control(true).with_inject(true);
         for (index, (core, vcpu)) in self.vcpus.iter().enumerate() {
             let capability = given(vcpu.capability(), ObjectKind::Vcpu, rights);
-            server.grants.capability(&format!("vcpu.{index}"), capability, *core)?;
+            server
+                .grants
+                .capability(&format!("vcpu.{index}"), capability, *core)?;
             let page = pool.frame(abi::PAGE_SIZE)?;
             let window = open_window(pool, page)?;
             window.clear();
             close_window(window)?;
             vcpu.bind(Binding::MessagePage, Some(page.capability()))?;
             let address = server.map(page, read_write())?;
-            server.grants.value(&format!("registers.{index}"), address)?;
+            server
+                .grants
+                .value(&format!("registers.{index}"), address)?;
         }
         let report = server.map(self.report, read_write())?;
         server.grants.value("report", report)?;
@@ -176,7 +197,9 @@ impl Guest {
         let rights = Rights::new().with_inject(true);
         for (index, (core, vcpu)) in self.vcpus.iter().enumerate() {
             let capability = given(vcpu.capability(), ObjectKind::Vcpu, rights);
-            server.grants.capability(&format!("vcpu.{index}"), capability, *core)?;
+            server
+                .grants
+                .capability(&format!("vcpu.{index}"), capability, *core)?;
         }
         Ok(())
     }
@@ -194,7 +217,12 @@ impl Guest {
     pub fn open_report(&self, pool: &mut Pool, at: u64) -> Result<Window, Failure> {
         let copy = self.report.capability().copy(pool.slot()?)?;
         let space = rt::Space::own(abi::boot::SLOT_SPACE);
-        Ok(Window::map(Frame::at(copy.slot()), space, at, read_write())?)
+        Ok(Window::map(
+            Frame::at(copy.slot()),
+            space,
+            at,
+            read_write(),
+        )?)
     }
 }
 
@@ -210,22 +238,28 @@ pub fn badged(
     core: u64,
     badge: u64,
 ) -> Result<Capability, Failure> {
-    let endpoint: Endpoint = server.endpoint(core).ok_or(Failure::NoEndpoint(server.index, core))?;
+    let endpoint: Endpoint = server
+        .endpoint(core)
+        .ok_or(Failure::NoEndpoint(server.index, core))?;
     let rights = Rights::new().with_call(true).with_grant(true);
     Ok(endpoint.capability().mint(pool.slot()?, rights, badge)?)
 }
 
 /// Returns the description of a guest for its servers.
 pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -> Description {
-    let devices = plan.devices.iter().enumerate().map(|(position, device)| Device {
-        name: device.name.clone(),
-        model: device.model.clone(),
-        base: device.base,
-        size: device.size,
-        source: device.irq,
-        process: device.process.0,
-        route: route_of(position),
-    });
+    let devices = plan
+        .devices
+        .iter()
+        .enumerate()
+        .map(|(position, device)| Device {
+            name: device.name.clone(),
+            model: device.model.clone(),
+            base: device.base,
+            size: device.size,
+            source: device.irq,
+            process: device.process.0,
+            route: route_of(position),
+        });
     let panic = system.process(plan.vcpu).panic_on_sbi;
     Description {
         name: plan.name.clone(),
@@ -250,4 +284,3 @@ pub fn grant_description(
     server.grants.value("description", address)?;
     server.grants.value("description-bytes", bytes.len() as u64)
 }
-

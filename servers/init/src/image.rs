@@ -24,9 +24,17 @@ pub fn load(
     let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|_| bad())?;
     let headers = file.segments().ok_or_else(bad)?;
     let loaded = || headers.iter().filter(|header| header.p_type == PT_LOAD);
-    let start = loaded().map(|header| header.p_vaddr).min().ok_or_else(bad)?;
-    let end = loaded().map(|header| header.p_vaddr.saturating_add(header.p_memsz)).max();
-    let length = end.unwrap_or(start).saturating_sub(start).next_multiple_of(abi::PAGE_SIZE);
+    let start = loaded()
+        .map(|header| header.p_vaddr)
+        .min()
+        .ok_or_else(bad)?;
+    let end = loaded()
+        .map(|header| header.p_vaddr.saturating_add(header.p_memsz))
+        .max();
+    let length = end
+        .unwrap_or(start)
+        .saturating_sub(start)
+        .next_multiple_of(abi::PAGE_SIZE);
     if start % abi::PAGE_SIZE != 0 || length > MAX_IMAGE {
         return Err(bad());
     }
@@ -38,7 +46,10 @@ pub fn load(
         write(window, header.p_vaddr - start, data);
     }
     process.close_window(window)?;
-    let all = Rights::new().with_read(true).with_write(true).with_execute(true);
+    let all = Rights::new()
+        .with_read(true)
+        .with_write(true)
+        .with_execute(true);
     frame.map(process.space.capability(), start, all)?;
     let size = 1_u64 << frame.capability().identify()?.size;
     let mut done = 0;
@@ -77,7 +88,9 @@ pub fn write(window: rt::window::Window, offset: u64, bytes: &[u8]) {
     let first = usize::try_from(offset / 8).unwrap_or(usize::MAX);
     for (index, chunk) in bytes.chunks(8).enumerate() {
         let mut word = [0; 8];
-        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        word.iter_mut()
+            .zip(chunk)
+            .for_each(|(to, from)| *to = *from);
         window.store(first.saturating_add(index), u64::from_ne_bytes(word));
     }
 }

@@ -56,7 +56,11 @@ impl Pool {
         for (index, range) in info.untyped.iter().take(count).enumerate() {
             let slot = boot::SLOT_FIRST_UNTYPED + u32::try_from(index).unwrap_or(0);
             let order = u8::try_from(range.length.ilog2()).unwrap_or(0);
-            let block = Block { untyped: Untyped::own(slot), base: range.base, order };
+            let block = Block {
+                untyped: Untyped::own(slot),
+                base: range.base,
+                order,
+            };
             match range.kind {
                 boot::DEVICE => pool.devices.push(block),
                 boot::BUNDLE_MEMORY => pool.bundle.push(block),
@@ -121,10 +125,14 @@ impl Pool {
         let count = if kind == ObjectKind::Vcpu { 1 } else { BATCH };
         let first = self.retype(kind, core, count)?;
         let slots = (0..u32::try_from(count).unwrap_or(0)).rev();
-        let mut made: Vec<Capability> =
-            slots.map(|index| Capability::own(first.index + index)).collect();
+        let mut made: Vec<Capability> = slots
+            .map(|index| Capability::own(first.index + index))
+            .collect();
         let one = made.pop().ok_or(Failure::OutOfSlots)?;
-        self.ready.entry((kind.number(), core)).or_default().extend(made);
+        self.ready
+            .entry((kind.number(), core))
+            .or_default()
+            .extend(made);
         Ok(one)
     }
 

@@ -44,7 +44,12 @@ pub struct Process {
 
 /// Returns all rights that a process may have of an object of its own.
 fn given(capability: Capability, kind: ObjectKind) -> Given {
-    Given { capability, kind, rights: Rights::ALL, badge: 0 }
+    Given {
+        capability,
+        kind,
+        rights: Rights::ALL,
+        badge: 0,
+    }
 }
 
 impl Process {
@@ -92,7 +97,10 @@ impl Process {
         self.grants.value("process", u64::from(self.index))?;
         let mask = plan.cores.iter().fold(0, |mask, core| mask | 1_u64 << core);
         self.grants.value("cores", mask)?;
-        let rights = Rights::new().with_wait(true).with_signal(true).with_grant(true);
+        let rights = Rights::new()
+            .with_wait(true)
+            .with_signal(true)
+            .with_grant(true);
         let notification = Given {
             rights,
             ..given(self.notification.capability(), ObjectKind::Notification)
@@ -101,8 +109,10 @@ impl Process {
         for (position, core) in plan.cores.iter().enumerate() {
             let endpoint = pool.make_on(ObjectKind::Endpoint, u64::from(*core))?;
             let name = format!("endpoint.{core}");
-            self.grants.capability(&name, given(endpoint, ObjectKind::Endpoint), 0)?;
-            self.endpoints.push((u64::from(*core), Endpoint::at(endpoint.slot())));
+            self.grants
+                .capability(&name, given(endpoint, ObjectKind::Endpoint), 0)?;
+            self.endpoints
+                .push((u64::from(*core), Endpoint::at(endpoint.slot())));
             if position > 0 {
                 self.add_thread(pool, u64::from(*core), (position as u64, plan.priority))?;
             }
@@ -129,14 +139,22 @@ impl Process {
             given(thread, ObjectKind::Thread),
             priority,
         )?;
-        self.grants.capability(&format!("budget.{core}"), given(budget, ObjectKind::Budget), 0)?;
+        self.grants.capability(
+            &format!("budget.{core}"),
+            given(budget, ObjectKind::Budget),
+            0,
+        )?;
         let frame = given(page.capability(), ObjectKind::Frame);
-        self.grants.capability(&format!("message.{core}"), frame, address)
+        self.grants
+            .capability(&format!("message.{core}"), frame, address)
     }
 
     /// Returns the endpoint of the process on a core.
     pub fn endpoint(&self, core: u64) -> Option<Endpoint> {
-        self.endpoints.iter().find(|(at, _)| *at == core).map(|(_, endpoint)| *endpoint)
+        self.endpoints
+            .iter()
+            .find(|(at, _)| *at == core)
+            .map(|(_, endpoint)| *endpoint)
     }
 
     /// Maps a frame into init, to be filled.
@@ -178,15 +196,24 @@ impl Process {
         let entry = image::load(pool, self, &plan.image, bytes)?;
         let stack = pool.frame(plan.stack)?;
         let size = 1_u64 << stack.capability().identify()?.size;
-        stack.map(self.space.capability(), boot::STACK_TOP - size, read_write())?;
+        stack.map(
+            self.space.capability(),
+            boot::STACK_TOP - size,
+            read_write(),
+        )?;
         let message = pool.frame(abi::PAGE_SIZE)?;
         message.map(self.space.capability(), boot::MESSAGE_PAGE, read_write())?;
-        self.thread.bind(Binding::MessagePage, Some(message.capability()))?;
+        self.thread
+            .bind(Binding::MessagePage, Some(message.capability()))?;
         let page = pool.frame(abi::PAGE_SIZE)?;
         let window = open_window(pool, page)?;
         self.grants.write(window);
         close_window(window)?;
-        page.map(self.space.capability(), GRANTS, Rights::new().with_read(true))?;
+        page.map(
+            self.space.capability(),
+            GRANTS,
+            Rights::new().with_read(true),
+        )?;
         self.thread.run(entry, boot::STACK_TOP, 0)?;
         Ok(())
     }
@@ -201,7 +228,12 @@ pub const fn read_write() -> Rights {
 pub fn open_window(pool: &mut Pool, frame: Frame) -> Result<Window, Failure> {
     let copy = frame.capability().copy(pool.window_slot())?;
     let space = Space::own(boot::SLOT_SPACE);
-    Ok(Window::map(Frame::at(copy.slot()), space, FIRST, read_write())?)
+    Ok(Window::map(
+        Frame::at(copy.slot()),
+        space,
+        FIRST,
+        read_write(),
+    )?)
 }
 
 /// Takes the mapping of [`open_window`] away.

@@ -58,8 +58,10 @@ impl Watch {
         let notification = pool.make_on(ObjectKind::Notification, 0)?;
         let signal = notification.mint(pool.slot()?, Rights::ALL, FAULTED)?;
         MAIN.store(u64::from(signal.slot().index), Ordering::Relaxed);
-        let mut watch =
-            Self { notification: Notification::at(notification.slot()), endpoints: Vec::new() };
+        let mut watch = Self {
+            notification: Notification::at(notification.slot()),
+            endpoints: Vec::new(),
+        };
         for core in 0..cores.min(MAX_CORES as u64) {
             watch.add_core(pool, core)?;
         }
@@ -117,7 +119,9 @@ impl Watch {
 /// Listens to the faults of a core.
 fn listen(core: u64) {
     let index = usize::try_from(core).unwrap_or(0);
-    let slot = ENDPOINTS.get(index).map_or(0, |slot| slot.load(Ordering::Relaxed));
+    let slot = ENDPOINTS
+        .get(index)
+        .map_or(0, |slot| slot.load(Ordering::Relaxed));
     let endpoint = Endpoint::own(u32::try_from(slot).unwrap_or(0));
     let main = Notification::own(u32::try_from(MAIN.load(Ordering::Relaxed)).unwrap_or(0));
     loop {
@@ -140,7 +144,9 @@ fn listen(core: u64) {
 /// Puts the faulted thread aside, so that the next one can be heard. The main thread stops it
 /// through its capability, which empties the Reply again.
 fn put_aside(core: usize) {
-    let Some(slot) = REPLIES.get(core) else { return };
+    let Some(slot) = REPLIES.get(core) else {
+        return;
+    };
     let first = u32::try_from(slot.load(Ordering::Relaxed)).unwrap_or(0);
     loop {
         for index in 0..REPLIES_PER_CORE {
@@ -204,7 +210,9 @@ pub fn run(
 /// Returns the processes that faulted since the last look.
 fn faulted() -> impl Iterator<Item = usize> {
     let bits = FAULTS.swap(0, Ordering::AcqRel);
-    (1..64).filter(move |bit| bits >> bit & 1 == 1).map(|bit| bit - 1)
+    (1..64)
+        .filter(move |bit| bits >> bit & 1 == 1)
+        .map(|bit| bit - 1)
 }
 
 /// Stops a process that faulted, and the guest that it served.
@@ -233,7 +241,9 @@ fn bury(
 
 /// Notes the end of a guest that has not ended before.
 fn note_end(system: &System, index: usize, report: u64, ends: &mut [End]) {
-    let (Some(plan), Some(end)) = (system.guests.get(index), ends.get_mut(index)) else { return };
+    let (Some(plan), Some(end)) = (system.guests.get(index), ends.get_mut(index)) else {
+        return;
+    };
     if report == 0 || *end != End::Running {
         return;
     }

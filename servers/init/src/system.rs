@@ -81,13 +81,24 @@ pub fn run() -> Result<(), Failure> {
         system.guests.len(),
         info.cores
     );
-    let mut builder = Builder { pool, files, system: &system, processes: Vec::new() };
+    let mut builder = Builder {
+        pool,
+        files,
+        system: &system,
+        processes: Vec::new(),
+    };
     let watch = Watch::new(&mut builder.pool, info.cores)?;
     builder.make_processes(&watch)?;
     let guests = builder.make_guests()?;
     builder.grant_all(info, &guests, &watch)?;
     builder.start_all()?;
-    supervise::run(&mut builder.pool, &system, &guests, watch, &builder.processes)
+    supervise::run(
+        &mut builder.pool,
+        &system,
+        &guests,
+        watch,
+        &builder.processes,
+    )
 }
 
 /// The system in the making.
@@ -116,7 +127,9 @@ impl Builder<'_> {
         for (index, plan) in self.system.guests.iter().enumerate() {
             let guest = Guest::new(&mut self.pool, plan)?;
             let index = u16::try_from(index).unwrap_or(0);
-            let mem = self.position_of("mem").and_then(|mem| self.processes.get(mem));
+            let mem = self
+                .position_of("mem")
+                .and_then(|mem| self.processes.get(mem));
             guest.connect(&mut self.pool, (index, plan), &self.processes, mem)?;
             guests.push(guest);
         }
@@ -125,7 +138,10 @@ impl Builder<'_> {
 
     /// Returns the first process that runs an image of this package.
     fn position_of(&self, image: &str) -> Option<usize> {
-        self.system.processes.iter().position(|process| process.image == image)
+        self.system
+            .processes
+            .iter()
+            .position(|process| process.image == image)
     }
 
     /// Grants every process what `docs/processes.md` lists.
@@ -162,18 +178,26 @@ impl Builder<'_> {
     /// Grants process `index` a way to call another, on every core that both have.
     fn grant_calls(&mut self, index: usize, name: &str, peer: usize) -> Result<(), Failure> {
         let badge = index as u64 + 1;
-        let cores: Vec<u64> =
-            self.process(index)?.endpoints.iter().map(|(core, _)| *core).collect();
+        let cores: Vec<u64> = self
+            .process(index)?
+            .endpoints
+            .iter()
+            .map(|(core, _)| *core)
+            .collect();
         for core in cores {
             let server = self.processes.get(peer).ok_or(Failure::BadManifest)?;
-            let Some(endpoint) = server.endpoint(core) else { continue };
+            let Some(endpoint) = server.endpoint(core) else {
+                continue;
+            };
             let given = Given {
                 capability: endpoint.capability(),
                 kind: ObjectKind::Endpoint,
                 rights: Rights::new().with_call(true),
                 badge,
             };
-            self.process(index)?.grants.capability(&format!("{name}.{core}"), given, 0)?;
+            self.process(index)?
+                .grants
+                .capability(&format!("{name}.{core}"), given, 0)?;
         }
         Ok(())
     }
@@ -199,35 +223,42 @@ impl Builder<'_> {
                 rights: Rights::new().with_call(true),
                 badge: index as u64 + 1,
             };
-            self.process(index)?.grants.place(rt::start::SLOT_LOG, given)?;
+            self.process(index)?
+                .grants
+                .place(rt::start::SLOT_LOG, given)?;
         }
         Ok(())
     }
 
     /// Grants a driver its device's registers and interrupt.
-    fn grant_device(
-        &mut self,
-        index: usize,
-        device: &compiled::HostDevice,
-    ) -> Result<(), Failure> {
-        let block = self.pool.devices.iter().find(|block| {
-            device.base.wrapping_sub(block.base) < 1 << block.order
-        });
+    fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
+        let block = self
+            .pool
+            .devices
+            .iter()
+            .find(|block| device.base.wrapping_sub(block.base) < 1 << block.order);
         let block = *block.ok_or(Failure::NoDevice(device.base))?;
         let slot = self.pool.slot()?;
-        block.untyped.retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
+        block
+            .untyped
+            .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
         let address = self.process(index)?.map(Frame::at(slot), read_write())?;
         self.grant_value(index, "device", address + (device.base - block.base))?;
-        let Some(line) = device.irq else { return Ok(()) };
+        let Some(line) = device.irq else {
+            return Ok(());
+        };
         let to = self.pool.slot()?;
-        let interrupt =
-            InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
+        let interrupt = InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
         let notification = self.process(index)?.notification;
         let slot = self.pool.slot()?;
         let signal = Rights::new().with_signal(true).with_grant(true);
-        let badged = notification.capability().mint(slot, signal, INTERRUPT_BADGE)?;
+        let badged = notification
+            .capability()
+            .mint(slot, signal, INTERRUPT_BADGE)?;
         interrupt.bind(Some(Notification::at(badged.slot())))?;
-        self.process(index)?.grants.moved("interrupt", interrupt.capability(), u64::from(line))
+        self.process(index)?
+            .grants
+            .moved("interrupt", interrupt.capability(), u64::from(line))
     }
 
     /// Grants the servers of all guests what is theirs.
@@ -238,7 +269,10 @@ impl Builder<'_> {
             let description = guest::describe(position, plan, system);
             let vcpu = usize::from(plan.vcpu.0);
             let irq = usize::from(plan.irq.0);
-            let devices = plan.devices.iter().map(|device| usize::from(device.process.0));
+            let devices = plan
+                .devices
+                .iter()
+                .map(|device| usize::from(device.process.0));
             for server in devices.chain([vcpu, irq]) {
                 let process = self.processes.get_mut(server).ok_or(Failure::BadManifest)?;
                 guest::grant_description(&mut self.pool, process, &description)?;
@@ -262,7 +296,9 @@ impl Builder<'_> {
 
     /// Grants the memory server guest memory, guests' spaces, and who its clients are.
     fn grant_memory(&mut self, guests: &[Guest]) -> Result<(), Failure> {
-        let Some(mem) = self.position_of("mem") else { return Ok(()) };
+        let Some(mem) = self.position_of("mem") else {
+            return Ok(());
+        };
         let control = Rights::new().with_control(true);
         let system = self.system;
         for (index, (plan, guest)) in system.guests.iter().zip(guests).enumerate() {
@@ -281,7 +317,9 @@ impl Builder<'_> {
         for (index, block) in blocks.iter().enumerate() {
             let untyped = block.untyped.capability();
             let order = u64::from(block.order);
-            self.process(mem)?.grants.moved(&format!("memory.{index}"), untyped, order)?;
+            self.process(mem)?
+                .grants
+                .moved(&format!("memory.{index}"), untyped, order)?;
             self.grant_value(mem, &format!("memory-base.{index}"), block.base)?;
         }
         Ok(())
@@ -292,10 +330,19 @@ impl Builder<'_> {
         let Some(console) = self.system.console.map(|console| usize::from(console.0)) else {
             return Ok(());
         };
-        let driver = self.system.processes.iter().position(|process| process.device.is_some());
+        let driver = self
+            .system
+            .processes
+            .iter()
+            .position(|process| process.device.is_some());
         let system = self.system;
-        let guests = system.guests.iter().filter_map(|guest| guest.devices.first());
-        let peers = driver.into_iter().chain(guests.map(|device| usize::from(device.process.0)));
+        let guests = system
+            .guests
+            .iter()
+            .filter_map(|guest| guest.devices.first());
+        let peers = driver
+            .into_iter()
+            .chain(guests.map(|device| usize::from(device.process.0)));
         for (ring, peer) in peers.collect::<Vec<_>>().into_iter().enumerate() {
             self.connect_ring(console, peer, ring as u64)?;
         }
@@ -303,7 +350,10 @@ impl Builder<'_> {
         let mut names: Vec<String> = alloc::vec![String::from("log")];
         names.extend(system.guests.iter().map(|guest| guest.name.clone()));
         let bytes = postcard::to_allocvec(&names).map_err(|_| Failure::BadManifest)?;
-        let process = self.processes.get_mut(console).ok_or(Failure::BadManifest)?;
+        let process = self
+            .processes
+            .get_mut(console)
+            .ok_or(Failure::BadManifest)?;
         let address = process.map_bytes(&mut self.pool, &bytes)?;
         self.grant_value(console, "names", address)?;
         self.grant_value(console, "names-bytes", bytes.len() as u64)?;
@@ -322,12 +372,17 @@ impl Builder<'_> {
         let window = crate::process::open_window(&mut self.pool, page)?;
         window.clear();
         crate::process::close_window(window)?;
-        let bells = [self.process(console)?.notification, self.process(peer)?.notification];
+        let bells = [
+            self.process(console)?.notification,
+            self.process(peer)?.notification,
+        ];
         for (own, other, at, bell, badge) in
             [(console, 1, ring, 1 << ring, 1), (peer, 0, 0, 1, 1 << ring)]
         {
             let copy = page.capability().copy(self.pool.slot()?)?;
-            let address = self.process(own)?.map(Frame::at(copy.slot()), read_write())?;
+            let address = self
+                .process(own)?
+                .map(Frame::at(copy.slot()), read_write())?;
             self.grant_value(own, &format!("ring.{at}"), address)?;
             let given = Given {
                 capability: bells[other].capability(),
@@ -335,7 +390,9 @@ impl Builder<'_> {
                 rights: Rights::new().with_signal(true),
                 badge,
             };
-            self.process(own)?.grants.capability(&format!("bell.{at}"), given, bell)?;
+            self.process(own)?
+                .grants
+                .capability(&format!("bell.{at}"), given, bell)?;
         }
         Ok(())
     }

@@ -36,11 +36,16 @@ pub struct Blocks {
 impl Blocks {
     /// Takes the blocks that the process was granted.
     pub fn granted() -> Self {
-        let mut blocks = Self { free: Vec::new(), next_slot: FIRST_SLOT };
+        let mut blocks = Self {
+            free: Vec::new(),
+            next_slot: FIRST_SLOT,
+        };
         for index in 0.. {
             let memory = rt::grant(&alloc::format!("memory.{index}"));
             let base = rt::grant(&alloc::format!("memory-base.{index}"));
-            let (Some(memory), Some(base)) = (memory, base) else { break };
+            let (Some(memory), Some(base)) = (memory, base) else {
+                break;
+            };
             blocks.free.push(Block {
                 untyped: Untyped::own(memory.index()),
                 base: base.value,
@@ -92,8 +97,13 @@ impl Blocks {
             block = self.halve(block, folio.base)?;
         }
         let slot = self.slots(1)?;
-        block.untyped.retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
-        Ok(Taken { frame: Frame::at(slot), block })
+        block
+            .untyped
+            .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
+        Ok(Taken {
+            frame: Frame::at(slot),
+            block,
+        })
     }
 
     /// Deletes the frame of a folio, and with it all copies; its memory is free again.
@@ -108,14 +118,20 @@ impl Blocks {
     fn halve(&mut self, block: Block, wanted: u64) -> Result<Block, Error> {
         let order = block.order - 1;
         let first = self.slots(2)?;
-        block.untyped.retype(ObjectKind::Untyped, u64::from(order), 2, first)?;
+        block
+            .untyped
+            .retype(ObjectKind::Untyped, u64::from(order), 2, first)?;
         let half = |index: u32| Block {
             untyped: Untyped::own(first.index + index),
             base: block.base + (u64::from(index) << order),
             order,
         };
         let upper = half(1);
-        let (taken, kept) = if wanted >= upper.base { (upper, half(0)) } else { (half(0), upper) };
+        let (taken, kept) = if wanted >= upper.base {
+            (upper, half(0))
+        } else {
+            (half(0), upper)
+        };
         self.free.push(kept);
         Ok(taken)
     }

@@ -32,9 +32,17 @@ static STATE: TicketLock<Option<State>> = TicketLock::new(None);
 /// Serves every core for ever.
 pub fn run() -> ! {
     let blocks = Blocks::granted();
-    rt::log!("mem: {} MiB for guests, largest block of order {}", blocks.bytes() >> 20, blocks.largest());
-    *STATE.lock() = Some(State { blocks, given: Vec::new() });
-    rt::cores::run_on_cores(serve_core)
+    rt::log!(
+        "mem: {} MiB for guests, largest block of order {}",
+        blocks.bytes() >> 20,
+        blocks.largest()
+    );
+    *STATE.lock() = Some(State {
+        blocks,
+        given: Vec::new(),
+    });
+    rt::cores::run_on_cores(serve_core);
+    rt::spawn::exit()
 }
 
 /// Serves the clients of one core.
@@ -64,8 +72,15 @@ fn handle(message: &Incoming) -> ReplyAction {
 fn answer_fault(message: &Incoming) -> Outgoing {
     let guest = (message.badge >> 8) & 0xff_ffff;
     let [_, address, ..] = message.words;
-    let has = STATE.lock().as_ref().is_some_and(|state| state.has(guest, address));
-    let label = if has { ExitReply::Resume } else { ExitReply::Decline };
+    let has = STATE
+        .lock()
+        .as_ref()
+        .is_some_and(|state| state.has(guest, address));
+    let label = if has {
+        ExitReply::Resume
+    } else {
+        ExitReply::Decline
+    };
     Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
 }
 
@@ -94,7 +109,9 @@ impl State {
     fn has(&self, guest: u64, address: u64) -> bool {
         let base = rt::grant(&format!("guest.{guest}")).map_or(0, |grant| grant.value);
         let offset = address.wrapping_sub(base);
-        self.given.iter().any(|given| guest_of(given.client) == Some(guest) && offset < given.bytes)
+        self.given
+            .iter()
+            .any(|given| guest_of(given.client) == Some(guest) && offset < given.bytes)
     }
 
     /// Decides about a request; the second part are frames that travel along.
@@ -104,7 +121,11 @@ impl State {
         request: Request,
     ) -> Result<(Reply, Vec<SlotAddress>), Refusal> {
         match request {
-            Request::Allocate { pages, start_page, node } => {
+            Request::Allocate {
+                pages,
+                start_page,
+                node,
+            } => {
                 if node != 0 {
                     return Err(Refusal::NoSuchNode);
                 }
@@ -132,13 +153,19 @@ impl State {
     /// Takes memory for the guest of a client, zeroes it and maps it into the guest.
     fn allocate(&mut self, client: u64, bytes: u64, start: u64) -> Result<Reply, Refusal> {
         let quota = rt::grant(&format!("quota.{client}")).map_or(0, |grant| grant.value);
-        let has: u64 =
-            self.given.iter().filter(|given| given.client == client).map(|given| given.bytes).sum();
+        let has: u64 = self
+            .given
+            .iter()
+            .filter(|given| given.client == client)
+            .map(|given| given.bytes)
+            .sum();
         let left_bytes = quota.saturating_sub(has);
         if bytes > left_bytes {
             return Err(Refusal::Quota { left_bytes });
         }
-        let too_little = Refusal::TooLittle { free_bytes: self.blocks.bytes() };
+        let too_little = Refusal::TooLittle {
+            free_bytes: self.blocks.bytes(),
+        };
         let plan = mem::plan(&self.blocks.ranges(), start, bytes).map_err(|_| too_little)?;
         let mut folios = Vec::new();
         for folio in &plan.folios {
@@ -146,12 +173,25 @@ impl State {
             clear(taken.frame).map_err(|_| Refusal::TooMany)?;
             map(client, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
             let offset_pages = u32::try_from(folio.offset >> 12).map_err(|_| too_little)?;
-            folios.push((Folio { offset_pages, order: folio.order }, taken));
+            folios.push((
+                Folio {
+                    offset_pages,
+                    order: folio.order,
+                },
+                taken,
+            ));
         }
         let count = u32::try_from(folios.len()).unwrap_or(u32::MAX);
         let allocation = Allocation(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
-        self.given.push(Given { client, bytes, folios });
-        Ok(Reply::Allocated { allocation, folios: count })
+        self.given.push(Given {
+            client,
+            bytes,
+            folios,
+        });
+        Ok(Reply::Allocated {
+            allocation,
+            folios: count,
+        })
     }
 
     /// Takes an allocation back: its frames are deleted wherever they went, and their memory is
@@ -211,6 +251,9 @@ fn clear(frame: Frame) -> Result<(), abi::Error> {
 fn map(client: u64, frame: Frame, address: u64) -> Result<(), abi::Error> {
     let guest = guest_of(client).ok_or(abi::Error::NoCapability)?;
     let grant = rt::grant(&format!("guest.{guest}")).ok_or(abi::Error::NoCapability)?;
-    let rights = Rights::new().with_read(true).with_write(true).with_execute(true);
+    let rights = Rights::new()
+        .with_read(true)
+        .with_write(true)
+        .with_execute(true);
     frame.map(GuestSpace::own(grant.index()).capability(), address, rights)
 }

@@ -162,6 +162,12 @@ macro_rules! handle {
                 self.0
             }
 
+            /// Returns the index of the slot in its table.
+            #[must_use]
+            pub const fn index(self) -> u32 {
+                self.0.slot().index
+            }
+
             /// Returns the slot's address in its register form.
             #[must_use]
             pub const fn bits(self) -> u64 {

@@ -10,18 +10,21 @@ pub mod block;
 pub mod boot;
 pub mod capability;
 pub mod client;
+pub mod cores;
 pub mod device;
 pub mod grant;
 pub mod guest;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "none"))]
 pub mod heap;
 pub mod lock;
 pub mod log;
 pub mod memory;
 pub mod message;
+pub mod mmio;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod serve;
+pub mod shared;
 pub mod spawn;
 pub mod start;
 pub mod synchronization;
@@ -33,6 +36,7 @@ pub use abi;
 pub use api;
 
 pub use capability::{Capability, Identity};
+pub use cores::{endpoint_of, peer, run_on_cores};
 pub use device::{Firmware, Interrupt, InterruptControl};
 pub use grant::grant;
 pub use guest::{GuestSpace, Vcpu};
@@ -40,5 +44,6 @@ pub use lock::TicketLock;
 pub use memory::{Frame, Space, Untyped};
 pub use message::{Incoming, Outgoing};
 pub use serve::{ReplyAction, serve};
+pub use shared::SharedPage;
 pub use synchronization::{Endpoint, Notification, Reply};
 pub use thread::{Budget, Thread};

@@ -263,9 +263,11 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
 
 /// Tells the interrupt controller's driver where things are.
 fn start_interrupts(host: &Host<'_>) {
-    irq::set_base(host.plic.map_or(0, |plic| plic.base));
+    irq::plic::set_base(host.plic.map_or(0, |plic| plic.base));
+    irq::aia::set_base(host.aplic.map_or(0, |aplic| aplic.base));
     for (core, context) in host.contexts.iter().enumerate() {
-        irq::set_context(core, *context);
+        irq::plic::set_context(core, *context);
+        irq::aia::set_file(core, *context);
     }
 }
 

@@ -19,7 +19,10 @@ pub struct Host<'a> {
     pub harts: Vec<u64, { abi::MAX_CORES }>,
     /// The interrupt controller, if it is a PLIC.
     pub plic: Option<Range>,
-    /// The controller's context of each hart's supervisor mode, in the order of `harts`.
+    /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.
+    pub aplic: Option<Range>,
+    /// The PLIC's context, or the index of the IMSIC's file, of each hart's supervisor mode, in the
+    /// order of `harts`.
     pub contexts: Vec<u64, { abi::MAX_CORES }>,
     /// The boot bundle.
     pub bundle: Option<Range>,
@@ -97,6 +100,7 @@ impl<'a> Host<'a> {
             devices: Ranges::default(),
             harts: Vec::new(),
             plic: None,
+            aplic: None,
             contexts: Vec::new(),
             bundle: None,
             ticks_per_second: 0,
@@ -158,9 +162,9 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Reads the interrupt controller, and which device memory drivers may have.
+    /// Reads the interrupt controllers, and which device memory drivers may have.
     fn read_devices(&mut self) {
-        let mut plic = None;
+        let (mut plic, mut files, mut domain) = (None, None, None);
         let mut devices = Ranges::default();
         each(self.tree.root(), &mut |node| {
             let Some(compatible) = value(&node, "compatible") else {
@@ -168,6 +172,13 @@ impl<'a> Host<'a> {
             };
             if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
                 plic = Some(node);
+            }
+            if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
+                files = Some(node);
+            }
+            // The machine's domain has the supervisor's as its child, which has none itself.
+            if lists(compatible, "riscv,aplic") && value(&node, "riscv,children").is_none() {
+                domain = Some(node);
             }
             let is_for_drivers = [
                 "ns16550a",
@@ -180,9 +191,18 @@ impl<'a> Host<'a> {
             }
         });
         self.devices = devices;
-        let Some(plic) = plic else { return };
-        self.plic = ranges(&plic).next();
-        let wanted = value(&plic, "interrupts-extended").unwrap_or(&[]);
+        self.plic = plic.as_ref().and_then(|plic| ranges(plic).next());
+        self.aplic = domain
+            .filter(|_| files.is_some())
+            .and_then(|domain| ranges(&domain).next());
+        if let Some(controller) = files.or(plic) {
+            self.read_contexts(&controller);
+        }
+    }
+
+    /// Reads which of a controller's contexts or files is each hart's.
+    fn read_contexts(&mut self, controller: &FdtNode<'_>) {
+        let wanted = value(controller, "interrupts-extended").unwrap_or(&[]);
         for hart in self.harts.clone() {
             let parent = self.interrupt_controller_of(hart);
             let context = wanted.chunks_exact(8).position(|row| {
@@ -224,6 +244,11 @@ impl<'a> Host<'a> {
             });
         }
     }
+}
+
+/// Returns whether a controller interrupts harts in supervisor mode.
+fn is_supervisor(node: &FdtNode<'_>) -> bool {
+    cell(value(node, "interrupts-extended").unwrap_or(&[]), 1) == Some(SUPERVISOR_EXTERNAL)
 }
 
 /// Returns the extensions of a hart.

@@ -141,6 +141,7 @@ impl Riscv {
             write(vcpu, id, value, effects)?;
         }
         effects.inject(vcpu, Line::Software, false);
+        effects.inject(vcpu, Line::Timer, false);
         effects.set_general(vcpu, Gpr::A0.number(), vcpu.index() as u64);
         effects.set_general(vcpu, Gpr::A1.number(), argument);
         Ok(())
@@ -155,7 +156,7 @@ impl Riscv {
     ) -> Result<Outcome, Trouble> {
         let [program_counter, first, ..] = exit.words;
         match exit.class {
-            ExitClass::Hypercall => self.call(vcpu, program_counter, effects),
+            ExitClass::Hypercall => self.call(vcpu, effects),
             ExitClass::Instruction => self.instruction(vcpu, program_counter, first, effects),
             ExitClass::Device => self.device(vcpu, exit.words, effects),
             ExitClass::Unclaimed => self.unclaimed(vcpu, exit.words, effects),

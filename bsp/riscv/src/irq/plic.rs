@@ -1,8 +1,6 @@
 //! The platform-level interrupt controller of the host (RISC-V PLIC specification 1.0).
 
-use crate::paging::virtual_of;
 use crate::percore;
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::word::Word;
 
@@ -11,8 +9,6 @@ static BASE: Word = Word::new(0);
 /// Context number of each core's supervisor mode.
 static CONTEXTS: [Word; abi::MAX_CORES] = [const { Word::new(0) }; abi::MAX_CORES];
 
-/// Lines that the kernel has objects for.
-pub const LINES: u32 = 128;
 /// First enable register, one block per context.
 const ENABLE: u64 = 0x2000;
 /// Bytes of a context's enable block.
@@ -40,10 +36,7 @@ fn register(offset: u64) -> Option<&'static AtomicU32> {
     if base == 0 {
         return None;
     }
-    let pointer = NonNull::new(virtual_of(base + offset) as *mut AtomicU32)?;
-    // SAFETY: the direct map covers the controller's registers for ever; they are 32-bit words that
-    // take aligned accesses, and the device tolerates any value.
-    Some(unsafe { pointer.as_ref() })
+    super::register(base + offset)
 }
 
 /// Returns the enable register of a context that has `line`.
