@@ -1,7 +1,7 @@
 //! Memory that the creator mapped and named in the grants page (`docs/processes.md`).
 //!
 //! Read-only bytes come as a pair of grants, `NAME` and `NAME-bytes`. Pages that others write too
-//! are reached word by word; their names are [`PAGES`].
+//! are reached word by word; their names are `PAGES`.
 
 use crate::grant::grant;
 use abi::PAGE_SIZE;
