@@ -10,8 +10,10 @@ use rt::{Frame, Space};
 
 /// Order of the frames over the bundle's memory, where a block is large enough.
 const FRAME_ORDER: u8 = 21;
-/// Where a process sees the files that it was given.
-const FILES: u64 = 0x4000_0000;
+/// Where a process sees its guest's kernel.
+pub const KERNEL: u64 = 0x4000_0000;
+/// Where a process sees its guest's initial file system.
+pub const INITRD: u64 = 0x6000_0000;
 
 /// The boot bundle.
 pub struct Files {
@@ -55,8 +57,13 @@ impl Files {
         }
     }
 
-    /// Maps a file into a process, read-only; returns its address there and its bytes.
-    pub fn map(&self, pool: &mut Pool, space: Space, name: &str) -> Result<(u64, u64), Failure> {
+    /// Maps a file into an area of a process, read-only; returns its address there and its bytes.
+    pub fn map(
+        &self,
+        pool: &mut Pool,
+        (space, area): (Space, u64),
+        name: &str,
+    ) -> Result<(u64, u64), Failure> {
         self.read(name)?;
         let entry = self.entry(name)?;
         let physical = self.base + entry.offset;
@@ -69,7 +76,7 @@ impl Files {
             }
             let rights = Rights::new().with_read(true);
             let copy = Frame::at(frame.capability().mint(pool.slot()?, rights, 0)?.slot());
-            copy.map(space.capability(), FILES + (base - start), rights)?;
+            copy.map(space.capability(), area + (base - start), rights)?;
             // Other files in the same frame are none of this process's business.
             if *base < physical {
                 copy.protect(0, physical - base, Rights::new())?;
@@ -78,7 +85,7 @@ impl Files {
                 copy.protect(end - base, frame_end - end, Rights::new())?;
             }
         }
-        Ok((FILES + (physical - start), entry.length))
+        Ok((area + (physical - start), entry.length))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A guest: its space, its vCPUs, and the routes from them to its servers.
 
-use crate::bundle::Files;
+use crate::bundle::{Files, INITRD, KERNEL};
 use crate::grants::Given;
 use crate::pool::Pool;
 use crate::process::{Process, close_window, open_window, read_write};
@@ -174,7 +174,7 @@ impl Guest {
         }
         let report = server.map(self.report, read_write())?;
         server.grants.value("report", report)?;
-        let (kernel, bytes) = files.map(pool, server.space, &plan.kernel.image)?;
+        let (kernel, bytes) = files.map(pool, (server.space, KERNEL), &plan.kernel.image)?;
         for (name, value) in [
             ("kernel", kernel),
             ("kernel-bytes", bytes),
@@ -185,7 +185,7 @@ impl Guest {
             server.grants.value(name, value)?;
         }
         if let Some(initrd) = &plan.initrd {
-            let (address, bytes) = files.map(pool, server.space, initrd)?;
+            let (address, bytes) = files.map(pool, (server.space, INITRD), initrd)?;
             server.grants.value("initrd", address)?;
             server.grants.value("initrd-bytes", bytes)?;
         }
