@@ -88,8 +88,10 @@ impl<A: Arch> Kernel<A> {
             self.make_one(
                 entry,
                 from,
-                destination + index * size_of::<Slot>() as u64,
-                base + index * plan.bytes,
+                (
+                    destination + index * size_of::<Slot>() as u64,
+                    base + index * plan.bytes,
+                ),
                 &plan,
             )?;
         }
@@ -234,13 +236,12 @@ impl<A: Arch> Kernel<A> {
         }
     }
 
-    /// Brings one new object into its first state and makes the capability to it.
+    /// Brings one new object into its first state and makes the capability to it, in `slot`.
     fn make_one(
         &self,
         entry: &Entry<'_>,
         parent: SlotRef,
-        slot: u64,
-        object: u64,
+        (slot, object): (u64, u64),
         plan: &Plan,
     ) -> Result<(), Error> {
         self.initialise(entry, object, plan)?;
