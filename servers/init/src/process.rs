@@ -16,7 +16,7 @@ use rt::window::{FIRST, Window};
 use rt::{Budget, Endpoint, Frame, Notification, Space, Thread};
 
 /// Slots of a process's table.
-const SLOTS: u64 = 1024;
+pub const SLOTS: u64 = 1024;
 /// Order of the table memory of a process.
 const FUND_ORDER: u64 = 18;
 /// First address of what init maps for a process beside image and stack.

@@ -1,5 +1,6 @@
 //! Building the whole system.
 
+use crate::audit;
 use crate::bundle::Files;
 use crate::grants::Given;
 use crate::guest::{self, Guest};
@@ -91,6 +92,9 @@ pub fn run() -> Result<(), Failure> {
     builder.make_processes(&watch)?;
     let guests = builder.make_guests()?;
     builder.grant_all(info, &guests, &watch)?;
+    if builder.files.has(audit::ENTRY) {
+        audit::print(&system, &builder.processes)?;
+    }
     builder.start_all()?;
     supervise::run(
         &mut builder.pool,
