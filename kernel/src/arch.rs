@@ -105,9 +105,15 @@ pub enum Trap {
 }
 
 /// Why a vCPU left its guest.
+///
+/// The guest's program counter is **behind the instruction for [`Exit::Hypercall`] and
+/// [`Exit::Idle`]**, and **at it for every other exit**, whatever the hardware leaves there: the
+/// machine moves it before it reports the exit. So the answer to a call is only a `Resume`, an
+/// instruction that nobody emulates is made again, and [`Arch::guest_complete`] adds the length of
+/// an access that a device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It called its hypervisor.
+    /// It called its hypervisor; the program counter is behind the instruction.
     Hypercall,
     /// An instruction has to be emulated.
     Instruction {
@@ -228,7 +234,7 @@ pub trait Arch: Sized + Sync + 'static {
     fn guest_timer_line(&self, guest: &Self::Guest, now: u64) -> u64;
     /// Drops the loaded vCPU's cached translations of this kind (0 is all).
     fn guest_flush(&self, guest: &Self::Guest, kind: u64);
-    /// Returns the guest's program counter.
+    /// Returns the guest's program counter; after an exit by the rule of [`Exit`].
     fn guest_program_counter(&self, guest: &Self::Guest) -> u64;
     /// Ends an access: a load's value goes to its register, the program counter behind the
     /// instruction.
