@@ -182,3 +182,53 @@ pub fn with_words(first: u64, words: &[u64]) -> [u64; 8] {
     arguments[7] = FOREVER;
     arguments
 }
+
+/// What a slot of the first process's table holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The kind of its object.
+    pub kind: ObjectKind,
+    /// Its rights.
+    pub rights: abi::Rights,
+    /// Its object.
+    pub object: u64,
+    /// Its badge.
+    pub badge: u64,
+    /// Its order.
+    pub order: u8,
+    /// Of an Untyped, the bytes that were handed out.
+    pub used: u64,
+    /// Whether it is an original.
+    pub original: bool,
+    /// Whether it is device memory.
+    pub device: bool,
+    /// Whether it is mapped.
+    pub mapped: bool,
+}
+
+impl Machine {
+    /// Looks at a slot of the first process's table without a call.
+    pub fn look(&self, slot: u64) -> Option<Seen> {
+        let entry = self.entry(0);
+        let place = arena::Handle::from_address(self.table + slot * 64)?;
+        let slot = crate::object::part::<super::FakeArch, crate::cap::Slot>(&entry, place);
+        let tag = slot.tag();
+        Some(Seen {
+            kind: tag.object_kind()?,
+            rights: tag.rights(),
+            object: slot.object.get(),
+            badge: slot.badge.get(),
+            order: tag.order(),
+            used: slot.badge.get(),
+            original: tag.original(),
+            device: tag.device(),
+            mapped: tag.mapped(),
+        })
+    }
+
+    /// Lets the thread that runs on its core begin a call, and delivers nothing.
+    pub fn begin(&self, thread: u64, word: CallWord, arguments: &[u64]) {
+        self.put_call(thread, word, arguments);
+        self.trap(self.core_of(thread), crate::arch::Trap::Call);
+    }
+}
