@@ -180,7 +180,7 @@ impl CallNumber {
             ($($error:ident),*) => { &[NoCapability, WrongObject, MissingRight $(, $error)*] };
         }
         match self {
-            Self::Identify => &[NoCapability],
+            Self::Identify => with_cap!(),
             Self::Call => with_cap!(
                 BadArgument,
                 NotConfigured,
@@ -200,14 +200,7 @@ impl CallNumber {
                     NotCopyable
                 )
             }
-            Self::Reply => &[
-                NoCaller,
-                BadArgument,
-                NotConfigured,
-                NoCapability,
-                MissingRight,
-                NotCopyable,
-            ],
+            Self::Reply => with_cap!(NoCaller, BadArgument, NotConfigured, NotCopyable),
             Self::SaveReply => &[NoCapability, WrongObject, NoCaller, WrongState, WrongCore],
             Self::ReplyTo => {
                 with_cap!(NoCaller, WrongCore, BadArgument, NotConfigured, NotCopyable)
@@ -223,23 +216,10 @@ impl CallNumber {
                 TreeTooDeep,
                 Unsupported
             ),
-            Self::Copy => &[
-                NoCapability,
-                MissingRight,
-                NotCopyable,
-                SlotOccupied,
-                TreeTooDeep,
-            ],
-            Self::Mint => &[
-                NoCapability,
-                MissingRight,
-                NotCopyable,
-                SlotOccupied,
-                TreeTooDeep,
-                BadArgument,
-            ],
-            Self::Move => &[NoCapability, SlotOccupied],
-            Self::Delete | Self::Revoke => &[NoCapability],
+            Self::Copy => with_cap!(NotCopyable, SlotOccupied, TreeTooDeep),
+            Self::Mint => with_cap!(NotCopyable, SlotOccupied, TreeTooDeep, BadArgument),
+            Self::Move => with_cap!(SlotOccupied, TreeTooDeep),
+            Self::Delete | Self::Revoke => with_cap!(),
             Self::Split => {
                 with_cap!(
                     BadArgument,
@@ -249,7 +229,7 @@ impl CallNumber {
                     TreeTooDeep
                 )
             }
-            Self::Fund => with_cap!(HasChildren, TableFull, BadArgument),
+            Self::Fund => with_cap!(HasChildren, TableFull, BadArgument, OutOfMemory),
             Self::Map => with_cap!(
                 Misaligned,
                 OutOfRange,
@@ -257,20 +237,24 @@ impl CallNumber {
                 NeedsMemory,
                 BadArgument
             ),
-            Self::Unmap => &[NoCapability, WrongObject, NotMapped],
+            Self::Unmap => with_cap!(NotMapped),
             Self::Protect => with_cap!(NotMapped, Misaligned, OutOfRange, NeedsMemory, BadArgument),
-            Self::ThreadBind | Self::VcpuBind => with_cap!(WrongState, WrongCore, BadArgument),
+            Self::ThreadBind | Self::VcpuBind => {
+                with_cap!(WrongState, WrongCore, BadArgument, TreeTooDeep)
+            }
             Self::ThreadStart => with_cap!(WrongState),
             Self::ThreadStop | Self::VcpuStop => with_cap!(),
             Self::ThreadResume | Self::VcpuResume => with_cap!(WrongState, NotConfigured),
             Self::ThreadPriority | Self::VcpuPriority => with_cap!(OutOfRange),
             Self::ThreadRecovery | Self::BudgetConfigure => with_cap!(BadArgument),
             Self::ThreadRead | Self::ThreadWrite => with_cap!(WrongState, NoSuchRegister),
-            Self::InterruptTake => with_cap!(OutOfRange, InterruptTaken, SlotOccupied),
-            Self::InterruptBind => with_cap!(),
+            Self::InterruptTake => with_cap!(OutOfRange, InterruptTaken, SlotOccupied, TreeTooDeep),
+            Self::InterruptBind => with_cap!(WrongState, TreeTooDeep),
             Self::InterruptAcknowledge => with_cap!(NotConfigured),
             Self::FirmwareCall => with_cap!(Unsupported, BadArgument, FirmwareRefused),
-            Self::VcpuExitRoute | Self::VcpuDeviceRoute => with_cap!(OutOfRange, WrongCore),
+            Self::VcpuExitRoute | Self::VcpuDeviceRoute => {
+                with_cap!(OutOfRange, WrongCore, WrongState, TreeTooDeep)
+            }
             Self::VcpuRead => with_cap!(WrongState, NoSuchRegister),
             Self::VcpuWrite => with_cap!(WrongState, NoSuchRegister, BadRegisterValue),
             Self::Inject | Self::Fence => with_cap!(BadArgument),

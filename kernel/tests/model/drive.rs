@@ -32,6 +32,8 @@ pub struct Driver {
     pub trace: Vec<String>,
     modelled: bool,
     tokens: u64,
+    /// Slots of ordinary and of device memory.
+    sources: [u64; 2],
 }
 
 impl Driver {
@@ -46,7 +48,10 @@ impl Driver {
             trace: Vec::new(),
             modelled,
             tokens: 1000,
+            sources: [0; 2],
         };
+        driver.reference.cores = driver.machine.cores() as u64;
+        driver.sources = [driver.machine.pool(), driver.machine.devices()];
         for slot in 1..8 {
             driver.adopt(slot);
         }
@@ -92,7 +97,7 @@ impl Driver {
         if self.begun.contains_key(&init) || self.machine.state(init) != State::Ready {
             return;
         }
-        let (pool, devices) = (self.machine.pool(), self.machine.devices());
+        let [pool, devices] = self.sources;
         let untyped = ObjectKind::Untyped.number();
         for (slot, from, order) in [(0, pool, 17), (1, pool, 15), (2, devices, 31)] {
             let slot = WINDOW.start + slot;
@@ -113,7 +118,7 @@ impl Driver {
         while tally.calls() < end && idle < 200 {
             let before = tally.calls();
             self.step(tally);
-            if !self.modelled && tally.calls() % every != 0 {
+            if !self.modelled && tally.calls() != before && tally.calls() % every != 0 {
                 continue;
             }
             self.machine.settle();

@@ -191,7 +191,7 @@ impl Generator<'_> {
                 };
                 vec![thread(), binding, if self.below(8) == 0 { 0 } else { slot }]
             }
-            CallNumber::ThreadStart => vec![thread(), 0x1000, 0x2000, 3],
+            CallNumber::ThreadStart => vec![thread(), 0x1000, 0x2000, 0],
             CallNumber::ThreadPriority | CallNumber::VcpuPriority => {
                 let is_thread = number == CallNumber::ThreadPriority;
                 let priority = match (self.any_priority, is_thread) {
@@ -203,7 +203,7 @@ impl Generator<'_> {
             }
             CallNumber::ThreadRecovery => vec![thread(), self.below(3), self.below(3), 0],
             CallNumber::ThreadStop | CallNumber::ThreadResume => vec![thread()],
-            CallNumber::ThreadRead | CallNumber::ThreadWrite => vec![thread(), few(), 7],
+            CallNumber::ThreadRead | CallNumber::ThreadWrite => vec![thread(), few(), 0],
             CallNumber::BudgetConfigure => {
                 let [amount, period] = self.pick(&[[1, 1], [1, 1], [5, 50], [10, 40], [0, 1], [3, 2]]);
                 vec![self.slot_of(Kind::Budget), amount, period]

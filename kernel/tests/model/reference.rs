@@ -47,6 +47,7 @@ impl Cap {
 
 #[derive(Default)]
 pub struct Reference {
+    pub cores: u64,
     pub caps: BTreeMap<Place, Cap>,
     /// How often a space lost its tables.
     epochs: HashMap<u64, u64>,
@@ -179,7 +180,7 @@ impl Reference {
             }
             ObjectKind::Untyped | ObjectKind::Frame | ObjectKind::CapTable => {}
             ObjectKind::Space | ObjectKind::GuestSpace => {}
-            _ if x[2] >= super::CORES as u64 => return Err(Error::OutOfRange),
+            _ if x[2] >= self.cores => return Err(Error::OutOfRange),
             _ => {}
         }
         let bytes = bytes_of(kind, x[2]);
@@ -213,7 +214,9 @@ impl Reference {
     }
 
     fn map(&self, x: &[u64; 8]) -> Result<(), Error> {
-        self.any(x[0]).map(drop).or_else(|error| if x[0] == 0 { Err(error) } else { Ok(()) })?;
+        if !(1..4096).contains(&x[0]) {
+            return Err(Error::NoCapability);
+        }
         if x[3] > 7 || x[3] == 0 || x[3] & 3 == 2 {
             return Err(Error::BadArgument);
         }
