@@ -226,6 +226,22 @@ impl Machine {
         })
     }
 
+    /// Returns the core of an Endpoint, Reply, Notification or Budget, of which it is the first
+    /// word.
+    pub fn object_core(&self, object: u64) -> u64 {
+        use crate::object::{endpoint, notification, reply};
+        let entry = self.entry(0);
+        let endpoint = arena::Handle::<endpoint::Endpoint>::from_address(object);
+        let reply = arena::Handle::<reply::Reply>::from_address(object);
+        let notification = arena::Handle::<notification::Notification>::from_address(object);
+        let cores = [
+            endpoint.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            reply.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            notification.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+        ];
+        cores.into_iter().flatten().next().unwrap_or(u64::MAX)
+    }
+
     /// Lets the thread that runs on its core begin a call, and delivers nothing.
     pub fn begin(&self, thread: u64, word: CallWord, arguments: &[u64]) {
         self.put_call(thread, word, arguments);

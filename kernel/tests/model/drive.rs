@@ -63,9 +63,43 @@ impl Driver {
                 driver.adopt(user.page);
             }
         }
+        for core in 0..driver.machine.cores() as u64 {
+            driver.furnish(core);
+        }
         driver.refill();
         driver.machine.check();
         driver
+    }
+
+    /// Makes objects that are used but never deleted.
+    fn furnish(&mut self, core: u64) {
+        use ObjectKind as Kind;
+        let kinds = [
+            Kind::Endpoint, Kind::Endpoint, Kind::Reply, Kind::Reply, Kind::Reply,
+            Kind::Notification, Kind::Notification, Kind::Budget,
+        ];
+        for kind in kinds {
+            let slot = self.machine.make(kind, core);
+            self.adopt(slot);
+        }
+        for kind in [Kind::GuestSpace, Kind::Space] {
+            let space = self.machine.make(kind, 0);
+            let fund = self.machine.make(Kind::Untyped, 15);
+            self.machine.must(CallNumber::Fund, &[space, fund]);
+            self.adopt(space);
+            if kind == Kind::Space {
+                continue;
+            }
+            let [vcpu, budget, page] = [(Kind::Vcpu, core), (Kind::Budget, core), (Kind::Frame, 12)]
+                .map(|(kind, size)| self.machine.make(kind, size));
+            self.machine.must(CallNumber::BudgetConfigure, &[budget, 1, 1]);
+            for (binding, slot) in [(6, space), (2, page), (4, budget)] {
+                self.machine.must(CallNumber::VcpuBind, &[vcpu, binding, slot]);
+            }
+            let idle = self.machine.make(Kind::Vcpu, core);
+            self.adopt(vcpu);
+            self.adopt(idle);
+        }
     }
 
     /// Puts a capability that the machine made into the reference.
@@ -197,6 +231,7 @@ impl Driver {
         let generator = Generator {
             machine: &self.machine,
             reference: &self.reference,
+            core: core as u64,
             may_wait: thread != self.machine.init,
             any_priority: !self.modelled,
         };

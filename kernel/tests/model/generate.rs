@@ -13,6 +13,8 @@ const PLACES: [u64; 6] = [3 << 30, (3 << 30) + (1 << 21), (3 << 30) + 4096, 4 <<
 pub struct Generator<'m> {
     pub machine: &'m Machine,
     pub reference: &'m Reference,
+    /// The core of the thread.
+    pub core: u64,
     /// Whether the thread may wait.
     pub may_wait: bool,
     /// Whether any priority will do.
@@ -45,6 +47,14 @@ impl Generator<'_> {
         self.pick(&found)
     }
 
+    /// Returns a slot of an object of `kind` on the thread's own core, mostly.
+    fn near(&self, kind: ObjectKind) -> u64 {
+        let here = |cap: &Cap| {
+            cap.kind == kind && (self.below(8) == 0 || self.machine.object_core(cap.object) == self.core)
+        };
+        self.slot_with(here)
+    }
+
     fn slot_of(&self, kind: ObjectKind) -> u64 {
         self.slot_with(|cap| cap.kind == kind)
     }
@@ -71,7 +81,7 @@ impl Generator<'_> {
 
     fn deadline(&self) -> u64 {
         let now = self.machine.kernel.arch.now.load(std::sync::atomic::Ordering::Relaxed);
-        if self.may_wait { now + self.below(3) * 10 } else { 0 }
+        if self.may_wait { now + self.below(6) * 100 } else { 0 }
     }
 
     /// Returns a random call: its word and arguments.
@@ -80,8 +90,8 @@ impl Generator<'_> {
         let mut x = [0; 8];
         let made = self.arguments(number);
         x[..made.len()].copy_from_slice(&made);
-        let words = self.pick(&[0, 1, 3, 6, 8, 121]);
-        let caps = self.pick(&[0, 0, 0, 0, 1, 2, 5]);
+        let words = self.pick(&[0, 1, 1, 2, 3, 3, 6, 6, 8, 8, 121]);
+        let caps = self.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 5]);
         let info = MessageInfo::new().with_words(words).with_caps(caps).with_label(self.pick(&[0, 1, 2, 3]));
         let word = CallWord::new().with_number(number as u8);
         let sends = matches!(
@@ -106,15 +116,15 @@ impl Generator<'_> {
         match number {
             CallNumber::Identify => vec![self.slot_with(|_| true)],
             CallNumber::Call if !self.may_wait => vec![self.any_slot()],
-            CallNumber::Call => vec![self.slot_of(Kind::Endpoint)],
+            CallNumber::Call => vec![self.near(Kind::Endpoint)],
             CallNumber::Receive | CallNumber::ReplyReceive => {
-                vec![self.slot_of(Kind::Endpoint), 0, 0, 0, 0, 0, 0, self.deadline()]
+                vec![self.near(Kind::Endpoint), 0, 0, 0, 0, 0, 0, self.deadline()]
             }
             CallNumber::Reply | CallNumber::Yield => vec![],
-            CallNumber::SaveReply | CallNumber::ReplyTo => vec![self.slot_of(Kind::Reply)],
-            CallNumber::Signal => vec![self.slot_of(Kind::Notification)],
+            CallNumber::SaveReply | CallNumber::ReplyTo => vec![self.near(Kind::Reply)],
+            CallNumber::Signal => vec![self.near(Kind::Notification)],
             CallNumber::Wait => {
-                vec![self.slot_of(Kind::Notification), 0, 0, 0, 0, 0, 0, self.deadline()]
+                vec![self.near(Kind::Notification), 0, 0, 0, 0, 0, 0, self.deadline()]
             }
             CallNumber::Retype => self.retype(),
             CallNumber::Copy => vec![self.slot_with(|cap| cap.rights.grant()), self.empty_slot()],
@@ -124,10 +134,14 @@ impl Generator<'_> {
                 vec![self.slot_with(|cap| cap.rights.grant()), self.empty_slot(), mask, badge]
             }
             CallNumber::Move => vec![self.window_cap(), self.empty_slot()],
-            CallNumber::Delete => vec![self.window_cap()],
+            CallNumber::Delete => {
+                let small = |cap: &Cap| cap.kind != Kind::Untyped || self.below(16) == 0;
+                let slot = self.slot_with(small);
+                vec![if WINDOW.contains(&slot) { slot } else { self.any_slot() }]
+            }
             CallNumber::Revoke => {
                 // Revoking memory ends all that was made: not too often.
-                let small = |cap: &Cap| cap.kind != Kind::Untyped || self.below(8) == 0;
+                let small = |cap: &Cap| cap.kind != Kind::Untyped || self.below(40) == 0;
                 vec![Some(self.slot_with(small)).filter(|slot| WINDOW.contains(slot)).unwrap_or(self.any_slot())]
             }
             CallNumber::Split => {
@@ -159,18 +173,18 @@ impl Generator<'_> {
 
     fn retype(&self) -> Vec<u64> {
         use ObjectKind as Kind;
-        let kind = self.pick(Kind::ALL);
+        let kind = if self.often() { self.pick(&Kind::ALL[..11]) } else { self.pick(Kind::ALL) };
         let size = match kind {
-            Kind::Untyped => self.pick(&[12, 13, 14, 15, 11]),
-            Kind::Frame => self.pick(&[12, 12, 13, 14, 21, 22, 30, 39]),
+            Kind::Untyped => self.pick(&[12, 13, 13, 13, 14, 14, 15, 11]),
+            Kind::Frame => self.pick(&[12, 12, 12, 12, 13, 13, 13, 14, 21, 22, 30, 39]),
             Kind::CapTable => self.pick(&[64, 64, 128, 65]),
-            _ => self.below(CORES as u64 + 1),
+            _ => self.below(self.machine.cores() as u64 + u64::from(self.below(8) == 0)),
         };
         let wanted = |cap: &Cap| {
             let large = kind == Kind::Frame && size > 20;
             cap.kind == Kind::Untyped && (!large || cap.device) && (large || !cap.device || self.below(4) == 0)
         };
-        let count = self.pick(&[1, 1, 1, 1, 1, 2, 0, 300]);
+        let count = self.pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 0, 300]);
         vec![self.slot_with(wanted), kind.number(), size, count, self.empty_slot()]
     }
 
