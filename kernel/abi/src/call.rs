@@ -221,13 +221,7 @@ impl CallNumber {
             Self::Move => with_cap!(SlotOccupied, TreeTooDeep),
             Self::Delete | Self::Revoke => with_cap!(),
             Self::Split => {
-                with_cap!(
-                    BadArgument,
-                    AlreadyMapped,
-                    HasChildren,
-                    SlotOccupied,
-                    TreeTooDeep
-                )
+                with_cap!(BadArgument, AlreadyMapped, HasChildren, SlotOccupied)
             }
             Self::Fund => with_cap!(HasChildren, TableFull, BadArgument, OutOfMemory),
             Self::Map => with_cap!(
