@@ -63,7 +63,7 @@ impl<A: Arch> Kernel<A> {
     pub(crate) fn timer(&self, entry: &Entry<'_>) {
         let core = self.core(entry);
         // The machine's timer fires once: it has to be set again even for the same deadline.
-        core.timer.set(u64::MAX);
+        core.timer.set(0);
         let now = self.arch.now();
         while let Some(first) = core.deadlines.get() {
             if self.execution(entry, first).deadline.get() > now {

@@ -46,7 +46,7 @@ pub struct Kernel<A: Arch> {
     /// The machine.
     pub arch: A,
     arena: Arena,
-    cores: [CoreState; abi::MAX_CORES],
+    cores: &'static [CoreState],
     lock: CapLock,
     round: Round,
     online: Word,
@@ -66,13 +66,13 @@ pub enum Next<'e, A: Arch> {
 }
 
 impl<A: Arch> Kernel<A> {
-    /// Makes a kernel without any object.
+    /// Makes a kernel without any object, for as many cores as it is given states.
     #[must_use]
-    pub fn new(arch: A, arena: Arena) -> Self {
+    pub fn new(arch: A, arena: Arena, cores: &'static [CoreState]) -> Self {
         Self {
             arch,
             arena,
-            cores: [const { CoreState::new() }; abi::MAX_CORES],
+            cores,
             lock: CapLock::new(),
             round: Round::new(),
             online: Word::new(0),
@@ -96,7 +96,10 @@ impl<A: Arch> Kernel<A> {
 
     /// Handles a trap of the core that `entry` belongs to.
     pub fn handle(&self, entry: &mut Entry<'_>, trap: Trap) {
-        self.leave_guest(entry, matches!(trap, Trap::Timer | Trap::Ipi | Trap::External));
+        self.leave_guest(
+            entry,
+            matches!(trap, Trap::Timer | Trap::Ipi | Trap::External),
+        );
         match trap {
             Trap::Call => self.system_call(entry),
             Trap::Fault {

@@ -77,6 +77,13 @@ impl<A: Arch> Kernel<A> {
             self.remove(entry, callers, item);
             self.push_by_priority(entry, callers, item);
         }
+        if execution.state() == State::Calling
+            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
+        {
+            let callers = &entry.get(endpoint).callers;
+            self.remove(entry, callers, item);
+            self.push_by_priority(entry, callers, item);
+        }
     }
 
     /// Lets others of the current execution's priority run first.
@@ -157,8 +164,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns whether the budget of `item` has time left, or its server grace.
     fn has_time(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> bool {
-        let budget = self.execution(entry, item).budget.get();
-        let Some(budget) = budget.and_then(|budget| entry.find(budget)) else {
+        let Some(budget) = self.live_budget(entry, item) else {
             return false;
         };
         budget.replenish(now);
@@ -166,6 +172,18 @@ impl<A: Arch> Kernel<A> {
             return budget.amount.get() != 0;
         }
         budget.left() > 0 || self.use_grace(entry, item, budget)
+    }
+
+    /// Returns the budget that an execution runs on; its own where a lent one was destroyed.
+    fn live_budget<'e>(&self, entry: &'e Entry<'_>, item: ExecutionRef) -> Option<&'e Budget> {
+        let execution = self.execution(entry, item);
+        let present = execution.budget.get().and_then(|budget| entry.find(budget));
+        if present.is_some() {
+            return present;
+        }
+        let own = self.own_budget(entry, execution);
+        execution.budget.set(own);
+        own.and_then(|budget| entry.find(budget))
     }
 
     /// Lets an execution whose budget is used up wait for the next period.

@@ -23,8 +23,16 @@ fn the_first_process_sees_its_code_and_the_boot_information() {
     let words = entry.words(info, 64).expect("it is memory");
     assert_eq!(words[0].load(core::sync::atomic::Ordering::Relaxed), MAGIC);
     drop(entry);
-    assert!(machine.touch(0, MESSAGE_PAGE, read.with_write(true)).is_some());
-    assert!(machine.touch(0, 0x40_0000, read.with_execute(true)).is_some());
+    assert!(
+        machine
+            .touch(0, MESSAGE_PAGE, read.with_write(true))
+            .is_some()
+    );
+    assert!(
+        machine
+            .touch(0, 0x40_0000, read.with_execute(true))
+            .is_some()
+    );
     assert!(machine.touch(0, BOOT_INFO, read.with_write(true)).is_none());
     machine.check();
 }
@@ -45,7 +53,10 @@ fn every_kind_of_object_can_be_made_and_its_memory_comes_back() {
         let made = machine.init_call(CallNumber::Retype, &arguments).status();
         if kind.is_retyped() {
             assert_eq!(made, Ok(()), "{kind:?}");
-            assert_eq!(machine.init_call(CallNumber::Identify, &[slot]).x[1], kind.number());
+            assert_eq!(
+                machine.init_call(CallNumber::Identify, &[slot]).x[1],
+                kind.number()
+            );
         } else {
             assert_eq!(made, Err(Error::BadArgument), "{kind:?}");
         }
@@ -53,7 +64,10 @@ fn every_kind_of_object_can_be_made_and_its_memory_comes_back() {
     }
     machine.must(CallNumber::Revoke, &[pool]);
     machine.check();
-    assert_eq!(machine.init_call(CallNumber::Identify, &[pool]).x[5], before);
+    assert_eq!(
+        machine.init_call(CallNumber::Identify, &[pool]).x[5],
+        before
+    );
 }
 
 #[test]

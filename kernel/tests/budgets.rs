@@ -55,7 +55,8 @@ fn a_budget_ends_and_comes_back_with_its_period() {
     machine.must(CallNumber::BudgetConfigure, &[user.budget, 1, 1]);
     assert_eq!(machine.state(user.id), State::Ready);
     for (amount, period) in [(0, 10), (11, 10), (1, u64::MAX)] {
-        let refused = machine.init_call(CallNumber::BudgetConfigure, &[user.budget, amount, period]);
+        let refused =
+            machine.init_call(CallNumber::BudgetConfigure, &[user.budget, amount, period]);
         assert_eq!(refused.status(), Err(Error::BadArgument));
     }
     machine.check();
@@ -81,7 +82,11 @@ fn a_server_runs_on_its_clients_budget_and_then_on_a_grace() {
     machine.advance(9);
     assert_eq!(machine.state(server.id), State::Ready);
     machine.advance(1);
-    assert_eq!(machine.state(server.id), State::Exhausted, "it has no fault handler");
+    assert_eq!(
+        machine.state(server.id),
+        State::Exhausted,
+        "it has no fault handler"
+    );
     machine.check();
     machine.advance(980);
     assert_eq!(machine.state(server.id), State::Ready);
@@ -96,14 +101,18 @@ fn a_server_that_used_up_the_grace_too_is_reported() {
     let endpoints = [0, 1].map(|_| machine.make(ObjectKind::Endpoint, 1));
     let (client, handler) = (limited(&machine, 1, 10, 1000), machine.user(1));
     let server = machine.stopped_user(1);
-    machine.bind(server.slot, Binding::FaultHandler, endpoints[1]).expect("bound");
+    machine
+        .bind(server.slot, Binding::FaultHandler, endpoints[1])
+        .expect("bound");
     machine.must(CallNumber::ThreadResume, &[server.slot]);
     machine.receive(server.id, endpoints[0]);
     machine.receive(handler.id, endpoints[1]);
     machine.call_endpoint(client.id, endpoints[0], &[1]);
     machine.finish(server.id).expect("heard");
     machine.advance(20);
-    let heard = machine.finish(handler.id).expect("the handler runs on its own budget");
+    let heard = machine
+        .finish(handler.id)
+        .expect("the handler runs on its own budget");
     assert_eq!(heard.info.kind(), DeliveryKind::Fault as u8);
     assert_eq!(u64::from(heard.info.label()), FaultKind::Timeout.number());
     machine.check();
@@ -120,7 +129,11 @@ fn a_server_whose_exhausted_client_goes_runs_on_its_own_budget() {
         let (machine, client, server) = served();
         machine.advance(20);
         assert_eq!(machine.state(server.id), State::Exhausted);
-        let victim = if delete_budget { client.budget } else { client.slot };
+        let victim = if delete_budget {
+            client.budget
+        } else {
+            client.slot
+        };
         machine.must(CallNumber::Delete, &[victim]);
         machine.check();
         assert_eq!(machine.state(server.id), State::Ready);
@@ -162,7 +175,10 @@ fn a_server_that_dies_leaves_its_clients_budget() {
     let (machine, client, server) = served();
     machine.must(CallNumber::Delete, &[server.slot]);
     machine.check();
-    assert_eq!(machine.finish(client.id).expect("told").status(), Err(Error::ServerGone));
+    assert_eq!(
+        machine.finish(client.id).expect("told").status(),
+        Err(Error::ServerGone)
+    );
 }
 
 /// Lets the current thread of a core fault.
@@ -182,17 +198,25 @@ fn a_fault_is_a_message_and_its_reply_resumes() {
     let machine = Machine::new(1);
     let endpoint = machine.make(ObjectKind::Endpoint, 0);
     let (handler, user) = (machine.user(0), machine.stopped_user(0));
-    machine.bind(user.slot, Binding::FaultHandler, endpoint).expect("bound");
+    machine
+        .bind(user.slot, Binding::FaultHandler, endpoint)
+        .expect("bound");
     machine.must(CallNumber::ThreadStart, &[user.slot, 0x5000, 0, 0]);
     machine.must(CallNumber::ThreadResume, &[user.slot]);
     machine.receive(handler.id, endpoint);
     fault(&machine, user.id, FaultKind::Load, 0x1234_5000);
     let heard = machine.finish(handler.id).expect("heard");
     assert_eq!(heard.x[1..4], [0x5000, 0x1234_5000, 13]);
-    assert_eq!((heard.info.kind(), heard.info.label()), (DeliveryKind::Fault as u8, 0));
+    assert_eq!(
+        (heard.info.kind(), heard.info.label()),
+        (DeliveryKind::Fault as u8, 0)
+    );
     machine.check();
     let counter = ThreadRegister::ProgramCounter.number();
-    assert_eq!(machine.must(CallNumber::ThreadRead, &[user.slot, counter]), 0x5000);
+    assert_eq!(
+        machine.must(CallNumber::ThreadRead, &[user.slot, counter]),
+        0x5000
+    );
     machine.must(CallNumber::ThreadWrite, &[user.slot, counter, 0x6000]);
     machine.reply(handler.id, &[]);
     assert_eq!(machine.state(user.id), State::Ready);
@@ -206,14 +230,20 @@ fn a_fault_without_a_handler_stops_and_inside_the_recovery_range_jumps() {
     let machine = Machine::new(1);
     let user = machine.stopped_user(0);
     let counter = ThreadRegister::ProgramCounter.number();
-    machine.must(CallNumber::ThreadRecovery, &[user.slot, 0x5000, 0x5010, 0x7000]);
+    machine.must(
+        CallNumber::ThreadRecovery,
+        &[user.slot, 0x5000, 0x5010, 0x7000],
+    );
     machine.must(CallNumber::ThreadStart, &[user.slot, 0x5008, 0, 0]);
     machine.must(CallNumber::ThreadResume, &[user.slot]);
     fault(&machine, user.id, FaultKind::Store, 0x1234_5000);
     assert_eq!(machine.state(user.id), State::Ready);
     fault(&machine, user.id, FaultKind::IllegalInstruction, 0);
     assert_eq!(machine.state(user.id), State::Stopped);
-    assert_eq!(machine.must(CallNumber::ThreadRead, &[user.slot, counter]), 0x7000);
+    assert_eq!(
+        machine.must(CallNumber::ThreadRead, &[user.slot, counter]),
+        0x7000
+    );
     machine.must(CallNumber::ThreadResume, &[user.slot]);
     let read = machine.init_call(CallNumber::ThreadRead, &[user.slot, counter]);
     assert_eq!(read.status(), Err(Error::WrongState), "it runs");
@@ -227,7 +257,11 @@ fn the_timer_is_set_only_when_it_changes() {
     let machine = Machine::new(1);
     let user = machine.user(0);
     machine.make_current(user.id);
-    let writes = || machine.kernel.arch.cores[0].timer_writes.load(core::sync::atomic::Ordering::Relaxed);
+    let writes = || {
+        machine.kernel.arch.cores[0]
+            .timer_writes
+            .load(core::sync::atomic::Ordering::Relaxed)
+    };
     let before = writes();
     for _ in 0..10 {
         machine.call(user.id, CallNumber::Identify, &[0]);

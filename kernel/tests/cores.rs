@@ -13,7 +13,10 @@ fn threads_of_other_cores_are_started_read_and_stopped() {
         let user = machine.stopped_user(2);
         machine.must(CallNumber::ThreadStart, &[user.slot, 0x1000, 0x2000, 7]);
         let pointer = ThreadRegister::StackPointer.number();
-        assert_eq!(machine.must(CallNumber::ThreadRead, &[user.slot, pointer]), 0x2000);
+        assert_eq!(
+            machine.must(CallNumber::ThreadRead, &[user.slot, pointer]),
+            0x2000
+        );
         let none = machine.init_call(CallNumber::ThreadRead, &[user.slot, 1000]);
         assert_eq!(none.status(), Err(Error::NoSuchRegister));
         machine.must(CallNumber::ThreadResume, &[user.slot]);
@@ -34,9 +37,13 @@ fn a_binding_is_cleared_from_another_core() {
     let user = machine.stopped_user(1);
     for seed in 1..10 {
         machine.seed(seed);
-        machine.bind(user.slot, Binding::MessagePage, 0).expect("cleared");
+        machine
+            .bind(user.slot, Binding::MessagePage, 0)
+            .expect("cleared");
         machine.check();
-        machine.bind(user.slot, Binding::MessagePage, user.page).expect("bound");
+        machine
+            .bind(user.slot, Binding::MessagePage, user.page)
+            .expect("bound");
         machine.check();
     }
     assert_eq!(machine.core_of(machine.init), 0);
@@ -50,14 +57,26 @@ fn what_is_deleted_while_in_use_leaves_nothing_behind() {
         for core in 0..3 {
             let endpoint = machine.make(ObjectKind::Endpoint, core);
             let notification = machine.make(ObjectKind::Notification, core);
-            let (server, client, waiter) = (machine.user(core), machine.user(core), machine.user(core));
+            let (server, client, waiter) =
+                (machine.user(core), machine.user(core), machine.user(core));
             machine.receive(server.id, endpoint);
             machine.call_endpoint(client.id, endpoint, &[1]);
             machine.finish(server.id);
             let wait = [notification, 0, 0, 0, 0, 0, 0, FOREVER];
             machine.try_call(waiter.id, CallNumber::Wait, &wait);
-            let mut victims = [server.slot, client.slot, waiter.slot, endpoint, notification,
-                server.budget, client.budget, server.page, client.page, waiter.budget, waiter.page];
+            let mut victims = [
+                server.slot,
+                client.slot,
+                waiter.slot,
+                endpoint,
+                notification,
+                server.budget,
+                client.budget,
+                server.page,
+                client.page,
+                waiter.budget,
+                waiter.page,
+            ];
             for index in (1..victims.len()).rev() {
                 victims.swap(index, machine.random(index + 1));
             }
@@ -76,7 +95,9 @@ fn two_who_stop_each_other_both_stop() {
     // Both traps happen before either core looks at its inbox.
     for (user, other) in [(left, right), (right, left)] {
         let word = abi::CallWord::new().with_number(CallNumber::ThreadStop as u8);
-        machine.with_thread(user.id, |it| it.frame.set_call(word.into_bits(), &[other.slot]));
+        machine.with_thread(user.id, |it| {
+            it.frame.set_call(word.into_bits(), &[other.slot])
+        });
         machine.trap(machine.core_of(user.id), kernel::arch::Trap::Call);
     }
     machine.settle();
@@ -89,14 +110,20 @@ fn two_who_stop_each_other_both_stop() {
 fn a_thread_can_delete_itself_and_everything_it_has() {
     let machine = Machine::new(2);
     let user = machine.user(1);
-    assert_eq!(machine.try_call(user.id, CallNumber::Delete, &[user.slot]), None);
+    assert_eq!(
+        machine.try_call(user.id, CallNumber::Delete, &[user.slot]),
+        None
+    );
     machine.check();
     let pool = machine.pool();
     let user = machine.user(1);
     assert_eq!(machine.try_call(user.id, CallNumber::Revoke, &[pool]), None);
     machine.check();
     // The first process takes away its own table.
-    assert_eq!(machine.try_call(machine.init, CallNumber::Delete, &[1]), None);
+    assert_eq!(
+        machine.try_call(machine.init, CallNumber::Delete, &[1]),
+        None
+    );
     machine.check();
     assert_eq!(machine.current(0), None);
 }
@@ -115,7 +142,9 @@ fn waiters_for_the_lock_get_it_when_a_round_is_over() {
         ] {
             machine.make_current(user.id);
             let word = abi::CallWord::new().with_number(number as u8);
-            machine.with_thread(user.id, |it| it.frame.set_call(word.into_bits(), &arguments));
+            machine.with_thread(user.id, |it| {
+                it.frame.set_call(word.into_bits(), &arguments)
+            });
         }
         machine.trap(0, kernel::arch::Trap::Call);
         machine.trap(1, kernel::arch::Trap::Call);

@@ -22,7 +22,10 @@ fn a_call_meets_a_waiting_server_and_gets_its_reply() {
     assert_eq!(machine.call_endpoint(client.id, endpoint, &[1, 2, 3]), None);
     let heard = machine.finish(server.id).expect("the message arrived");
     assert_eq!(heard.x[..8], [0, 1, 2, 3, 0, 0, 0, 0]);
-    assert_eq!((heard.info.words(), heard.info.kind()), (3, DeliveryKind::Call as u8));
+    assert_eq!(
+        (heard.info.words(), heard.info.kind()),
+        (3, DeliveryKind::Call as u8)
+    );
     machine.check();
     assert_eq!(machine.reply(server.id, &[9, 8]).status(), Ok(()));
     let answer = machine.finish(client.id).expect("the reply arrived");
@@ -42,7 +45,10 @@ fn a_call_that_comes_first_waits_for_its_server() {
     let again = machine.receive(server.id, endpoint).expect("refused");
     assert_eq!(again.status(), Err(Error::WrongState));
     machine.reply(server.id, &[]);
-    assert_eq!(machine.finish(client.id).map(|it| it.status()), Some(Ok(())));
+    assert_eq!(
+        machine.finish(client.id).map(|it| it.status()),
+        Some(Ok(()))
+    );
     assert_eq!(machine.reply(server.id, &[]).status(), Err(Error::NoCaller));
 }
 
@@ -57,7 +63,9 @@ fn callers_are_served_by_priority_and_in_order_within_one() {
     machine.must(CallNumber::ThreadPriority, &[third.slot, 61]);
     machine.check();
     for expected in [3, 1, 2] {
-        let heard = machine.receive(server.id, endpoint).expect("a caller waits");
+        let heard = machine
+            .receive(server.id, endpoint)
+            .expect("a caller waits");
         assert_eq!(heard.x[1], expected);
         machine.must(CallNumber::ThreadPriority, &[third.slot, 60]);
         machine.reply(server.id, &[]);
@@ -72,8 +80,12 @@ fn saved_callers_are_answered_in_any_order() {
     let replies = [0, 1].map(|_| machine.make(ObjectKind::Reply, 0));
     for (client, reply, word) in [(first, replies[0], 1), (second, replies[1], 2)] {
         machine.call_endpoint(client.id, endpoint, &[word]);
-        machine.receive(server.id, endpoint).expect("a caller waits");
-        machine.call(server.id, CallNumber::SaveReply, &[reply]).value();
+        machine
+            .receive(server.id, endpoint)
+            .expect("a caller waits");
+        machine
+            .call(server.id, CallNumber::SaveReply, &[reply])
+            .value();
         machine.check();
     }
     let taken = machine.call(server.id, CallNumber::SaveReply, &[replies[0]]);
@@ -101,7 +113,10 @@ fn reply_and_receive_are_one_call() {
         let call = message(CallNumber::ReplyReceive, 1, 0);
         let sent = machine.send(server.id, call, &with_words(endpoint, &[round + 10]));
         assert_eq!(sent, None);
-        assert_eq!(machine.finish(client.id).expect("answered").x[1], round + 10);
+        assert_eq!(
+            machine.finish(client.id).expect("answered").x[1],
+            round + 10
+        );
     }
     machine.check();
 }
@@ -112,7 +127,10 @@ fn long_messages_need_a_page_and_are_cut_where_there_is_none() {
     machine.set_page_word(client.id, 119, 77);
     machine.receive(server.id, endpoint);
     let call = message(CallNumber::Call, 120, 0);
-    assert_eq!(machine.send(client.id, call, &with_words(endpoint, &[5])), None);
+    assert_eq!(
+        machine.send(client.id, call, &with_words(endpoint, &[5])),
+        None
+    );
     assert_eq!(machine.finish(server.id).expect("heard").info.words(), 120);
     assert_eq!(machine.page_word(server.id, 119), 77);
     machine.reply(server.id, &[]);
@@ -145,9 +163,17 @@ fn capabilities_travel_as_children_and_stay_behind_where_there_is_no_place() {
     machine.set_page_word(server.id, RECEIVE_SLOTS, place);
     machine.set_page_word(server.id, RECEIVE_SLOTS + 1, place);
     machine.receive(server.id, endpoint);
-    machine.send(client.id, message(CallNumber::Call, 0, 2), &with_words(endpoint, &[]));
+    machine.send(
+        client.id,
+        message(CallNumber::Call, 0, 2),
+        &with_words(endpoint, &[]),
+    );
     let heard = machine.finish(server.id).expect("heard");
-    assert_eq!(heard.info.caps(), 1, "the second place is taken by the first");
+    assert_eq!(
+        heard.info.caps(),
+        1,
+        "the second place is taken by the first"
+    );
     let is = machine.init_call(CallNumber::Identify, &[place]);
     assert_eq!(is.x[1], ObjectKind::Notification.number());
     machine.check();
@@ -161,7 +187,11 @@ fn capabilities_travel_as_children_and_stay_behind_where_there_is_no_place() {
     machine.reply(server.id, &[]);
     machine.must(CallNumber::Delete, &[gift]);
     let is = machine.init_call(CallNumber::Identify, &[place]);
-    assert_eq!(is.status(), Err(Error::NoCapability), "the child went with it");
+    assert_eq!(
+        is.status(),
+        Err(Error::NoCapability),
+        "the child went with it"
+    );
     machine.check();
 }
 
@@ -204,18 +234,30 @@ fn a_receive_gives_up_at_its_deadline() {
     let poll = machine.try_call(server.id, CallNumber::Receive, &[endpoint]);
     assert_eq!(poll.expect("polled").status(), Err(Error::TimedOut));
     let arguments = [endpoint, 0, 0, 0, 0, 0, 0, 100];
-    assert_eq!(machine.try_call(server.id, CallNumber::Receive, &arguments), None);
+    assert_eq!(
+        machine.try_call(server.id, CallNumber::Receive, &arguments),
+        None
+    );
     let notification = machine.make(ObjectKind::Notification, 0);
     let arguments = [notification, 0, 0, 0, 0, 0, 0, 50];
-    assert_eq!(machine.try_call(client.id, CallNumber::Wait, &arguments), None);
+    assert_eq!(
+        machine.try_call(client.id, CallNumber::Wait, &arguments),
+        None
+    );
     machine.check();
     machine.advance(49);
     assert!(machine.waits(client.id) && machine.waits(server.id));
     machine.advance(1);
-    assert_eq!(machine.finish(client.id).expect("late").status(), Err(Error::TimedOut));
+    assert_eq!(
+        machine.finish(client.id).expect("late").status(),
+        Err(Error::TimedOut)
+    );
     assert!(machine.waits(server.id));
     machine.advance(1000);
-    assert_eq!(machine.finish(server.id).expect("late").status(), Err(Error::TimedOut));
+    assert_eq!(
+        machine.finish(server.id).expect("late").status(),
+        Err(Error::TimedOut)
+    );
     machine.check();
 }
 
@@ -234,12 +276,18 @@ fn signals_add_up_and_wake_across_cores() {
     machine.must(CallNumber::Signal, &[badged]);
     assert_eq!(machine.finish(waiter.id).expect("woken").x[1], 4);
     machine.must(CallNumber::Signal, &[badged]);
-    machine.call(other.id, CallNumber::Signal, &[badged + 1]).value();
-    machine.call(other.id, CallNumber::Signal, &[notification]).value();
+    machine
+        .call(other.id, CallNumber::Signal, &[badged + 1])
+        .value();
+    machine
+        .call(other.id, CallNumber::Signal, &[notification])
+        .value();
     machine.check();
     let bits = machine.try_call(waiter.id, CallNumber::Wait, &wait);
     assert_eq!(bits.expect("they are there").x[1], 13);
-    let wrong = machine.try_call(other.id, CallNumber::Wait, &wait).expect("refused");
+    let wrong = machine
+        .try_call(other.id, CallNumber::Wait, &wait)
+        .expect("refused");
     assert_eq!(wrong.status(), Err(Error::WrongCore));
     machine.check();
 }
@@ -249,20 +297,34 @@ fn bits_of_a_bound_notification_arrive_with_messages() {
     let (machine, endpoint, server, client) = pair();
     let notification = machine.make(ObjectKind::Notification, 0);
     machine.must(CallNumber::ThreadStop, &[server.slot]);
-    machine.bind(server.slot, Binding::Notification, notification).expect("bound");
+    machine
+        .bind(server.slot, Binding::Notification, notification)
+        .expect("bound");
     machine.must(CallNumber::ThreadResume, &[server.slot]);
     machine.receive(server.id, endpoint);
-    machine.call(client.id, CallNumber::Signal, &[notification]).value();
+    machine
+        .call(client.id, CallNumber::Signal, &[notification])
+        .value();
     let heard = machine.finish(server.id).expect("woken");
-    assert_eq!((heard.x[1], heard.info.kind()), (1, DeliveryKind::Notification as u8));
-    machine.call(client.id, CallNumber::Signal, &[notification]).value();
+    assert_eq!(
+        (heard.x[1], heard.info.kind()),
+        (1, DeliveryKind::Notification as u8)
+    );
+    machine
+        .call(client.id, CallNumber::Signal, &[notification])
+        .value();
     machine.call_endpoint(client.id, endpoint, &[5]);
     let first = machine.receive(server.id, endpoint).expect("bits first");
     assert_eq!(first.info.kind(), DeliveryKind::Notification as u8);
     let second = machine.receive(server.id, endpoint).expect("then the call");
-    assert_eq!((second.x[1], second.info.kind()), (5, DeliveryKind::Call as u8));
+    assert_eq!(
+        (second.x[1], second.info.kind()),
+        (5, DeliveryKind::Call as u8)
+    );
     let wait = [notification, 0, 0, 0, 0, 0, 0, FOREVER];
-    let refused = machine.try_call(server.id, CallNumber::Wait, &wait).expect("refused");
+    let refused = machine
+        .try_call(server.id, CallNumber::Wait, &wait)
+        .expect("refused");
     assert_eq!(refused.status(), Err(Error::WrongState));
     machine.check();
 }
@@ -278,17 +340,26 @@ fn callers_of_the_dead_hear_of_it() {
         machine.call_endpoint(queued.id, endpoint, &[2]);
         let other = machine.make(ObjectKind::Endpoint, 0);
         machine.receive(receiver.id, other);
-        machine.must(CallNumber::Delete, &[if kill_endpoint { endpoint } else { server.slot }]);
+        machine.must(
+            CallNumber::Delete,
+            &[if kill_endpoint { endpoint } else { server.slot }],
+        );
         machine.check();
         let told = if kill_endpoint { queued } else { client };
         let answer = machine.finish(told.id).expect("told");
         assert_eq!(answer.status(), Err(Error::ServerGone));
         machine.must(CallNumber::Delete, &[other]);
-        assert_eq!(machine.finish(receiver.id).expect("told").status(), Err(Error::NoCapability));
+        assert_eq!(
+            machine.finish(receiver.id).expect("told").status(),
+            Err(Error::NoCapability)
+        );
         if kill_endpoint {
             assert_eq!(machine.state(client.id), State::AwaitingReply);
             machine.reply(server.id, &[]);
-            assert_eq!(machine.finish(client.id).expect("answered").status(), Ok(()));
+            assert_eq!(
+                machine.finish(client.id).expect("answered").status(),
+                Ok(())
+            );
         }
         machine.check();
     }
@@ -301,11 +372,17 @@ fn a_stopped_thread_gives_up_what_it_waited_for() {
     machine.must(CallNumber::ThreadStop, &[client.slot]);
     machine.check();
     machine.must(CallNumber::ThreadResume, &[client.slot]);
-    assert_eq!(machine.finish(client.id).expect("told").status(), Err(Error::ServerGone));
+    assert_eq!(
+        machine.finish(client.id).expect("told").status(),
+        Err(Error::ServerGone)
+    );
     machine.receive(server.id, endpoint);
     machine.must(CallNumber::ThreadStop, &[server.slot]);
     machine.must(CallNumber::ThreadResume, &[server.slot]);
-    assert_eq!(machine.finish(server.id).expect("told").status(), Err(Error::TimedOut));
+    assert_eq!(
+        machine.finish(server.id).expect("told").status(),
+        Err(Error::TimedOut)
+    );
     // The server is stopped with a caller, which is stopped then.
     machine.receive(server.id, endpoint);
     machine.call_endpoint(client.id, endpoint, &[1]);

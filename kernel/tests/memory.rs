@@ -24,7 +24,9 @@ fn process(order: u64) -> (Machine, u64, [User; 2]) {
     let users = [0, 1].map(|core| {
         let user = machine.stopped_user(core);
         machine.bind(user.slot, Binding::Space, 0).expect("cleared");
-        machine.bind(user.slot, Binding::Space, space).expect("bound");
+        machine
+            .bind(user.slot, Binding::Space, space)
+            .expect("bound");
         machine.must(CallNumber::ThreadResume, &[user.slot]);
         machine.make_current(user.id);
         user
@@ -43,18 +45,28 @@ fn status(machine: &Machine, number: CallNumber, arguments: &[u64]) -> Result<()
 fn a_mapped_frame_is_seen_until_it_is_unmapped_on_every_core() {
     let (machine, space, users) = process(16);
     let frame = machine.make(ObjectKind::Frame, 12);
-    assert_eq!(status(&machine, CallNumber::Map, &[frame, space, HERE, READ]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Map, &[frame, space, HERE, READ]),
+        Ok(())
+    );
     users.iter().for_each(|user| machine.make_current(user.id));
     let physical = machine.address(frame);
     users.iter().for_each(|user| machine.make_current(user.id));
     assert_eq!(machine.touch(0, HERE + 8, read()), Some(physical + 8));
     assert_eq!(machine.touch(1, HERE, read()), Some(physical));
     assert_eq!(machine.touch(1, HERE, read().with_write(true)), None);
-    let again = status(&machine, CallNumber::Map, &[frame, space, HERE + PAGE, READ]);
+    let again = status(
+        &machine,
+        CallNumber::Map,
+        &[frame, space, HERE + PAGE, READ],
+    );
     assert_eq!(again, Err(Error::AlreadyMapped));
     assert_eq!(status(&machine, CallNumber::Unmap, &[frame]), Ok(()));
     assert_eq!(machine.touch(1, HERE, read()), None);
-    assert_eq!(status(&machine, CallNumber::Unmap, &[frame]), Err(Error::NotMapped));
+    assert_eq!(
+        status(&machine, CallNumber::Unmap, &[frame]),
+        Err(Error::NotMapped)
+    );
     for (arguments, error) in [
         ([frame, space, HERE + 1, READ], Error::Misaligned),
         ([frame, space, 1 << 38, READ], Error::OutOfRange),
@@ -73,7 +85,10 @@ fn deleting_a_frame_unmaps_it_and_every_copy() {
     let copy = machine.slot();
     machine.must(CallNumber::Copy, &[frame, copy]);
     machine.must(CallNumber::Map, &[frame, space, HERE, BOTH]);
-    machine.must(CallNumber::Map, &[copy, space, HERE + (1 << 30) - PAGE, BOTH]);
+    machine.must(
+        CallNumber::Map,
+        &[copy, space, HERE + (1 << 30) - PAGE, BOTH],
+    );
     users.iter().for_each(|user| machine.make_current(user.id));
     for address in [HERE, HERE + PAGE, HERE + (1 << 30) - PAGE, HERE + (1 << 30)] {
         assert!(machine.touch(0, address, read()).is_some());
@@ -95,7 +110,10 @@ fn large_frames_use_large_leaves_and_protect_splits_them() {
         CallNumber::Retype,
         &[machine.devices(), ObjectKind::Frame.number(), 30, 1, giant],
     );
-    assert_eq!(status(&machine, CallNumber::Map, &[giant, space, 5 << 30, BOTH]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Map, &[giant, space, 5 << 30, BOTH]),
+        Ok(())
+    );
     users.iter().for_each(|user| machine.make_current(user.id));
     let write = read().with_write(true);
     assert!(machine.touch(1, HERE + 3 * PAGE, write).is_some());
@@ -103,16 +121,25 @@ fn large_frames_use_large_leaves_and_protect_splits_them() {
     for frame in [frame, giant] {
         let base = if frame == giant { 5 << 30 } else { HERE };
         let range = |offset, length, rights| [frame, offset, length, rights];
-        assert_eq!(status(&machine, CallNumber::Protect, &range(PAGE, 2 * PAGE, READ)), Ok(()));
+        assert_eq!(
+            status(&machine, CallNumber::Protect, &range(PAGE, 2 * PAGE, READ)),
+            Ok(())
+        );
         users.iter().for_each(|user| machine.make_current(user.id));
         assert!(machine.touch(1, base, write).is_some());
         assert!(machine.touch(1, base + PAGE, write).is_none());
         assert!(machine.touch(1, base + 2 * PAGE, read()).is_some());
         assert!(machine.touch(1, base + 3 * PAGE, write).is_some());
-        assert_eq!(status(&machine, CallNumber::Protect, &range(0, 2 * PAGE, 0)), Ok(()));
+        assert_eq!(
+            status(&machine, CallNumber::Protect, &range(0, 2 * PAGE, 0)),
+            Ok(())
+        );
         users.iter().for_each(|user| machine.make_current(user.id));
         assert!(machine.touch(1, base + PAGE, read()).is_none());
-        assert_eq!(status(&machine, CallNumber::Protect, &range(0, PAGE, BOTH)), Ok(()));
+        assert_eq!(
+            status(&machine, CallNumber::Protect, &range(0, PAGE, BOTH)),
+            Ok(())
+        );
         for (range, error) in [
             (range(1, PAGE, READ), Error::Misaligned),
             (range(0, 0, READ), Error::OutOfRange),
@@ -149,12 +176,17 @@ fn device_memory_stays_device_memory_when_a_leaf_is_split() {
     let root = machine.kernel.arch.cores[1].space[0].load(core::sync::atomic::Ordering::Relaxed);
     let walk = |table: u64, index: usize, bytes| {
         let entry = machine.entry(0);
-        entry.words(table, bytes).expect("a table")[index].load(core::sync::atomic::Ordering::Relaxed)
+        entry.words(table, bytes).expect("a table")[index]
+            .load(core::sync::atomic::Ordering::Relaxed)
     };
     let middle = walk(root, 3, 4096) >> 10 << 12;
     let last = walk(middle, 0, 4096) >> 10 << 12;
     for index in [0, 1, 511] {
-        assert_eq!(walk(last, index, 4096) >> 9 & 1, 1, "entry {index} is device memory");
+        assert_eq!(
+            walk(last, index, 4096) >> 9 & 1,
+            1,
+            "entry {index} is device memory"
+        );
     }
 }
 
@@ -168,10 +200,16 @@ fn a_map_that_lacks_memory_takes_none() {
         assert_eq!(lacks, Err(Error::NeedsMemory));
     }
     let large = machine.make(ObjectKind::Frame, 21);
-    assert_eq!(status(&machine, CallNumber::Map, &[large, space, HERE, READ]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Map, &[large, space, HERE, READ]),
+        Ok(())
+    );
     let more = machine.make(ObjectKind::Untyped, 13);
     assert_eq!(status(&machine, CallNumber::Fund, &[space, more]), Ok(()));
-    assert_eq!(status(&machine, CallNumber::Map, &[frame, space, 4 << 30, READ]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Map, &[frame, space, 4 << 30, READ]),
+        Ok(())
+    );
 }
 
 #[test]
@@ -184,12 +222,21 @@ fn funds_are_eight_whole_and_of_ordinary_memory() {
     for _ in 0..7 {
         let fund = machine.make(ObjectKind::Untyped, 12);
         assert_eq!(status(&machine, CallNumber::Fund, &[space, fund]), Ok(()));
-        assert_eq!(status(&machine, CallNumber::Fund, &[unfunded, fund]), Err(Error::HasChildren));
+        assert_eq!(
+            status(&machine, CallNumber::Fund, &[unfunded, fund]),
+            Err(Error::HasChildren)
+        );
     }
     let fund = machine.make(ObjectKind::Untyped, 12);
-    assert_eq!(status(&machine, CallNumber::Fund, &[space, fund]), Err(Error::TableFull));
+    assert_eq!(
+        status(&machine, CallNumber::Fund, &[space, fund]),
+        Err(Error::TableFull)
+    );
     let devices = machine.devices();
-    assert_eq!(status(&machine, CallNumber::Fund, &[unfunded, devices]), Err(Error::BadArgument));
+    assert_eq!(
+        status(&machine, CallNumber::Fund, &[unfunded, devices]),
+        Err(Error::BadArgument)
+    );
 }
 
 #[test]
@@ -201,7 +248,9 @@ fn a_fund_that_goes_takes_the_tables_and_stops_who_needs_them() {
         machine.must(CallNumber::Fund, &[space, fund]);
         let user = machine.stopped_user(1);
         machine.bind(user.slot, Binding::Space, 0).expect("cleared");
-        machine.bind(user.slot, Binding::Space, space).expect("bound");
+        machine
+            .bind(user.slot, Binding::Space, space)
+            .expect("bound");
         machine.must(CallNumber::ThreadResume, &[user.slot]);
         let frame = machine.make(ObjectKind::Frame, 12);
         machine.must(CallNumber::Map, &[frame, space, HERE, READ]);
@@ -210,7 +259,10 @@ fn a_fund_that_goes_takes_the_tables_and_stops_who_needs_them() {
         let victim = if victim_is_space { space } else { fund };
         assert_eq!(status(&machine, CallNumber::Delete, &[victim]), Ok(()));
         assert_eq!(machine.current(1), None);
-        assert_eq!(status(&machine, CallNumber::Unmap, &[frame]), Err(Error::NotMapped));
+        assert_eq!(
+            status(&machine, CallNumber::Unmap, &[frame]),
+            Err(Error::NotMapped)
+        );
         assert_eq!(machine.touch(1, HERE, read()), None);
     }
 }
@@ -218,18 +270,34 @@ fn a_fund_that_goes_takes_the_tables_and_stops_who_needs_them() {
 #[test]
 fn frames_are_split_in_halves() {
     let (machine, space, _) = process(16);
-    let (frame, upper, copy) = (machine.make(ObjectKind::Frame, 13), machine.slot(), machine.slot());
+    let (frame, upper, copy) = (
+        machine.make(ObjectKind::Frame, 13),
+        machine.slot(),
+        machine.slot(),
+    );
     let base = machine.address(frame);
     machine.must(CallNumber::Copy, &[frame, copy]);
     let split = [frame, upper];
-    assert_eq!(status(&machine, CallNumber::Split, &split), Err(Error::HasChildren));
+    assert_eq!(
+        status(&machine, CallNumber::Split, &split),
+        Err(Error::HasChildren)
+    );
     machine.must(CallNumber::Delete, &[copy]);
     machine.must(CallNumber::Map, &[frame, space, HERE, READ]);
-    assert_eq!(status(&machine, CallNumber::Split, &split), Err(Error::AlreadyMapped));
+    assert_eq!(
+        status(&machine, CallNumber::Split, &split),
+        Err(Error::AlreadyMapped)
+    );
     machine.must(CallNumber::Unmap, &[frame]);
     assert_eq!(status(&machine, CallNumber::Split, &split), Ok(()));
-    assert_eq!([frame, upper].map(|slot| machine.address(slot)), [base, base + PAGE]);
-    assert_eq!(status(&machine, CallNumber::Split, &split), Err(Error::BadArgument));
+    assert_eq!(
+        [frame, upper].map(|slot| machine.address(slot)),
+        [base, base + PAGE]
+    );
+    assert_eq!(
+        status(&machine, CallNumber::Split, &split),
+        Err(Error::BadArgument)
+    );
 }
 
 #[test]
@@ -248,7 +316,11 @@ fn a_frame_of_many_split_leaves_is_unmapped_and_deleted_in_steps() {
             machine.touch(0, HERE + (index << 21), read());
             machine.touch(1, HERE + (index << 21), read());
         }
-        let number = if delete { CallNumber::Delete } else { CallNumber::Unmap };
+        let number = if delete {
+            CallNumber::Delete
+        } else {
+            CallNumber::Unmap
+        };
         assert_eq!(status(&machine, number, &[frame]), Ok(()));
     }
 }
@@ -257,9 +329,13 @@ fn a_frame_of_many_split_leaves_is_unmapped_and_deleted_in_steps() {
 fn retype_checks_everything_first() {
     let machine = Machine::new(2);
     let (pool, slot) = (machine.pool(), machine.slots(4));
-    let [frame, endpoint, table, budget] =
-        [ObjectKind::Frame, ObjectKind::Endpoint, ObjectKind::CapTable, ObjectKind::Budget]
-            .map(ObjectKind::number);
+    let [frame, endpoint, table, budget] = [
+        ObjectKind::Frame,
+        ObjectKind::Endpoint,
+        ObjectKind::CapTable,
+        ObjectKind::Budget,
+    ]
+    .map(ObjectKind::number);
     for (arguments, error) in [
         ([pool, 99, 12, 1, slot], Error::BadArgument),
         ([pool, frame, 11, 1, slot], Error::BadArgument),
@@ -276,13 +352,23 @@ fn retype_checks_everything_first() {
         ([1, frame, 12, 1, slot], Error::WrongObject),
         ([slot, frame, 12, 1, slot], Error::NoCapability),
     ] {
-        assert_eq!(status(&machine, CallNumber::Retype, &arguments), Err(error), "{arguments:?}");
+        assert_eq!(
+            status(&machine, CallNumber::Retype, &arguments),
+            Err(error),
+            "{arguments:?}"
+        );
     }
     // A large table is zeroed in steps, and is there in one piece.
-    assert_eq!(status(&machine, CallNumber::Retype, &[pool, table, 16384, 1, slot]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Retype, &[pool, table, 16384, 1, slot]),
+        Ok(())
+    );
     assert_eq!(machine.init_call(CallNumber::Identify, &[slot]).x[5], 16384);
     let inner = SlotAddress::within(u32::try_from(slot).expect("small"), 16383).into_bits();
-    assert_eq!(status(&machine, CallNumber::Retype, &[pool, frame, 12, 1, inner]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Retype, &[pool, frame, 12, 1, inner]),
+        Ok(())
+    );
     assert_eq!(status(&machine, CallNumber::Delete, &[slot]), Ok(()));
 }
 
@@ -295,9 +381,20 @@ fn space_tags_are_a_limited_thing_and_come_back() {
         // Tag 0 is the kernel's, tag 1 the first process's.
         let slots = machine.slots(4);
         let kind = ObjectKind::Space.number();
-        let all = status(&machine, CallNumber::Retype, &[machine.pool(), kind, 0, 4, slots]);
+        let all = status(
+            &machine,
+            CallNumber::Retype,
+            &[machine.pool(), kind, 0, 4, slots],
+        );
         assert_eq!(all, Err(Error::OutOfMemory));
-        assert_eq!(status(&machine, CallNumber::Retype, &[machine.pool(), kind, 0, 3, slots]), Ok(()));
+        assert_eq!(
+            status(
+                &machine,
+                CallNumber::Retype,
+                &[machine.pool(), kind, 0, 3, slots]
+            ),
+            Ok(())
+        );
         for slot in slots..slots + 3 {
             machine.must(CallNumber::Delete, &[slot]);
         }
@@ -333,7 +430,11 @@ fn tables_in_tables_are_deleted_from_the_inside_and_are_limited() {
     machine.must(CallNumber::Retype, &[pool, kind, 64, 1, outer]);
     let (mut at, mut depth) = (outer, 0);
     loop {
-        let made = status(&machine, CallNumber::Retype, &[pool, kind, 64, 1, within(at, 7)]);
+        let made = status(
+            &machine,
+            CallNumber::Retype,
+            &[pool, kind, 64, 1, within(at, 7)],
+        );
         if let Err(error) = made {
             assert_eq!(error, Error::TreeTooDeep);
             break;
@@ -357,12 +458,18 @@ fn a_free_untyped_capability_can_be_moved_into_a_table() {
     let machine = Machine::new(1);
     let table = machine.make(ObjectKind::CapTable, 64);
     let untyped = machine.make(ObjectKind::Untyped, 13);
-    assert_eq!(status(&machine, CallNumber::Move, &[untyped, within(table, 3)]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Move, &[untyped, within(table, 3)]),
+        Ok(())
+    );
     let kind = ObjectKind::CapTable.number();
     let inner = [within(table, 3), kind, 64, 1, within(table, 4)];
     assert_eq!(status(&machine, CallNumber::Retype, &inner), Ok(()));
     // Out again is always possible.
     let back = machine.slot();
-    assert_eq!(status(&machine, CallNumber::Move, &[within(table, 3), back]), Ok(()));
+    assert_eq!(
+        status(&machine, CallNumber::Move, &[within(table, 3), back]),
+        Ok(())
+    );
     assert_eq!(status(&machine, CallNumber::Delete, &[table]), Ok(()));
 }

@@ -48,20 +48,41 @@ impl Guest {
         for class in ExitClass::ALL {
             let badged = machine.slot();
             let all = u64::from(Rights::ALL.into_bits());
-            machine.must(CallNumber::Mint, &[exits, badged, all, 0x100 + class.number()]);
+            machine.must(
+                CallNumber::Mint,
+                &[exits, badged, all, 0x100 + class.number()],
+            );
             machine.must(CallNumber::VcpuExitRoute, &[vcpu, class.number(), badged]);
         }
         machine.must(CallNumber::VcpuDeviceRoute, &[vcpu, 3, devices]);
         let device = RouteKey::Device.number();
-        machine.must(CallNumber::AddRoute, &[space, 3, device, 0x1000_0000, 0x1000]);
+        machine.must(
+            CallNumber::AddRoute,
+            &[space, 3, device, 0x1000_0000, 0x1000],
+        );
         let memory = RouteKey::Memory.number();
-        machine.must(CallNumber::AddRoute, &[space, 4, memory, 0x8000_0000, 1 << 30]);
+        machine.must(
+            CallNumber::AddRoute,
+            &[space, 4, memory, 0x8000_0000, 1 << 30],
+        );
         let (server, device) = (machine.user(core), machine.user(core));
         machine.receive(server.id, exits);
         machine.receive(device.id, devices);
         let id = machine.address(vcpu);
         machine.check();
-        Self { machine, core, vcpu, id, space, fund, page, exits, devices, server, device }
+        Self {
+            machine,
+            core,
+            vcpu,
+            id,
+            space,
+            fund,
+            page,
+            exits,
+            devices,
+            server,
+            device,
+        }
     }
 
     fn core(&self) -> usize {
@@ -76,7 +97,11 @@ impl Guest {
 
     /// Lets the guest leave with `exit`.
     fn exit(&self, exit: Exit) {
-        assert!(self.machine.in_guest(self.core()), "{:?}", self.machine.state(self.id));
+        assert!(
+            self.machine.in_guest(self.core()),
+            "{:?}",
+            self.machine.state(self.id)
+        );
         self.machine.trap(self.core(), Trap::Exit(exit));
         self.machine.settle();
         self.machine.check();
@@ -86,7 +111,9 @@ impl Guest {
     fn answer(&self, server: User, reply: ExitReply, words: &[u64]) {
         let label = u16::try_from(reply.number()).expect("small");
         let info = MessageInfo::new().with_words(words.len()).with_label(label);
-        let word = CallWord::new().with_number(CallNumber::Reply as u8).with_info(info);
+        let word = CallWord::new()
+            .with_number(CallNumber::Reply as u8)
+            .with_info(info);
         let sent = self.machine.send(server.id, word, &with_words(0, words));
         assert_eq!(sent.expect("done").status(), Ok(()));
         self.machine.check();
@@ -95,8 +122,16 @@ impl Guest {
 
 /// A load of the fake machine's word at `address`, described by hardware.
 fn load(address: u64) -> Exit {
-    let info = AccessInfo::new().with_size_log2(2).with_register(5).with_instruction_length(4);
-    Exit::Memory { address, virtual_address: 0, cause: 21, access: Some((info, 0)) }
+    let info = AccessInfo::new()
+        .with_size_log2(2)
+        .with_register(5)
+        .with_instruction_length(4);
+    Exit::Memory {
+        address,
+        virtual_address: 0,
+        cause: 21,
+        access: Some((info, 0)),
+    }
 }
 
 #[test]
@@ -107,15 +142,26 @@ fn an_exit_is_a_call_with_a_sequence_number() {
     for sequence in 1..4 {
         guest.exit(Exit::Hypercall);
         let heard = guest.machine.finish(guest.server.id).expect("heard");
-        assert_eq!((heard.info.kind(), heard.info.label()), (DeliveryKind::Exit as u8, 0));
-        assert_eq!((heard.x[1], heard.x[7], heard.x[8]), (0x1000, 0x100, sequence));
+        assert_eq!(
+            (heard.info.kind(), heard.info.label()),
+            (DeliveryKind::Exit as u8, 0)
+        );
+        assert_eq!(
+            (heard.x[1], heard.x[7], heard.x[8]),
+            (0x1000, 0x100, sequence)
+        );
         assert_eq!(guest.machine.state(guest.id), State::AwaitingReply);
         guest.answer(guest.server, ExitReply::Resume, &[]);
         guest.machine.receive(guest.server.id, guest.exits);
         guest.run_low();
     }
     let count = register::COUNT_CLASS + ExitClass::Hypercall.number();
-    assert_eq!(guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, count]), 3);
+    assert_eq!(
+        guest
+            .machine
+            .must(CallNumber::VcpuRead, &[guest.vcpu, count]),
+        3
+    );
 }
 
 impl Guest {
@@ -127,7 +173,11 @@ impl Guest {
         }
         // The guest gets more urgent than who spins beside it.
         machine.must(CallNumber::VcpuPriority, &[self.vcpu, 62]);
-        assert!(machine.in_guest(self.core()), "{:?}", machine.state(self.id));
+        assert!(
+            machine.in_guest(self.core()),
+            "{:?}",
+            machine.state(self.id)
+        );
     }
 }
 
@@ -135,7 +185,12 @@ impl Guest {
 fn classes_follow_the_routes() {
     let guest = Guest::new(2, 1);
     guest.resume();
-    let memory = |address| Exit::Memory { address, virtual_address: 7, cause: 23, access: None };
+    let memory = |address| Exit::Memory {
+        address,
+        virtual_address: 7,
+        cause: 23,
+        access: None,
+    };
     for (exit, class) in [
         (Exit::Instruction { bits: 9 }, ExitClass::Instruction),
         (memory(0x1000_0010), ExitClass::Device),
@@ -157,7 +212,10 @@ fn classes_follow_the_routes() {
     guest.exit(memory(0x1000_0010));
     guest.machine.finish(guest.server.id).expect("heard");
     guest.answer(guest.server, ExitReply::Decline, &[]);
-    let again = guest.machine.receive(guest.server.id, guest.exits).expect("it comes back");
+    let again = guest
+        .machine
+        .receive(guest.server.id, guest.exits)
+        .expect("it comes back");
     assert_eq!(u64::from(again.info.label()), ExitClass::Unclaimed.number());
     assert_eq!(again.x[2], 0x1000_0010);
     guest.answer(guest.server, ExitReply::Stop, &[]);
@@ -170,7 +228,10 @@ fn accesses_go_to_the_device_and_are_completed_by_the_kernel() {
     guest.resume();
     guest.exit(load(0x1000_0008));
     let heard = guest.machine.finish(guest.device.id).expect("heard");
-    assert_eq!((heard.info.kind(), heard.x[1]), (DeliveryKind::Access as u8, 0x1000_0008));
+    assert_eq!(
+        (heard.info.kind(), heard.x[1]),
+        (DeliveryKind::Access as u8, 0x1000_0008)
+    );
     assert_eq!(AccessInfo::from_bits(heard.x[2]).route(), 3);
     guest.answer(guest.device, ExitReply::Stop, &[0x77]);
     guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
@@ -183,13 +244,26 @@ fn accesses_go_to_the_device_and_are_completed_by_the_kernel() {
     guest.resume();
     guest.exit(Exit::Instruction { bits: 0 });
     guest.machine.finish(guest.server.id).expect("heard");
-    let info = AccessInfo::new().with_register(6).with_instruction_length(2).into_bits();
+    let info = AccessInfo::new()
+        .with_register(6)
+        .with_instruction_length(2)
+        .into_bits();
     guest.answer(guest.server, ExitReply::Forward, &[0x1000_0000, info, 0]);
     guest.machine.finish(guest.device.id).expect("forwarded");
     guest.answer(guest.device, ExitReply::Resume, &[5]);
     guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
-    assert_eq!(guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, GENERAL + 6]), 5);
-    assert_eq!(guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, PROGRAM_COUNTER]), 0x1006);
+    assert_eq!(
+        guest
+            .machine
+            .must(CallNumber::VcpuRead, &[guest.vcpu, GENERAL + 6]),
+        5
+    );
+    assert_eq!(
+        guest
+            .machine
+            .must(CallNumber::VcpuRead, &[guest.vcpu, PROGRAM_COUNTER]),
+        0x1006
+    );
 }
 
 #[test]
@@ -202,14 +276,23 @@ fn an_exit_outlives_its_server_and_keeps_its_number() {
     guest.machine.check();
     assert_eq!(guest.machine.state(guest.id), State::Calling);
     let other = guest.machine.user(1);
-    let second = guest.machine.receive(other.id, guest.exits).expect("the same exit");
+    let second = guest
+        .machine
+        .receive(other.id, guest.exits)
+        .expect("the same exit");
     assert_eq!(first.x, second.x);
     // Stopping the vCPU takes the exit back, resuming offers it again.
     guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
     guest.machine.check();
     guest.resume();
-    assert_eq!(guest.machine.reply(other.id, &[]).status(), Err(Error::NoCaller));
-    let third = guest.machine.receive(other.id, guest.exits).expect("the same exit");
+    assert_eq!(
+        guest.machine.reply(other.id, &[]).status(),
+        Err(Error::NoCaller)
+    );
+    let third = guest
+        .machine
+        .receive(other.id, guest.exits)
+        .expect("the same exit");
     assert_eq!(first.x, third.x);
     // Without an endpoint it waits for a route.
     guest.machine.must(CallNumber::Delete, &[other.slot]);
@@ -221,7 +304,10 @@ fn an_exit_outlives_its_server_and_keeps_its_number() {
     guest.machine.must(CallNumber::VcpuExitRoute, &route);
     guest.machine.check();
     let last = guest.machine.user(1);
-    let fourth = guest.machine.receive(last.id, exits).expect("the same exit");
+    let fourth = guest
+        .machine
+        .receive(last.id, exits)
+        .expect("the same exit");
     assert_eq!((first.x[1], first.x[8]), (fourth.x[1], fourth.x[8]));
 }
 
@@ -230,11 +316,19 @@ fn lines_are_injected_from_everywhere_and_coalesce() {
     let guest = Guest::new(3, 1);
     let (near, far) = (guest.machine.user(1), guest.machine.user(2));
     guest.machine.must(CallNumber::ThreadStop, &[near.slot]);
-    let lines = || guest.machine.with_vcpu(guest.id, |vcpu| vcpu.guest.lines()).expect("alive");
+    let lines = || {
+        guest
+            .machine
+            .with_vcpu(guest.id, |vcpu| vcpu.guest.lines())
+            .expect("alive")
+    };
     guest.resume();
     let inject = |user: &User, raise, lower| {
         let arguments = [guest.vcpu, raise, lower];
-        guest.machine.call(user.id, CallNumber::Inject, &arguments).value()
+        guest
+            .machine
+            .call(user.id, CallNumber::Inject, &arguments)
+            .value()
     };
     assert_eq!(inject(&far, 0b101, 0), 0b101);
     assert_eq!(lines(), 0b101);
@@ -242,12 +336,18 @@ fn lines_are_injected_from_everywhere_and_coalesce() {
     assert_eq!(inject(&far, 0, 0b011), 0);
     assert_eq!(lines(), 0b100);
     // What the guest cleared itself is not pending any more.
-    guest.machine.with_vcpu(guest.id, |vcpu| vcpu.guest.clear(0b100));
-    guest.machine.kernel.arch.cores[1].ipi.store(1, core::sync::atomic::Ordering::SeqCst);
+    guest
+        .machine
+        .with_vcpu(guest.id, |vcpu| vcpu.guest.clear(0b100));
+    guest.machine.kernel.arch.cores[1]
+        .ipi
+        .store(1, core::sync::atomic::Ordering::SeqCst);
     guest.machine.settle();
     assert_eq!(inject(&far, 0b100, 0), 0b100);
     for (raise, lower) in [(1 << 8, 0), (0, 1 << 40), (1, 1)] {
-        let refused = guest.machine.call(far.id, CallNumber::Inject, &[guest.vcpu, raise, lower]);
+        let refused = guest
+            .machine
+            .call(far.id, CallNumber::Inject, &[guest.vcpu, raise, lower]);
         assert_eq!(refused.status(), Err(Error::BadArgument));
     }
     guest.machine.check();
@@ -259,11 +359,18 @@ fn an_idle_vcpu_wakes_by_a_line_or_by_its_timer() {
     guest.resume();
     guest.exit(Exit::Idle);
     assert_eq!(guest.machine.state(guest.id), State::Idle);
-    assert_eq!(guest.machine.must(CallNumber::Inject, &[guest.vcpu, 2, 0]), 2);
+    assert_eq!(
+        guest.machine.must(CallNumber::Inject, &[guest.vcpu, 2, 0]),
+        2
+    );
     assert_eq!(guest.machine.state(guest.id), State::Ready);
     guest.machine.check();
     guest.exit(Exit::Idle);
-    assert_eq!(guest.machine.state(guest.id), State::Ready, "the line is still up");
+    assert_eq!(
+        guest.machine.state(guest.id),
+        State::Ready,
+        "the line is still up"
+    );
     guest.machine.must(CallNumber::Inject, &[guest.vcpu, 0, 2]);
     guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
     let timer = [guest.vcpu, register::TIMER_DEADLINE, 500];
@@ -277,8 +384,18 @@ fn an_idle_vcpu_wakes_by_a_line_or_by_its_timer() {
     assert_eq!(guest.machine.state(guest.id), State::Ready);
     let lines = guest.machine.with_vcpu(guest.id, |vcpu| vcpu.guest.lines());
     assert_eq!(lines, Some(1 << 7));
-    assert_eq!(guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, register::COUNT_IDLE]), 3);
-    assert!(guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, register::COUNT_INTERRUPTS]) > 0);
+    assert_eq!(
+        guest
+            .machine
+            .must(CallNumber::VcpuRead, &[guest.vcpu, register::COUNT_IDLE]),
+        3
+    );
+    assert!(
+        guest.machine.must(
+            CallNumber::VcpuRead,
+            &[guest.vcpu, register::COUNT_INTERRUPTS]
+        ) > 0
+    );
     guest.machine.check();
 }
 
@@ -286,24 +403,39 @@ fn an_idle_vcpu_wakes_by_a_line_or_by_its_timer() {
 fn a_fence_returns_when_the_guest_forgot_its_translations() {
     let guest = Guest::new(2, 1);
     let frame = guest.machine.make(ObjectKind::Frame, 12);
-    guest.machine.must(CallNumber::Map, &[frame, guest.space, 0x8000_0000, 3]);
+    guest
+        .machine
+        .must(CallNumber::Map, &[frame, guest.space, 0x8000_0000, 3]);
     guest.resume();
     let read = Rights::new().with_read(true);
     assert!(guest.machine.touch_guest(1, 0x8000_0000, read).is_some());
-    let flushes = || guest.machine.with_vcpu(guest.id, |vcpu| vcpu.guest.flushes(0)).expect("alive");
+    let flushes = || {
+        guest
+            .machine
+            .with_vcpu(guest.id, |vcpu| vcpu.guest.flushes(0))
+            .expect("alive")
+    };
     let before = flushes();
     guest.machine.must(CallNumber::Fence, &[guest.vcpu, 1, 0]);
     assert_eq!(flushes(), before + 1);
     guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
     guest.machine.must(CallNumber::Fence, &[guest.vcpu, 1, 0]);
-    assert_eq!(flushes(), before + 1, "a stopped one flushes before it runs");
+    assert_eq!(
+        flushes(),
+        before + 1,
+        "a stopped one flushes before it runs"
+    );
     guest.resume();
     assert_eq!(flushes(), before + 2);
     for (mask, kind) in [(0, 0), (1, 64)] {
-        let refused = guest.machine.init_call(CallNumber::Fence, &[guest.vcpu, mask, kind]);
+        let refused = guest
+            .machine
+            .init_call(CallNumber::Fence, &[guest.vcpu, mask, kind]);
         assert_eq!(refused.status(), Err(Error::BadArgument));
     }
-    let refused = guest.machine.init_call(CallNumber::Fence, &[guest.page, 1, 0]);
+    let refused = guest
+        .machine
+        .init_call(CallNumber::Fence, &[guest.page, 1, 0]);
     assert_eq!(refused.status(), Err(Error::WrongObject));
     // Guest memory is taken away under the running guest.
     assert!(guest.machine.touch_guest(1, 0x8000_0000, read).is_some());
@@ -330,7 +462,9 @@ fn what_a_running_vcpu_needs_can_be_taken_away() {
             _ => {}
         }
         if (1..4).contains(&victim) {
-            let refused = guest.machine.init_call(CallNumber::VcpuResume, &[guest.vcpu]);
+            let refused = guest
+                .machine
+                .init_call(CallNumber::VcpuResume, &[guest.vcpu]);
             assert_eq!(refused.status(), Err(Error::NotConfigured));
         }
     }
@@ -355,14 +489,35 @@ fn registers_of_a_vcpu_are_checked() {
     let call = |number, arguments: &[u64]| guest.machine.init_call(number, arguments).status();
     let vcpu = guest.vcpu;
     assert_eq!(call(CallNumber::VcpuWrite, &[vcpu, BYTE, 255]), Ok(()));
-    assert_eq!(call(CallNumber::VcpuWrite, &[vcpu, BYTE, 256]), Err(Error::BadRegisterValue));
-    assert_eq!(call(CallNumber::VcpuWrite, &[vcpu, 99, 0]), Err(Error::NoSuchRegister));
-    assert_eq!(call(CallNumber::VcpuRead, &[vcpu, 99]), Err(Error::NoSuchRegister));
+    assert_eq!(
+        call(CallNumber::VcpuWrite, &[vcpu, BYTE, 256]),
+        Err(Error::BadRegisterValue)
+    );
+    assert_eq!(
+        call(CallNumber::VcpuWrite, &[vcpu, 99, 0]),
+        Err(Error::NoSuchRegister)
+    );
+    assert_eq!(
+        call(CallNumber::VcpuRead, &[vcpu, 99]),
+        Err(Error::NoSuchRegister)
+    );
     guest.resume();
-    assert_eq!(call(CallNumber::VcpuRead, &[vcpu, BYTE]), Err(Error::WrongState));
-    assert_eq!(call(CallNumber::VcpuWrite, &[vcpu, BYTE, 1]), Err(Error::WrongState));
-    assert_eq!(call(CallNumber::VcpuResume, &[vcpu]), Err(Error::WrongState));
-    assert_eq!(call(CallNumber::VcpuBind, &[vcpu, 4, 0]), Err(Error::WrongState));
+    assert_eq!(
+        call(CallNumber::VcpuRead, &[vcpu, BYTE]),
+        Err(Error::WrongState)
+    );
+    assert_eq!(
+        call(CallNumber::VcpuWrite, &[vcpu, BYTE, 1]),
+        Err(Error::WrongState)
+    );
+    assert_eq!(
+        call(CallNumber::VcpuResume, &[vcpu]),
+        Err(Error::WrongState)
+    );
+    assert_eq!(
+        call(CallNumber::VcpuBind, &[vcpu, 4, 0]),
+        Err(Error::WrongState)
+    );
     let space = guest.space;
     for (arguments, error) in [
         ([space, 32, 0, 0, 1], Error::OutOfRange),
@@ -372,10 +527,20 @@ fn registers_of_a_vcpu_are_checked() {
         ([space, 3, 0, 0, 1], Error::SlotOccupied),
         ([space, 1, 0, 0x1000_0ff0, PAGE], Error::AlreadyMapped),
     ] {
-        assert_eq!(call(CallNumber::AddRoute, &arguments), Err(error), "{arguments:?}");
+        assert_eq!(
+            call(CallNumber::AddRoute, &arguments),
+            Err(error),
+            "{arguments:?}"
+        );
     }
-    assert_eq!(call(CallNumber::VcpuExitRoute, &[vcpu, 7, guest.exits]), Err(Error::OutOfRange));
+    assert_eq!(
+        call(CallNumber::VcpuExitRoute, &[vcpu, 7, guest.exits]),
+        Err(Error::OutOfRange)
+    );
     let far = guest.machine.make(ObjectKind::Endpoint, 0);
-    assert_eq!(call(CallNumber::VcpuDeviceRoute, &[vcpu, 5, far]), Err(Error::WrongCore));
+    assert_eq!(
+        call(CallNumber::VcpuDeviceRoute, &[vcpu, 5, far]),
+        Err(Error::WrongCore)
+    );
     guest.machine.check();
 }

@@ -179,7 +179,7 @@ impl<'a> Bundle<'a> {
         parts[2] = &self.bytes[20..self.tables_end()];
         for index in 0..self.segments {
             let segment = self.segment(index).ok_or(BundleError::Malformed)?;
-            if segment.address % crate::PAGE_SIZE != 0 || segment.file_size > segment.memory_size {
+            if !segment.address.is_multiple_of(crate::PAGE_SIZE) || segment.file_size > segment.memory_size {
                 return Err(BundleError::Malformed);
             }
             parts[index + 3] = self.slice(segment.offset, segment.file_size)?;
@@ -196,7 +196,7 @@ impl<'a> Bundle<'a> {
 
     /// Returns bytes of the bundle that begin on a page.
     fn slice(&self, offset: u64, length: u64) -> Result<&'a [u8], BundleError> {
-        if offset % crate::PAGE_SIZE != 0 {
+        if !offset.is_multiple_of(crate::PAGE_SIZE) {
             return Err(BundleError::Malformed);
         }
         let start = usize::try_from(offset).map_err(|_| BundleError::Malformed)?;

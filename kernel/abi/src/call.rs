@@ -1,6 +1,7 @@
 //! The system calls.
 
-use crate::error::Error;
+mod errors;
+
 use crate::message::MessageInfo;
 use bitfield_struct::bitfield;
 
@@ -163,96 +164,3 @@ crate::error::numbered! {
 
 /// First machine-specific register number of `ThreadRead` and `ThreadWrite`.
 pub const MACHINE_REGISTERS: u64 = 32;
-
-impl CallNumber {
-    /// Returns every error that this call can answer, but for `UnknownCall`.
-    #[must_use]
-    pub const fn errors(self) -> &'static [Error] {
-        use Error::{
-            AlreadyMapped, BadArgument, BadRegisterValue, CallTooDeep, FirmwareRefused,
-            HasChildren, InterruptTaken, Misaligned, MissingRight, NeedsMemory, NoCaller,
-            NoCapability, NoSuchRegister, NotConfigured, NotCopyable, NotMapped, OutOfMemory,
-            OutOfRange, ServerGone, SlotOccupied, TableFull, TimedOut, TreeTooDeep, Unsupported,
-            WrongCore, WrongObject, WrongState,
-        };
-        /// Puts the three errors of every capability argument before the rest.
-        macro_rules! with_cap {
-            ($($error:ident),*) => { &[NoCapability, WrongObject, MissingRight $(, $error)*] };
-        }
-        match self {
-            Self::Identify => with_cap!(),
-            Self::Call => with_cap!(
-                BadArgument,
-                NotConfigured,
-                WrongCore,
-                CallTooDeep,
-                ServerGone,
-                NotCopyable
-            ),
-            Self::Receive => with_cap!(WrongCore, WrongState, TimedOut),
-            Self::ReplyReceive => {
-                with_cap!(
-                    WrongCore,
-                    TimedOut,
-                    NoCaller,
-                    BadArgument,
-                    NotConfigured,
-                    NotCopyable
-                )
-            }
-            Self::Reply => with_cap!(NoCaller, BadArgument, NotConfigured, NotCopyable),
-            Self::SaveReply => &[NoCapability, WrongObject, NoCaller, WrongState, WrongCore],
-            Self::ReplyTo => {
-                with_cap!(NoCaller, WrongCore, BadArgument, NotConfigured, NotCopyable)
-            }
-            Self::Signal => with_cap!(),
-            Self::Wait => with_cap!(WrongCore, WrongState, TimedOut),
-            Self::Yield => &[],
-            Self::Retype => with_cap!(
-                BadArgument,
-                OutOfRange,
-                SlotOccupied,
-                OutOfMemory,
-                TreeTooDeep,
-                Unsupported
-            ),
-            Self::Copy => with_cap!(NotCopyable, SlotOccupied, TreeTooDeep),
-            Self::Mint => with_cap!(NotCopyable, SlotOccupied, TreeTooDeep, BadArgument),
-            Self::Move => with_cap!(SlotOccupied, TreeTooDeep),
-            Self::Delete | Self::Revoke => with_cap!(),
-            Self::Split => {
-                with_cap!(BadArgument, AlreadyMapped, HasChildren, SlotOccupied)
-            }
-            Self::Fund => with_cap!(HasChildren, TableFull, BadArgument, OutOfMemory),
-            Self::Map => with_cap!(
-                Misaligned,
-                OutOfRange,
-                AlreadyMapped,
-                NeedsMemory,
-                BadArgument
-            ),
-            Self::Unmap => with_cap!(NotMapped),
-            Self::Protect => with_cap!(NotMapped, Misaligned, OutOfRange, NeedsMemory, BadArgument),
-            Self::ThreadBind | Self::VcpuBind => {
-                with_cap!(WrongState, WrongCore, BadArgument, TreeTooDeep)
-            }
-            Self::ThreadStart => with_cap!(WrongState),
-            Self::ThreadStop | Self::VcpuStop => with_cap!(),
-            Self::ThreadResume | Self::VcpuResume => with_cap!(WrongState, NotConfigured),
-            Self::ThreadPriority | Self::VcpuPriority => with_cap!(OutOfRange),
-            Self::ThreadRecovery | Self::BudgetConfigure => with_cap!(BadArgument),
-            Self::ThreadRead | Self::ThreadWrite => with_cap!(WrongState, NoSuchRegister),
-            Self::InterruptTake => with_cap!(OutOfRange, InterruptTaken, SlotOccupied, TreeTooDeep),
-            Self::InterruptBind => with_cap!(WrongState, TreeTooDeep),
-            Self::InterruptAcknowledge => with_cap!(NotConfigured),
-            Self::FirmwareCall => with_cap!(Unsupported, BadArgument, FirmwareRefused),
-            Self::VcpuExitRoute | Self::VcpuDeviceRoute => {
-                with_cap!(OutOfRange, WrongCore, WrongState, TreeTooDeep)
-            }
-            Self::VcpuRead => with_cap!(WrongState, NoSuchRegister),
-            Self::VcpuWrite => with_cap!(WrongState, NoSuchRegister, BadRegisterValue),
-            Self::Inject | Self::Fence => with_cap!(BadArgument),
-            Self::AddRoute => with_cap!(OutOfRange, SlotOccupied, AlreadyMapped, BadArgument),
-        }
-    }
-}

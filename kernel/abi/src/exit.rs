@@ -5,7 +5,8 @@ use bitfield_struct::bitfield;
 crate::error::numbered! {
     /// Classes of exits of a vCPU; each has an endpoint of its own.
     pub enum ExitClass: u16 {
-        /// The guest called its hypervisor (ecall, VMMCALL/VMCALL, DIAG). Words: 0 program counter.
+        /// The guest called its hypervisor (ecall, VMMCALL/VMCALL, DIAG). Words: 0 the program
+        /// counter, which is behind the instruction already.
         Hypercall = 0,
         /// An instruction that has to be emulated. Words: 0 program counter, 1 instruction bits or 0.
         Instruction = 1,

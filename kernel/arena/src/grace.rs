@@ -93,7 +93,10 @@ impl Grace {
     pub fn finish<'a>(&self, entry: &'a mut Entry<'_>) -> Option<Quiescent<'a>> {
         let arena = entry.arena();
         let is_mine = core::ptr::eq(arena.grace(), self);
-        if !is_mine || self.running.load(Ordering::Acquire) != RUNS || self.pending.load(Ordering::Acquire) != 0 {
+        if !is_mine
+            || self.running.load(Ordering::Acquire) != RUNS
+            || self.pending.load(Ordering::Acquire) != 0
+        {
             return None;
         }
         self.running.store(IDLE, Ordering::Release);

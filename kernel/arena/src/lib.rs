@@ -127,6 +127,14 @@ impl Arena {
         self.length
     }
 
+    /// Takes raw pages out of use for good, for somebody who is not served by the arena.
+    pub fn reserve(&self, address: u64, length: u64) {
+        for page in self.range(address, length).unwrap_or(&[]) {
+            let raw = page.compare_exchange(RAW, RESERVED, Ordering::Relaxed, Ordering::Relaxed);
+            debug_assert!(raw.is_ok(), "only unused pages can be reserved");
+        }
+    }
+
     /// Returns the index of the page at `address`, if the whole of `address..address + length`
     /// lies in the arena.
     fn page(&self, address: u64, length: u64) -> Option<usize> {

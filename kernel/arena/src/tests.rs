@@ -102,7 +102,9 @@ fn parts_lie_where_their_owner_has_them() {
         }
         let whole = entry.get(handle::<Whole>(owner));
         whole.middle[2].words[15].store(owner, Ordering::Relaxed);
-        let part = entry.part::<Inner, Program>(handle(owner + 384)).expect("there");
+        let part = entry
+            .part::<Inner, Program>(handle(owner + 384))
+            .expect("there");
         assert_eq!(part.words[15].load(Ordering::Relaxed), owner);
         let _ = (&whole.first, &whole.rest);
     }
@@ -116,9 +118,16 @@ fn large_objects_have_no_beginning_in_their_middle() {
     entry.get(large).words[1535].store(1, Ordering::Relaxed);
     assert!(entry.find(handle::<Large>(BASE + 3 * PAGE_SIZE)).is_some());
     for middle in [1, 2, 4, 5] {
-        assert!(entry.find(handle::<Large>(BASE + middle * PAGE_SIZE)).is_none());
+        assert!(
+            entry
+                .find(handle::<Large>(BASE + middle * PAGE_SIZE))
+                .is_none()
+        );
     }
-    assert!(matches!(entry.carve::<Large>(BASE + 6 * PAGE_SIZE, PAGE_SIZE), Err(KindError::NotPages)));
+    assert!(matches!(
+        entry.carve::<Large>(BASE + 6 * PAGE_SIZE, PAGE_SIZE),
+        Err(KindError::NotPages)
+    ));
 }
 
 #[test]
@@ -126,14 +135,28 @@ fn carving_refuses_what_is_not_raw_or_not_pages() {
     let arena = arena();
     let entry = arena.enter(0).expect("outside");
     entry.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
-    entry.carve_tables(BASE + PAGE_SIZE, PAGE_SIZE).expect("raw");
+    entry
+        .carve_tables(BASE + PAGE_SIZE, PAGE_SIZE)
+        .expect("raw");
     for taken in [BASE, BASE + PAGE_SIZE] {
-        assert!(matches!(entry.carve::<Small>(taken, 2 * PAGE_SIZE), Err(KindError::NotRaw)));
+        assert!(matches!(
+            entry.carve::<Small>(taken, 2 * PAGE_SIZE),
+            Err(KindError::NotRaw)
+        ));
         assert_eq!(entry.carve_tables(taken, PAGE_SIZE), Err(KindError::NotRaw));
         assert_eq!(entry.zero(taken, PAGE_SIZE), Err(KindError::NotRaw));
     }
-    for (base, length) in [(BASE + 8, PAGE_SIZE), (BASE, 100), (BASE + 7 * PAGE_SIZE, 2 * PAGE_SIZE), (0, PAGE_SIZE), (BASE, u64::MAX & !4095)] {
-        assert!(matches!(entry.carve::<Small>(base, length), Err(KindError::NotPages)));
+    for (base, length) in [
+        (BASE + 8, PAGE_SIZE),
+        (BASE, 100),
+        (BASE + 7 * PAGE_SIZE, 2 * PAGE_SIZE),
+        (0, PAGE_SIZE),
+        (BASE, u64::MAX & !4095),
+    ] {
+        assert!(matches!(
+            entry.carve::<Small>(base, length),
+            Err(KindError::NotPages)
+        ));
     }
     assert_eq!(arena.kind(BASE + 2 * PAGE_SIZE), RAW, "nothing changed");
 }
@@ -143,15 +166,24 @@ fn words_are_of_raw_and_table_pages_only() {
     let arena = arena();
     let entry = arena.enter(0).expect("outside");
     entry.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
-    entry.carve_tables(BASE + PAGE_SIZE, 2 * PAGE_SIZE).expect("raw");
+    entry
+        .carve_tables(BASE + PAGE_SIZE, 2 * PAGE_SIZE)
+        .expect("raw");
     assert!(entry.words(BASE, 8).is_none());
-    assert!(entry.words(BASE + 2 * PAGE_SIZE, 2 * PAGE_SIZE).is_none(), "two kinds");
+    assert!(
+        entry.words(BASE + 2 * PAGE_SIZE, 2 * PAGE_SIZE).is_none(),
+        "two kinds"
+    );
     assert!(entry.words(BASE + PAGE_SIZE + 4, 8).is_none());
     assert!(entry.words(BASE + PAGE_SIZE, 0).is_none());
     assert!(entry.words(u64::MAX - 7, 64).is_none());
-    let words = entry.words(BASE + PAGE_SIZE, 2 * PAGE_SIZE).expect("tables");
+    let words = entry
+        .words(BASE + PAGE_SIZE, 2 * PAGE_SIZE)
+        .expect("tables");
     words[1023].store(3, Ordering::Relaxed);
-    let last = entry.words(BASE + 3 * PAGE_SIZE - 8, 8).expect("a table's end");
+    let last = entry
+        .words(BASE + 3 * PAGE_SIZE - 8, 8)
+        .expect("a table's end");
     assert_eq!(last[0].load(Ordering::Relaxed), 3);
 }
 
@@ -169,7 +201,11 @@ fn a_stale_handle_gives_nothing_once_its_page_was_released() {
     assert!(release(&arena, &mut entry, BASE, PAGE_SIZE));
     entry.zero(BASE, PAGE_SIZE).expect("raw");
     entry.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
-    assert_eq!(entry.get(stale).words[0].load(Ordering::Relaxed), 0, "the right type, a new object");
+    assert_eq!(
+        entry.get(stale).words[0].load(Ordering::Relaxed),
+        0,
+        "the right type, a new object"
+    );
 }
 
 #[test]
@@ -180,7 +216,10 @@ fn releasing_needs_every_core_that_was_ever_inside() {
     // Even who asks for fewer cores waits for those that may hold references.
     assert!(arena.grace().begin(1));
     assert!(!arena.grace().begin(1), "one period at a time");
-    assert!(arena.enter(9).is_none(), "a new core waits for the end of the period");
+    assert!(
+        arena.enter(9).is_none(),
+        "a new core waits for the end of the period"
+    );
     assert!(!arena.grace().acknowledge(&mut entry));
     for (index, other) in others.iter_mut().enumerate() {
         assert!(arena.grace().finish(&mut entry).is_none());
@@ -229,5 +268,8 @@ fn cores_share_objects_without_a_data_race() {
         }
     });
     let entry = arena.enter(0).expect("outside");
-    assert_eq!(entry.get(handle::<Small>(BASE)).words[7].load(Ordering::Relaxed), 30);
+    assert_eq!(
+        entry.get(handle::<Small>(BASE)).words[7].load(Ordering::Relaxed),
+        30
+    );
 }

@@ -92,7 +92,9 @@ pub fn place_at<A: Arch>(
 /// [`Error::TreeTooDeep`].
 pub fn level_in(level: u8, table: u8) -> Result<u8, Error> {
     let level = level.max(table + 1);
-    (level <= Tag::MAX_LEVEL).then_some(level).ok_or(Error::TreeTooDeep)
+    (level <= Tag::MAX_LEVEL)
+        .then_some(level)
+        .ok_or(Error::TreeTooDeep)
 }
 
 /// Returns the tag of a slot that holds a capability of `kind` with the rights `need`.

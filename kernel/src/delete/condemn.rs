@@ -94,11 +94,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
     /// `slot` itself: the first process's table lies in itself.
-    fn inner_slot(
-        &self,
-        entry: &Entry<'_>,
-        slot: SlotRef,
-    ) -> Result<Option<SlotRef>, SearchOn> {
+    fn inner_slot(&self, entry: &Entry<'_>, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
         let holder = part::<A, Slot>(entry, slot);
         let tag = holder.tag();
         if !tag.original() {

@@ -43,7 +43,13 @@ pub fn leaves(
     let stage = stage_of(space);
     match space.root.get() {
         0 => 0,
-        root => table_leaves(kernel, entry, (stage, levels_of::<FakeArch>(stage)), (root, 0), each),
+        root => table_leaves(
+            kernel,
+            entry,
+            (stage, levels_of::<FakeArch>(stage)),
+            (root, 0),
+            each,
+        ),
     }
 }
 
@@ -61,7 +67,10 @@ fn table_leaves(
     let mut tables = 0;
     for (index, word) in words.iter().enumerate() {
         let address = base + ((index as u64) << level.shift);
-        match kernel.arch.decode(stage, word.load(Ordering::Relaxed), level) {
+        match kernel
+            .arch
+            .decode(stage, word.load(Ordering::Relaxed), level)
+        {
             TableEntry::Empty => {}
             TableEntry::Table(next) => {
                 let bytes = below.first().map_or(0, Level::table_bytes);
@@ -150,9 +159,17 @@ impl<'e> Survey<'_, 'e> {
             }
         };
         let slots = core::mem::offset_of!(Thread<FakeArch>, slots);
-        inside(self.all::<Thread<FakeArch>>(), slots, crate::object::thread::SLOTS);
+        inside(
+            self.all::<Thread<FakeArch>>(),
+            slots,
+            crate::object::thread::SLOTS,
+        );
         let slots = core::mem::offset_of!(Vcpu<FakeArch>, slots);
-        inside(self.all::<Vcpu<FakeArch>>(), slots, crate::object::vcpu::SLOTS);
+        inside(
+            self.all::<Vcpu<FakeArch>>(),
+            slots,
+            crate::object::vcpu::SLOTS,
+        );
         inside(self.all::<Space>(), 64, FUNDS);
         inside(self.all::<GuestSpace>(), 64, FUNDS);
         inside(self.all::<crate::object::interrupt::Interrupt>(), 0, 1);
@@ -212,14 +229,19 @@ impl<'e> Survey<'_, 'e> {
             if tag.original() && kind != ObjectKind::Frame && kind != ObjectKind::Untyped {
                 let before = self.alive.insert(slot.object.get(), kind);
                 let is_authority = slot.object.get() == PAGE_SIZE;
-                assert!(before.is_none() || is_authority, "an object has one original");
+                assert!(
+                    before.is_none() || is_authority,
+                    "an object has one original"
+                );
             }
             above.push(slot);
         }
         for (index, slot) in slots.iter().enumerate() {
             let slot: &Slot = self.part(slot.address());
             if slot.tag().object_kind() == Some(ObjectKind::Untyped) {
-                let next = slots.get(index + 1).map(|next| self.part::<Slot>(next.address()));
+                let next = slots
+                    .get(index + 1)
+                    .map(|next| self.part::<Slot>(next.address()));
                 let has_child = next.is_some_and(|next| next.tag().depth() > slot.tag().depth());
                 assert!(has_child || slot.badge.get() == 0, "memory comes back");
             }
@@ -257,9 +279,18 @@ impl<'e> Survey<'_, 'e> {
             ObjectKind::Untyped => {
                 let start = parent.object.get();
                 let end = start + parent.badge.get();
-                assert!((start..end).contains(&slot.object.get()), "inside the untyped memory");
-                if matches!(tag.object_kind(), Some(ObjectKind::Frame | ObjectKind::Untyped)) {
-                    assert!(slot.object.get() + slot.bytes() <= end, "all of it is inside");
+                assert!(
+                    (start..end).contains(&slot.object.get()),
+                    "inside the untyped memory"
+                );
+                if matches!(
+                    tag.object_kind(),
+                    Some(ObjectKind::Frame | ObjectKind::Untyped)
+                ) {
+                    assert!(
+                        slot.object.get() + slot.bytes() <= end,
+                        "all of it is inside"
+                    );
                 }
             }
             ObjectKind::InterruptControl if tag.kind() == ObjectKind::Interrupt as u8 => {}
@@ -276,7 +307,9 @@ impl<'e> Survey<'_, 'e> {
     fn alive_executions(&self) -> Vec<ExecutionRef> {
         let is_one = |kind: &ObjectKind| matches!(kind, ObjectKind::Thread | ObjectKind::Vcpu);
         let alive = self.alive.iter().filter(|(_, kind)| is_one(kind));
-        alive.filter_map(|(address, _)| ExecutionRef::from_address(*address)).collect()
+        alive
+            .filter_map(|(address, _)| ExecutionRef::from_address(*address))
+            .collect()
     }
 
     /// Checks every thread and vCPU on its own.
@@ -284,12 +317,21 @@ impl<'e> Survey<'_, 'e> {
         for item in self.alive_executions() {
             let execution: &Execution = self.part(item.address());
             let context = (item, execution.state());
-            assert_ne!(execution.state(), State::Dead, "the dead have no capability");
+            assert_ne!(
+                execution.state(),
+                State::Dead,
+                "the dead have no capability"
+            );
             let parked = matches!(execution.state(), State::Parked | State::AwaitingLock);
             assert!(!parked, "nobody is parked at rest: {context:?}");
-            assert!(!execution.has(flag::STOP_REQUESTED | flag::SHIPPED), "{context:?}");
+            assert!(
+                !execution.has(flag::STOP_REQUESTED | flag::SHIPPED),
+                "{context:?}"
+            );
             let ready = execution.state() == State::Ready;
-            let current = self.machine.kernel.cores[execution.core_index()].current.get();
+            let current = self.machine.kernel.cores[execution.core_index()]
+                .current
+                .get();
             let runs = current == Some(item);
             assert_eq!(ready, execution.has(flag::QUEUED) || runs, "{context:?}");
             assert!(!(execution.has(flag::QUEUED) && runs), "{context:?}");
@@ -302,7 +344,11 @@ impl<'e> Survey<'_, 'e> {
     fn calls(&self, item: ExecutionRef, execution: &Execution) {
         if let Some(caller) = execution.caller.get() {
             let caller: &Execution = self.part(caller.address());
-            assert_eq!(caller.state(), State::AwaitingReply, "a caller awaits its reply");
+            assert_eq!(
+                caller.state(),
+                State::AwaitingReply,
+                "a caller awaits its reply"
+            );
             assert_eq!(caller.callee.get(), item.address(), "from its callee");
         }
         if execution.state() == State::AwaitingReply {
@@ -322,7 +368,9 @@ impl<'e> Survey<'_, 'e> {
             );
             assert!(!waits || vcpu.exit_pending.get() == 1, "an exit is pending");
             assert_eq!(vcpu.in_guest.get() == 1, {
-                let current = self.machine.kernel.cores[execution.core_index()].current.get();
+                let current = self.machine.kernel.cores[execution.core_index()]
+                    .current
+                    .get();
                 current == Some(item)
             });
         }
@@ -332,7 +380,11 @@ impl<'e> Survey<'_, 'e> {
     fn budgets(&self, item: ExecutionRef, execution: &Execution) {
         let own = execution.own_budget.get();
         if own != 0 {
-            assert_eq!(self.alive.get(&own), Some(&ObjectKind::Budget), "a budget is alive");
+            assert_eq!(
+                self.alive.get(&own),
+                Some(&ObjectKind::Budget),
+                "a budget is alive"
+            );
             let budget: &Budget = self.get(own);
             assert_eq!(budget.owner.get(), Some(item), "a budget knows its owner");
             assert_eq!(budget.core.get(), execution.core.get());
@@ -342,8 +394,12 @@ impl<'e> Survey<'_, 'e> {
             assert_eq!(kind, Some(&ObjectKind::Budget), "a lent budget is alive");
             let budget: &Budget = self.get(budget.address());
             assert!(budget.owner.get().is_some(), "a budget in use has an owner");
-            let lent = execution.own_budget.get() != execution.budget.get().map_or(0, Handle::address);
-            assert!(!lent || execution.caller.get().is_some(), "who borrows has a caller");
+            let lent =
+                execution.own_budget.get() != execution.budget.get().map_or(0, Handle::address);
+            assert!(
+                !lent || execution.caller.get().is_some(),
+                "who borrows has a caller"
+            );
         }
     }
 
@@ -352,8 +408,15 @@ impl<'e> Survey<'_, 'e> {
         let (mut found, mut before, mut at) = (Vec::new(), None, queue.first.get());
         while let Some(item) = at {
             let execution: &Execution = self.part(item.address());
-            assert_eq!(execution.previous.get(), before, "queues are linked both ways");
-            assert!(self.alive.contains_key(&item.address()), "the dead are in no queue");
+            assert_eq!(
+                execution.previous.get(),
+                before,
+                "queues are linked both ways"
+            );
+            assert!(
+                self.alive.contains_key(&item.address()),
+                "the dead are in no queue"
+            );
             assert!(found.len() < 10_000, "queues end");
             found.push(item);
             before = at;
@@ -400,10 +463,18 @@ impl<'e> Survey<'_, 'e> {
     /// Checks the queues of an endpoint.
     fn endpoint(&self, address: u64, place: &mut HashMap<u64, (State, u64)>) {
         let endpoint: &Endpoint = self.get(address);
-        let (callers, receivers) = (self.queue(&endpoint.callers), self.queue(&endpoint.receivers));
-        assert!(callers.is_empty() || receivers.is_empty(), "they would meet");
+        let (callers, receivers) = (
+            self.queue(&endpoint.callers),
+            self.queue(&endpoint.receivers),
+        );
+        assert!(
+            callers.is_empty() || receivers.is_empty(),
+            "they would meet"
+        );
         let priority = |item: &ExecutionRef| self.part::<Execution>(item.address()).priority.get();
-        let sorted = callers.windows(2).all(|pair| priority(&pair[0]) >= priority(&pair[1]));
+        let sorted = callers
+            .windows(2)
+            .all(|pair| priority(&pair[0]) >= priority(&pair[1]));
         assert!(sorted, "callers wait in the order of their priorities");
         for item in callers {
             place.insert(item.address(), (State::Calling, address));
@@ -421,12 +492,21 @@ impl<'e> Survey<'_, 'e> {
             assert_eq!(bits, 0, "nobody waits for what is there");
             place.insert(waiter.address(), (State::Waiting, address));
         }
-        assert_eq!(notification.inbox_queued.get(), 0, "inboxes are empty at rest");
+        assert_eq!(
+            notification.inbox_queued.get(),
+            0,
+            "inboxes are empty at rest"
+        );
         if let Some(bound) = notification.bound.get() {
             let thread: &Thread<FakeArch> = self.get(bound.address());
             let receives = thread.execution().state() == State::Receiving;
-            assert!(!(receives && bits != 0), "nobody receives while there are bits");
-            let slot = thread.slot(crate::cap::Role::Notification).expect("threads have one");
+            assert!(
+                !(receives && bits != 0),
+                "nobody receives while there are bits"
+            );
+            let slot = thread
+                .slot(crate::cap::Role::Notification)
+                .expect("threads have one");
             assert_eq!(slot.object.get(), address, "the bound thread knows it");
         }
     }
@@ -466,10 +546,20 @@ impl<'e> Survey<'_, 'e> {
                 return;
             }
             let has = |slot: &&&Slot| leaf.address.wrapping_sub(slot.address.get()) < slot.bytes();
-            let slot = mapped.iter().find(has).unwrap_or_else(|| panic!("whose is {leaf:x?}?"));
+            let slot = mapped
+                .iter()
+                .find(has)
+                .unwrap_or_else(|| panic!("whose is {leaf:x?}?"));
             let offset = leaf.address - slot.address.get();
-            assert_eq!(leaf.physical, slot.object.get() + offset, "the right memory");
-            assert!(slot.tag().rights().covers(leaf.access), "no more than the rights");
+            assert_eq!(
+                leaf.physical,
+                slot.object.get() + offset,
+                "the right memory"
+            );
+            assert!(
+                slot.tag().rights().covers(leaf.access),
+                "no more than the rights"
+            );
             covered += leaf.bytes;
         });
         let bytes: u64 = mapped.iter().map(|slot| slot.bytes()).sum();
@@ -485,20 +575,26 @@ impl<'e> Survey<'_, 'e> {
         let mut at = space.free.get();
         while at != 0 {
             free += 1;
-            let words = self.entry.words(at, PAGE_SIZE).expect("a free table is there");
+            let words = self
+                .entry
+                .words(at, PAGE_SIZE)
+                .expect("a free table is there");
             at = words[0].load(Ordering::Relaxed);
         }
         let address = core::ptr::from_ref(space).addr();
         let owner = self.all::<Space>().into_iter();
-        let mut owner = owner.filter(|it| {
-            core::ptr::from_ref(self.part::<AddressSpace>(*it)).addr() == address
-        });
+        let mut owner = owner
+            .filter(|it| core::ptr::from_ref(self.part::<AddressSpace>(*it)).addr() == address);
         let owner: &Space = self.get(owner.next().expect("it is in a Space"));
         let funds = owner.funds.iter().filter(|fund| !fund.tag().is_empty());
         let bytes: Vec<u64> = funds.map(Slot::bytes).collect();
         if let [bytes] = bytes.as_slice() {
             let left = space.fund_end.get() - space.fund_next.get();
-            assert_eq!((1 + tables + free) * PAGE_SIZE + left, *bytes, "no table is lost");
+            assert_eq!(
+                (1 + tables + free) * PAGE_SIZE + left,
+                *bytes,
+                "no table is lost"
+            );
         }
     }
 
@@ -509,13 +605,23 @@ impl<'e> Survey<'_, 'e> {
             assert_eq!(core.inbox.first.get(), 0, "inboxes are empty at rest");
             assert!(core.lock_waiters.is_empty(), "nobody waits for a free lock");
             if let Some(current) = core.current.get() {
-                assert!(self.alive.contains_key(&current.address()), "the dead do not run");
-                assert_eq!(self.part::<Execution>(current.address()).state(), State::Ready);
+                assert!(
+                    self.alive.contains_key(&current.address()),
+                    "the dead do not run"
+                );
+                assert_eq!(
+                    self.part::<Execution>(current.address()).state(),
+                    State::Ready
+                );
             }
             for (priority, queue) in core.ready.iter().enumerate() {
                 let ready = self.queue(queue);
                 let bit = core.ready_bits.get() >> priority & 1 == 1;
-                assert_eq!(bit, !ready.is_empty(), "ready bits say which queues are empty");
+                assert_eq!(
+                    bit,
+                    !ready.is_empty(),
+                    "ready bits say which queues are empty"
+                );
                 for item in ready {
                     let execution: &Execution = self.part(item.address());
                     assert!(execution.has(flag::QUEUED) && execution.core_index() == index);
@@ -559,7 +665,11 @@ impl<'e> Survey<'_, 'e> {
         let fake = &self.machine.kernel.arch.cores[index];
         let loaded = core.loaded_space.get();
         if loaded == 0 {
-            assert_eq!(fake.space[1].load(Ordering::SeqCst), 0, "no process is loaded");
+            assert_eq!(
+                fake.space[1].load(Ordering::SeqCst),
+                0,
+                "no process is loaded"
+            );
         } else {
             assert_eq!(self.alive.get(&loaded), Some(&ObjectKind::Space));
             let space: &AddressSpace = self.part(loaded);
@@ -574,7 +684,11 @@ impl<'e> Survey<'_, 'e> {
                 let vcpu: &Vcpu<FakeArch> = self.get(guest.address());
                 let space = self.machine.kernel.guest_space_of(self.entry, vcpu);
                 let [space] = &space.expect("a loaded guest has a space").space;
-                assert_eq!(guest_root, space.root.get(), "the guest's own tables are loaded");
+                assert_eq!(
+                    guest_root,
+                    space.root.get(),
+                    "the guest's own tables are loaded"
+                );
             }
         }
         let spaces = self.spaces();
@@ -582,20 +696,30 @@ impl<'e> Survey<'_, 'e> {
         for (key, cached) in cached {
             let (space, page) = match key {
                 Key::User(tag, page) => {
-                    let user = |space: &&&AddressSpace| space.is_guest.get() == 0 && space.tag.get() == tag;
+                    let user = |space: &&&AddressSpace| {
+                        space.is_guest.get() == 0 && space.tag.get() == tag
+                    };
                     (spaces.values().find(user), page)
                 }
                 Key::Guest(root, page) => {
-                    let guest = |space: &&&AddressSpace| space.is_guest.get() == 1 && space.root.get() == root;
+                    let guest = |space: &&&AddressSpace| {
+                        space.is_guest.get() == 1 && space.root.get() == root
+                    };
                     (spaces.values().find(guest), page)
                 }
             };
             let space = space.expect("translations of the dead are forgotten");
             let mut truth = None;
             if space.root.get() != 0
-                && let Some(place) = self.machine.kernel.walk(self.entry, space, page << 12, usize::MAX)
+                && let Some(place) =
+                    self.machine
+                        .kernel
+                        .walk(self.entry, space, page << 12, usize::MAX)
                 && let TableEntry::Leaf { physical, access } =
-                    self.machine.kernel.arch.decode(stage_of(space), place.bits(), place.level)
+                    self.machine
+                        .kernel
+                        .arch
+                        .decode(stage_of(space), place.bits(), place.level)
             {
                 truth = Some((physical + ((page << 12) & (place.bytes() - 1)), access));
             }

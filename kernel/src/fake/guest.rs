@@ -87,7 +87,10 @@ impl FakeGuest {
 
     /// Notes a flush of translations.
     pub fn flushed(&self, kind: u64) {
-        if let Some(count) = self.flushes.get(usize::try_from(kind).unwrap_or(usize::MAX)) {
+        if let Some(count) = self
+            .flushes
+            .get(usize::try_from(kind).unwrap_or(usize::MAX))
+        {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

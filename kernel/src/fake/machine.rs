@@ -5,6 +5,7 @@ use super::tlb::{Cached, Key};
 use super::{CORES, FakeArch, FakeFrame, on_core};
 use crate::arch::{Arch, Stage, TableEntry, Trap};
 use crate::boot::{BootPlan, Range};
+use crate::core_state::CoreState;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
@@ -86,7 +87,11 @@ impl Machine {
     #[must_use]
     pub fn with(cores: usize, arch: FakeArch) -> Self {
         assert!((1..=CORES).contains(&cores), "there are that many cores");
-        let kernel = Kernel::new(arch, Arena::on_host(MEMORY, PAGES));
+        let states = (0..abi::MAX_CORES)
+            .map(|_| CoreState::new())
+            .collect::<Vec<_>>();
+        let states: &'static [CoreState] = Box::leak(states.into_boxed_slice());
+        let kernel = Kernel::new(arch, Arena::on_host(MEMORY, PAGES), states);
         for core in 0..cores {
             kernel.core_online(core);
         }
@@ -122,7 +127,10 @@ impl Machine {
             features: 0,
         };
         let mut entry = machine.entry(0);
-        machine.kernel.boot(&entry, &plan).expect("the plan is good");
+        machine
+            .kernel
+            .boot(&entry, &plan)
+            .expect("the plan is good");
         machine.kernel.settle(&mut entry);
         drop(entry);
         machine.init = machine.current(0).expect("the first process runs");
@@ -386,7 +394,9 @@ impl Machine {
 
     /// Accesses memory as the guest that is loaded in a core does.
     pub fn touch_guest(&self, core: usize, address: u64, need: Rights) -> Option<u64> {
-        let root = self.kernel.arch.cores[core].guest_root.load(Ordering::SeqCst);
+        let root = self.kernel.arch.cores[core]
+            .guest_root
+            .load(Ordering::SeqCst);
         let key = Key::Guest(root, address >> 12);
         (root != 0).then(|| self.access(core, (key, Stage::Guest, root), address, need))?
     }

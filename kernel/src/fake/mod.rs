@@ -105,7 +105,9 @@ impl FakeArch {
 
     /// Raises an interrupt line at a core.
     pub fn raise_line(&self, core: usize, line: u32) {
-        self.cores[core].external.fetch_or(1 << line, Ordering::SeqCst);
+        self.cores[core]
+            .external
+            .fetch_or(1 << line, Ordering::SeqCst);
     }
 
     /// Returns whether an unmasked line waits at a core.

@@ -119,7 +119,8 @@ impl Machine {
             (Binding::MessagePage, user.page),
             (Binding::Budget, user.budget),
         ] {
-            self.bind(user.slot, binding, slot).expect("it can be bound");
+            self.bind(user.slot, binding, slot)
+                .expect("it can be bound");
         }
         self.must(CallNumber::ThreadPriority, &[user.slot, PRIORITY]);
         user
@@ -166,9 +167,7 @@ impl Machine {
 #[must_use]
 pub fn message(number: CallNumber, words: usize, caps: usize) -> CallWord {
     let info = MessageInfo::new().with_words(words).with_caps(caps);
-    CallWord::new()
-        .with_number(number as u8)
-        .with_info(info)
+    CallWord::new().with_number(number as u8).with_info(info)
 }
 
 /// Returns the arguments of a call that sends words.
@@ -235,9 +234,13 @@ impl Machine {
         let reply = arena::Handle::<reply::Reply>::from_address(object);
         let notification = arena::Handle::<notification::Notification>::from_address(object);
         let cores = [
-            endpoint.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            endpoint
+                .and_then(|it| entry.find(it))
+                .map(|it| it.core.get()),
             reply.and_then(|it| entry.find(it)).map(|it| it.core.get()),
-            notification.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            notification
+                .and_then(|it| entry.find(it))
+                .map(|it| it.core.get()),
         ];
         cores.into_iter().flatten().next().unwrap_or(u64::MAX)
     }

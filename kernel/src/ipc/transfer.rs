@@ -82,9 +82,7 @@ pub fn check_sendable(slot: &Slot) -> Result<(), Error> {
     let tag = slot.tag();
     match tag.object_kind() {
         None => Err(Error::NoCapability),
-        Some(ObjectKind::Untyped | ObjectKind::Reply | ObjectKind::Interrupt) => {
-            Err(Error::NotCopyable)
-        }
+        Some(ObjectKind::Untyped | ObjectKind::Reply) => Err(Error::NotCopyable),
         Some(_) if !tag.rights().grant() => Err(Error::MissingRight),
         Some(_) => Ok(()),
     }

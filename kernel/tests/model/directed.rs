@@ -8,10 +8,18 @@ use kernel::fake::{FakeArch, Machine};
 use std::sync::atomic::Ordering;
 
 /// Makes a call of a thread and notes its answer, if there is one at once.
-fn send(machine: &Machine, tally: &mut Tally, thread: u64, word: CallWord, arguments: &[u64]) -> bool {
+fn send(
+    machine: &Machine,
+    tally: &mut Tally,
+    thread: u64,
+    word: CallWord,
+    arguments: &[u64],
+) -> bool {
     let number = CallNumber::from_number(u64::from(word.number())).expect("a call");
     let answer = machine.send(thread, word, arguments);
-    answer.inspect(|answer| tally.answered(number, answer.status())).is_some()
+    answer
+        .inspect(|answer| tally.answered(number, answer.status()))
+        .is_some()
 }
 
 /// Makes a call of the first process and notes its answer.
@@ -41,7 +49,13 @@ pub fn reach_the_rest(tally: &mut Tally) {
     let arch = FakeArch::default();
     arch.without_guests.store(1, Ordering::Relaxed);
     let machine = Machine::with(1, arch);
-    let vcpu = [machine.pool(), ObjectKind::Vcpu.number(), 0, 1, machine.slot()];
+    let vcpu = [
+        machine.pool(),
+        ObjectKind::Vcpu.number(),
+        0,
+        1,
+        machine.slot(),
+    ];
     note(&machine, tally, CallNumber::Retype, &vcpu);
 }
 
@@ -49,7 +63,8 @@ pub fn reach_the_rest(tally: &mut Tally) {
 fn tables(machine: &Machine, tally: &mut Tally) {
     let table = machine.make(ObjectKind::CapTable, 64);
     let weak = without(machine, table, CONTROL);
-    let within = |table: u64| SlotAddress::within(u32::try_from(table).expect("small"), 3).into_bits();
+    let within =
+        |table: u64| SlotAddress::within(u32::try_from(table).expect("small"), 3).into_bits();
     for table in [within(2), within(weak)] {
         for number in CallNumber::ALL {
             let takes_address = !matches!(
@@ -78,7 +93,11 @@ fn deep_tree(machine: &Machine, tally: &mut Tally) {
         let mut at = machine.make(kind, size);
         loop {
             let next = machine.slot();
-            if machine.init_call(CallNumber::Copy, &[at, next]).status().is_err() {
+            if machine
+                .init_call(CallNumber::Copy, &[at, next])
+                .status()
+                .is_err()
+            {
                 return at;
             }
             at = next;
@@ -87,40 +106,84 @@ fn deep_tree(machine: &Machine, tally: &mut Tally) {
     let endpoint = deepest(ObjectKind::Endpoint, 0);
     let free = machine.slot();
     note(machine, tally, CallNumber::Copy, &[endpoint, free]);
-    note(machine, tally, CallNumber::Mint, &[endpoint, free, 0x3ff, 0]);
+    note(
+        machine,
+        tally,
+        CallNumber::Mint,
+        &[endpoint, free, 0x3ff, 0],
+    );
     let thread = machine.make(ObjectKind::Thread, 0);
     let vcpu = machine.make(ObjectKind::Vcpu, 0);
-    note(machine, tally, CallNumber::ThreadBind, &[thread, 3, endpoint]);
-    note(machine, tally, CallNumber::VcpuExitRoute, &[vcpu, 0, endpoint]);
-    note(machine, tally, CallNumber::VcpuDeviceRoute, &[vcpu, 0, endpoint]);
-    note(machine, tally, CallNumber::VcpuDeviceRoute, &[vcpu, 99, endpoint]);
+    note(
+        machine,
+        tally,
+        CallNumber::ThreadBind,
+        &[thread, 3, endpoint],
+    );
+    note(
+        machine,
+        tally,
+        CallNumber::VcpuExitRoute,
+        &[vcpu, 0, endpoint],
+    );
+    note(
+        machine,
+        tally,
+        CallNumber::VcpuDeviceRoute,
+        &[vcpu, 0, endpoint],
+    );
+    note(
+        machine,
+        tally,
+        CallNumber::VcpuDeviceRoute,
+        &[vcpu, 99, endpoint],
+    );
     let space = deepest(ObjectKind::GuestSpace, 0);
     note(machine, tally, CallNumber::VcpuBind, &[vcpu, 6, space]);
     let notification = deepest(ObjectKind::Notification, 0);
     let interrupt = machine.slot();
     machine.must(CallNumber::InterruptTake, &[5, 3, interrupt]);
-    note(machine, tally, CallNumber::InterruptBind, &[interrupt, notification]);
+    note(
+        machine,
+        tally,
+        CallNumber::InterruptBind,
+        &[interrupt, notification],
+    );
     let mut control = 5;
     loop {
         let next = machine.slot();
-        if machine.init_call(CallNumber::Copy, &[control, next]).status().is_err() {
+        if machine
+            .init_call(CallNumber::Copy, &[control, next])
+            .status()
+            .is_err()
+        {
             break;
         }
         control = next;
     }
-    note(machine, tally, CallNumber::InterruptTake, &[control, 4, free]);
+    note(
+        machine,
+        tally,
+        CallNumber::InterruptTake,
+        &[control, 4, free],
+    );
     // Tables in tables, and memory in the table that is made of it.
     let (untyped, table) = (machine.make(ObjectKind::Untyped, 14), machine.slot());
     let kind = ObjectKind::CapTable.number();
     machine.must(CallNumber::Retype, &[untyped, kind, 64, 1, table]);
-    let within = |table: u64| SlotAddress::within(u32::try_from(table).expect("small"), 3).into_bits();
+    let within =
+        |table: u64| SlotAddress::within(u32::try_from(table).expect("small"), 3).into_bits();
     note(machine, tally, CallNumber::Move, &[untyped, within(table)]);
     let mut outer = table;
     for _ in 0..20 {
         let made = [machine.pool(), kind, 64, 1, within(outer)];
         note(machine, tally, CallNumber::Retype, &made);
         let copy = machine.slot();
-        if machine.init_call(CallNumber::Copy, &[within(outer), copy]).status().is_err() {
+        if machine
+            .init_call(CallNumber::Copy, &[within(outer), copy])
+            .status()
+            .is_err()
+        {
             break;
         }
         outer = copy;
@@ -150,19 +213,31 @@ fn deep_calls(machine: &Machine, tally: &mut Tally) {
 
 /// Replies with capabilities and long words.
 fn messages(machine: &Machine, tally: &mut Tally) {
-    let (endpoint, reply) = (machine.make(ObjectKind::Endpoint, 0), machine.make(ObjectKind::Reply, 0));
+    let (endpoint, reply) = (
+        machine.make(ObjectKind::Endpoint, 0),
+        machine.make(ObjectKind::Reply, 0),
+    );
     let (server, client) = (machine.user(0), machine.user(0));
     let (weak_reply, weak_endpoint) = (machine.slot(), without(machine, endpoint, GRANT));
     machine.call_endpoint(client.id, endpoint, &[]);
     machine.receive(server.id, endpoint);
     let mut all = |numbers: &[CallNumber], first: u64| {
         for number in numbers {
-            for (index, sent) in [4000, weak_endpoint, machine.pool(), within_nothing()].into_iter().enumerate() {
+            for (index, sent) in [4000, weak_endpoint, machine.pool(), within_nothing()]
+                .into_iter()
+                .enumerate()
+            {
                 machine.set_page_word(server.id, SENT_SLOTS, sent);
                 let word = message(*number, index % 2, 1);
                 send(machine, tally, server.id, word, &with_words(first, &[]));
             }
-            send(machine, tally, server.id, message(*number, 121, 0), &with_words(first, &[]));
+            send(
+                machine,
+                tally,
+                server.id,
+                message(*number, 121, 0),
+                &with_words(first, &[]),
+            );
         }
     };
     all(&[CallNumber::Reply], 0);
@@ -172,15 +247,33 @@ fn messages(machine: &Machine, tally: &mut Tally) {
     let _ = weak_reply;
     // Without a message page there is no long message.
     machine.must(CallNumber::Delete, &[server.page]);
-    send(machine, tally, server.id, message(CallNumber::ReplyTo, 7, 0), &with_words(reply, &[]));
+    send(
+        machine,
+        tally,
+        server.id,
+        message(CallNumber::ReplyTo, 7, 0),
+        &with_words(reply, &[]),
+    );
     machine.must(CallNumber::Delete, &[reply]);
     machine.finish(client.id).expect("told");
     machine.call_endpoint(client.id, endpoint, &[]);
     machine.receive(server.id, endpoint);
     for number in [CallNumber::Reply, CallNumber::ReplyReceive] {
-        send(machine, tally, server.id, message(number, 7, 0), &with_words(endpoint, &[]));
+        send(
+            machine,
+            tally,
+            server.id,
+            message(number, 7, 0),
+            &with_words(endpoint, &[]),
+        );
     }
-    send(machine, tally, server.id, message(CallNumber::Call, 7, 0), &with_words(endpoint, &[]));
+    send(
+        machine,
+        tally,
+        server.id,
+        message(CallNumber::Call, 7, 0),
+        &with_words(endpoint, &[]),
+    );
     machine.check();
 }
 
@@ -191,7 +284,8 @@ fn within_nothing() -> u64 {
 
 /// Full and small funds, and rights of frames.
 fn funds(machine: &Machine, tally: &mut Tally) {
-    let [space, guest] = [ObjectKind::Space, ObjectKind::GuestSpace].map(|kind| machine.make(kind, 0));
+    let [space, guest] =
+        [ObjectKind::Space, ObjectKind::GuestSpace].map(|kind| machine.make(kind, 0));
     for _ in 0..9 {
         let fund = machine.make(ObjectKind::Untyped, 12);
         note(machine, tally, CallNumber::Fund, &[guest, fund]);

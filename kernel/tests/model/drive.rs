@@ -75,8 +75,14 @@ impl Driver {
     fn furnish(&mut self, core: u64) {
         use ObjectKind as Kind;
         let kinds = [
-            Kind::Endpoint, Kind::Endpoint, Kind::Reply, Kind::Reply, Kind::Reply,
-            Kind::Notification, Kind::Notification, Kind::Budget,
+            Kind::Endpoint,
+            Kind::Endpoint,
+            Kind::Reply,
+            Kind::Reply,
+            Kind::Reply,
+            Kind::Notification,
+            Kind::Notification,
+            Kind::Budget,
         ];
         for kind in kinds {
             let slot = self.machine.make(kind, core);
@@ -90,11 +96,14 @@ impl Driver {
             if kind == Kind::Space {
                 continue;
             }
-            let [vcpu, budget, page] = [(Kind::Vcpu, core), (Kind::Budget, core), (Kind::Frame, 12)]
-                .map(|(kind, size)| self.machine.make(kind, size));
-            self.machine.must(CallNumber::BudgetConfigure, &[budget, 1, 1]);
+            let [vcpu, budget, page] =
+                [(Kind::Vcpu, core), (Kind::Budget, core), (Kind::Frame, 12)]
+                    .map(|(kind, size)| self.machine.make(kind, size));
+            self.machine
+                .must(CallNumber::BudgetConfigure, &[budget, 1, 1]);
             for (binding, slot) in [(6, space), (2, page), (4, budget)] {
-                self.machine.must(CallNumber::VcpuBind, &[vcpu, binding, slot]);
+                self.machine
+                    .must(CallNumber::VcpuBind, &[vcpu, binding, slot]);
             }
             let idle = self.machine.make(Kind::Vcpu, core);
             self.adopt(vcpu);
@@ -138,7 +147,9 @@ impl Driver {
             if self.reference.caps.contains_key(&Place::Slot(slot)) {
                 continue;
             }
-            let made = self.machine.init_call(CallNumber::Retype, &[from, untyped, order, 1, slot]);
+            let made = self
+                .machine
+                .init_call(CallNumber::Retype, &[from, untyped, order, 1, slot]);
             if made.status().is_ok() {
                 self.adopt(slot);
             }
@@ -177,7 +188,11 @@ impl Driver {
         let core = self.machine.random(self.machine.cores());
         match self.machine.random(40) {
             0 => {
-                self.machine.kernel.arch.now.fetch_add(7, std::sync::atomic::Ordering::SeqCst);
+                self.machine
+                    .kernel
+                    .arch
+                    .now
+                    .fetch_add(7, std::sync::atomic::Ordering::SeqCst);
             }
             1 if !self.modelled => {
                 let line = u32::try_from(self.machine.random(16)).expect("small");
@@ -197,7 +212,11 @@ impl Driver {
         }
         let Some(current) = self.machine.current(core) else {
             if self.modelled {
-                self.machine.kernel.arch.now.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                self.machine
+                    .kernel
+                    .arch
+                    .now
+                    .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             }
             return;
         };
@@ -214,12 +233,19 @@ impl Driver {
 
     /// Lets a guest leave.
     fn leave_guest(&self, core: usize) {
-        let access = AccessInfo::new().with_instruction_length(4).with_register(3);
+        let access = AccessInfo::new()
+            .with_instruction_length(4)
+            .with_register(3);
         let exit = match self.machine.random(5) {
             0 => Exit::Hypercall,
             1 => Exit::Idle,
             2 => Exit::Instruction { bits: 1 },
-            3 => Exit::Memory { address: 0x1008, virtual_address: 0, cause: 1, access: Some((access, 0)) },
+            3 => Exit::Memory {
+                address: 0x1008,
+                virtual_address: 0,
+                cause: 1,
+                access: Some((access, 0)),
+            },
             _ => Exit::Other { details: [1, 2, 3] },
         };
         self.machine.trap(core, Trap::Exit(exit));
@@ -227,7 +253,9 @@ impl Driver {
 
     /// Lets a thread make a random call.
     fn call(&mut self, core: usize, thread: u64, tally: &mut Tally) {
-        let has_page = self.machine.with_thread(thread, |it| !it.message_page().tag().is_empty());
+        let has_page = self
+            .machine
+            .with_thread(thread, |it| !it.message_page().tag().is_empty());
         let generator = Generator {
             machine: &self.machine,
             reference: &self.reference,
@@ -254,7 +282,10 @@ impl Driver {
             _ => {}
         }
         tally.called(number);
-        self.trace.push(format!("core {core} thread {thread:x}: {number:?} {:?} {x:x?}", word.info()));
+        self.trace.push(format!(
+            "core {core} thread {thread:x}: {number:?} {:?} {x:x?}",
+            word.info()
+        ));
         let expected = self.reference.predict(number, &x);
         let begun = Begun {
             number,
@@ -276,7 +307,10 @@ impl Driver {
     }
 
     fn object(&self, slot: u64) -> Option<u64> {
-        self.reference.caps.get(&Place::Slot(slot)).map(|cap| cap.object)
+        self.reference
+            .caps
+            .get(&Place::Slot(slot))
+            .map(|cap| cap.object)
     }
 
     /// Looks whether calls that waited are done.
@@ -314,10 +348,16 @@ impl Driver {
             Some(Expect::Exactly(wanted)) => {
                 let lacks = number == CallNumber::Map && status == Err(Error::NeedsMemory);
                 let lacks = lacks && wanted == Err(Error::AlreadyMapped);
-                assert!(lacks || status == wanted, "{number:?} answers {status:?}, not {wanted:?}");
+                assert!(
+                    lacks || status == wanted,
+                    "{number:?} answers {status:?}, not {wanted:?}"
+                );
             }
             Some(Expect::OrElse(error)) => {
-                assert!(status == Ok(()) || status == Err(error), "{number:?} answers {status:?}");
+                assert!(
+                    status == Ok(()) || status == Err(error),
+                    "{number:?} answers {status:?}"
+                );
             }
             Some(Expect::Any) | None => {}
         }
@@ -347,20 +387,37 @@ impl Driver {
             }
             CallNumber::Wait => {
                 let object = begun.notification.expect("it was there");
-                assert_eq!(answer.x[1], self.reference.bits.remove(&object).unwrap_or(0), "no bit is lost");
+                assert_eq!(
+                    answer.x[1],
+                    self.reference.bits.remove(&object).unwrap_or(0),
+                    "no bit is lost"
+                );
             }
             CallNumber::Receive | CallNumber::ReplyReceive => {
                 self.serving.remove(&thread);
                 if answer.info.kind() == DeliveryKind::Notification as u8 {
-                    let bound = self.reference.caps.get(&Place::Inner(thread, 5)).expect("bound");
+                    let bound = self
+                        .reference
+                        .caps
+                        .get(&Place::Inner(thread, 5))
+                        .expect("bound");
                     let object = bound.object;
-                    assert_eq!(answer.x[1], self.reference.bits.remove(&object).unwrap_or(0), "no bit is lost");
-                } else if answer.info.kind() == DeliveryKind::Call as u8 && answer.info.words() > 0 {
+                    assert_eq!(
+                        answer.x[1],
+                        self.reference.bits.remove(&object).unwrap_or(0),
+                        "no bit is lost"
+                    );
+                } else if answer.info.kind() == DeliveryKind::Call as u8 && answer.info.words() > 0
+                {
                     self.serving.insert(thread, answer.x[1]);
                 }
             }
             CallNumber::Call if begun.words > 0 && answer.info.words() > 0 && answer.x[1] != 0 => {
-                assert_eq!(answer.x[1], begun.token + 1, "everyone gets the answer to his own call");
+                assert_eq!(
+                    answer.x[1],
+                    begun.token + 1,
+                    "everyone gets the answer to his own call"
+                );
             }
             CallNumber::SaveReply => {
                 let reply = begun.notification.expect("it was there");
@@ -438,7 +495,10 @@ impl Driver {
             match (cap, self.machine.look(slot)) {
                 (None, None) => {}
                 (Some(cap), Some(seen)) => {
-                    assert_eq!((cap.kind, cap.rights, cap.object), (seen.kind, seen.rights, seen.object));
+                    assert_eq!(
+                        (cap.kind, cap.rights, cap.object),
+                        (seen.kind, seen.rights, seen.object)
+                    );
                     assert_eq!(cap.original, seen.original, "slot {slot}");
                     if cap.kind == ObjectKind::Untyped {
                         assert_eq!(cap.used, seen.used, "slot {slot}");

@@ -8,7 +8,14 @@ use kernel::fake::Machine;
 use kernel::fake::guest::{BYTE, PROGRAM_COUNTER};
 
 /// Places that tests map at.
-const PLACES: [u64; 6] = [3 << 30, (3 << 30) + (1 << 21), (3 << 30) + 4096, 4 << 30, 6 << 30, 1 << 38];
+const PLACES: [u64; 6] = [
+    3 << 30,
+    (3 << 30) + (1 << 21),
+    (3 << 30) + 4096,
+    4 << 30,
+    6 << 30,
+    1 << 38,
+];
 
 pub struct Generator<'m> {
     pub machine: &'m Machine,
@@ -50,7 +57,8 @@ impl Generator<'_> {
     /// Returns a slot of an object of `kind` on the thread's own core, mostly.
     fn near(&self, kind: ObjectKind) -> u64 {
         let here = |cap: &Cap| {
-            cap.kind == kind && (self.below(8) == 0 || self.machine.object_core(cap.object) == self.core)
+            cap.kind == kind
+                && (self.below(8) == 0 || self.machine.object_core(cap.object) == self.core)
         };
         self.slot_with(here)
     }
@@ -80,8 +88,17 @@ impl Generator<'_> {
     }
 
     fn deadline(&self) -> u64 {
-        let now = self.machine.kernel.arch.now.load(std::sync::atomic::Ordering::Relaxed);
-        if self.may_wait { now + self.below(6) * 100 } else { 0 }
+        let now = self
+            .machine
+            .kernel
+            .arch
+            .now
+            .load(std::sync::atomic::Ordering::Relaxed);
+        if self.may_wait {
+            now + self.below(6) * 100
+        } else {
+            0
+        }
     }
 
     /// Returns a random call: its word and arguments.
@@ -92,7 +109,10 @@ impl Generator<'_> {
         x[..made.len()].copy_from_slice(&made);
         let words = self.pick(&[0, 1, 1, 2, 3, 3, 6, 6, 8, 8, 121]);
         let caps = self.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 5]);
-        let info = MessageInfo::new().with_words(words).with_caps(caps).with_label(self.pick(&[0, 1, 2, 3]));
+        let info = MessageInfo::new()
+            .with_words(words)
+            .with_caps(caps)
+            .with_label(self.pick(&[0, 1, 2, 3]));
         let word = CallWord::new().with_number(number as u8);
         let sends = matches!(
             number,
@@ -124,28 +144,53 @@ impl Generator<'_> {
             CallNumber::SaveReply | CallNumber::ReplyTo => vec![self.near(Kind::Reply)],
             CallNumber::Signal => vec![self.near(Kind::Notification)],
             CallNumber::Wait => {
-                vec![self.near(Kind::Notification), 0, 0, 0, 0, 0, 0, self.deadline()]
+                vec![
+                    self.near(Kind::Notification),
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    self.deadline(),
+                ]
             }
             CallNumber::Retype => self.retype(),
             CallNumber::Copy => vec![self.slot_with(|cap| cap.rights.grant()), self.empty_slot()],
             CallNumber::Mint => {
                 let mask = self.pick(&[0x3ff, 0x3ff, 0x2ff, 0x1ff, 0x307, self.below(0x400)]);
                 let badge = self.pick(&[0, 0, 1, 6, 1 << 40]);
-                vec![self.slot_with(|cap| cap.rights.grant()), self.empty_slot(), mask, badge]
+                vec![
+                    self.slot_with(|cap| cap.rights.grant()),
+                    self.empty_slot(),
+                    mask,
+                    badge,
+                ]
             }
             CallNumber::Move => vec![self.window_cap(), self.empty_slot()],
             CallNumber::Delete => {
                 let small = |cap: &Cap| cap.kind != Kind::Untyped || self.below(16) == 0;
                 let slot = self.slot_with(small);
-                vec![if WINDOW.contains(&slot) { slot } else { self.any_slot() }]
+                vec![if WINDOW.contains(&slot) {
+                    slot
+                } else {
+                    self.any_slot()
+                }]
             }
             CallNumber::Revoke => {
                 // Revoking memory ends all that was made: not too often.
                 let small = |cap: &Cap| cap.kind != Kind::Untyped || self.below(40) == 0;
-                vec![Some(self.slot_with(small)).filter(|slot| WINDOW.contains(slot)).unwrap_or(self.any_slot())]
+                vec![
+                    Some(self.slot_with(small))
+                        .filter(|slot| WINDOW.contains(slot))
+                        .unwrap_or(self.any_slot()),
+                ]
             }
             CallNumber::Split => {
-                vec![self.slot_with(|cap| cap.kind == Kind::Frame && cap.order > 12), self.empty_slot()]
+                vec![
+                    self.slot_with(|cap| cap.kind == Kind::Frame && cap.order > 12),
+                    self.empty_slot(),
+                ]
             }
             CallNumber::Fund => {
                 let free = |cap: &Cap| cap.kind == Kind::Untyped && cap.used == 0 && cap.order < 18;
@@ -154,12 +199,19 @@ impl Generator<'_> {
             CallNumber::Map => {
                 let rights = self.pick(&[1, 3, 3, 7, 0, 2]);
                 let place = self.pick(&PLACES) + self.below(4) * 4096;
-                let place = if self.below(20) == 0 { place + 1 } else { place };
+                let place = if self.below(20) == 0 {
+                    place + 1
+                } else {
+                    place
+                };
                 vec![self.slot_of(Kind::Frame), self.space(), place, rights]
             }
             CallNumber::Unmap => vec![self.slot_with(|cap| cap.mapped.is_some())],
             CallNumber::Protect => {
-                let (offset, length) = (self.below(3) * 4096, self.pick(&[4096, 4096, 8192, 1 << 20, 5]));
+                let (offset, length) = (
+                    self.below(3) * 4096,
+                    self.pick(&[4096, 4096, 8192, 1 << 20, 5]),
+                );
                 let frame = self.slot_with(|cap| cap.mapped.is_some());
                 vec![frame, offset, length, self.pick(&[0, 1, 3, 2])]
             }
@@ -173,7 +225,11 @@ impl Generator<'_> {
 
     fn retype(&self) -> Vec<u64> {
         use ObjectKind as Kind;
-        let kind = if self.often() { self.pick(&Kind::ALL[..11]) } else { self.pick(Kind::ALL) };
+        let kind = if self.often() {
+            self.pick(&Kind::ALL[..11])
+        } else {
+            self.pick(Kind::ALL)
+        };
         let size = match kind {
             Kind::Untyped => self.pick(&[12, 13, 13, 13, 14, 14, 15, 11]),
             Kind::Frame => self.pick(&[12, 12, 12, 12, 13, 13, 13, 14, 21, 22, 30, 39]),
@@ -182,10 +238,18 @@ impl Generator<'_> {
         };
         let wanted = |cap: &Cap| {
             let large = kind == Kind::Frame && size > 20;
-            cap.kind == Kind::Untyped && (!large || cap.device) && (large || !cap.device || self.below(4) == 0)
+            cap.kind == Kind::Untyped
+                && (!large || cap.device)
+                && (large || !cap.device || self.below(4) == 0)
         };
         let count = self.pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 0, 300]);
-        vec![self.slot_with(wanted), kind.number(), size, count, self.empty_slot()]
+        vec![
+            self.slot_with(wanted),
+            kind.number(),
+            size,
+            count,
+            self.empty_slot(),
+        ]
     }
 
     fn object_arguments(&self, number: CallNumber) -> Vec<u64> {
@@ -196,7 +260,14 @@ impl Generator<'_> {
         match number {
             CallNumber::ThreadBind => {
                 let binding = self.below(8);
-                let kinds = [Kind::Space, Kind::CapTable, Kind::Frame, Kind::Endpoint, Kind::Budget, Kind::Notification];
+                let kinds = [
+                    Kind::Space,
+                    Kind::CapTable,
+                    Kind::Frame,
+                    Kind::Endpoint,
+                    Kind::Budget,
+                    Kind::Notification,
+                ];
                 let kind = kinds.get(usize::try_from(binding).expect("small")).copied();
                 let slot = match kind {
                     Some(Kind::CapTable) => self.pick(&[1, 1, 1, 0, 3]),
@@ -219,36 +290,73 @@ impl Generator<'_> {
             CallNumber::ThreadStop | CallNumber::ThreadResume => vec![thread()],
             CallNumber::ThreadRead | CallNumber::ThreadWrite => vec![thread(), few(), 0],
             CallNumber::BudgetConfigure => {
-                let [amount, period] = self.pick(&[[1, 1], [1, 1], [5, 50], [10, 40], [0, 1], [3, 2]]);
+                let [amount, period] =
+                    self.pick(&[[1, 1], [1, 1], [5, 50], [10, 40], [0, 1], [3, 2]]);
                 vec![self.slot_of(Kind::Budget), amount, period]
             }
             CallNumber::InterruptTake => {
-                vec![self.slot_of(Kind::InterruptControl), self.below(17), self.empty_slot()]
+                vec![
+                    self.slot_of(Kind::InterruptControl),
+                    self.below(17),
+                    self.empty_slot(),
+                ]
             }
             CallNumber::InterruptBind => {
-                vec![self.slot_of(Kind::Interrupt), self.pick(&[0, self.slot_of(Kind::Notification)])]
+                vec![
+                    self.slot_of(Kind::Interrupt),
+                    self.pick(&[0, self.slot_of(Kind::Notification)]),
+                ]
             }
             CallNumber::InterruptAcknowledge => vec![self.slot_of(Kind::Interrupt)],
             CallNumber::FirmwareCall => vec![self.slot_of(Kind::Firmware), self.below(5), 6],
             CallNumber::VcpuBind => {
-                let kinds = [(6, Kind::GuestSpace), (2, Kind::Frame), (4, Kind::Budget), (5, Kind::Notification)];
+                let kinds = [
+                    (6, Kind::GuestSpace),
+                    (2, Kind::Frame),
+                    (4, Kind::Budget),
+                    (5, Kind::Notification),
+                ];
                 let (binding, kind) = self.pick(&kinds);
-                vec![vcpu(), binding, if self.below(8) == 0 { 0 } else { self.slot_of(kind) }]
+                vec![
+                    vcpu(),
+                    binding,
+                    if self.below(8) == 0 {
+                        0
+                    } else {
+                        self.slot_of(kind)
+                    },
+                ]
             }
             CallNumber::VcpuExitRoute | CallNumber::VcpuDeviceRoute => {
                 let clear = self.below(4) == 0;
-                vec![vcpu(), self.below(8), if clear { 0 } else { self.slot_of(Kind::Endpoint) }]
+                vec![
+                    vcpu(),
+                    self.below(8),
+                    if clear {
+                        0
+                    } else {
+                        self.slot_of(Kind::Endpoint)
+                    },
+                ]
             }
             CallNumber::VcpuRead | CallNumber::VcpuWrite => {
                 let ids = [PROGRAM_COUNTER, BYTE, register::TIMER_DEADLINE, 99];
                 vec![vcpu(), self.pick(&ids), self.pick(&[1, 255, 256])]
             }
-            CallNumber::Inject => vec![vcpu(), self.pick(&[0, 1, 2, 256]), self.pick(&[0, 0, 1, 4])],
+            CallNumber::Inject => {
+                vec![vcpu(), self.pick(&[0, 1, 2, 256]), self.pick(&[0, 0, 1, 4])]
+            }
             CallNumber::Fence => vec![vcpu(), self.pick(&[1, 1, 1, 3, 0]), self.pick(&[0, 1, 64])],
             CallNumber::AddRoute => {
                 let base = self.pick(&[0x1000, 0x2000, 0x3000, u64::MAX]);
                 let length = self.pick(&[0x1000, 0x10, 0]);
-                vec![self.slot_of(Kind::GuestSpace), self.below(33), self.below(5), base, length]
+                vec![
+                    self.slot_of(Kind::GuestSpace),
+                    self.below(33),
+                    self.below(5),
+                    base,
+                    length,
+                ]
             }
             _ => vec![vcpu()],
         }

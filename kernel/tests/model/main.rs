@@ -32,7 +32,13 @@ fn sequence(seed: u64, calls: u64, every: u64, modelled: bool, tally: &mut Tally
     let run = AssertUnwindSafe(|| driver.run(calls, every, tally));
     if let Err(panic) = catch_unwind(run) {
         eprintln!("seed {seed}, modelled {modelled}, the last calls:");
-        driver.trace.iter().rev().take(25).rev().for_each(|line| eprintln!("  {line}"));
+        driver
+            .trace
+            .iter()
+            .rev()
+            .take(25)
+            .rev()
+            .for_each(|line| eprintln!("  {line}"));
         if every > 1 {
             eprintln!("again, with a look after every call:");
             sequence(seed, calls, 1, modelled, &mut Tally::default());

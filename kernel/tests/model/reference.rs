@@ -73,11 +73,17 @@ fn bytes_of(kind: ObjectKind, size: u64) -> u64 {
 impl Reference {
     /// Returns the capability in a slot of `kind` with `need`.
     pub fn look(&self, slot: u64, kind: ObjectKind, need: Rights) -> Result<&Cap, Error> {
-        let cap = self.caps.get(&Place::Slot(slot)).ok_or(Error::NoCapability)?;
+        let cap = self
+            .caps
+            .get(&Place::Slot(slot))
+            .ok_or(Error::NoCapability)?;
         if cap.kind != kind {
             return Err(Error::WrongObject);
         }
-        cap.rights.covers(need).then_some(cap).ok_or(Error::MissingRight)
+        cap.rights
+            .covers(need)
+            .then_some(cap)
+            .ok_or(Error::MissingRight)
     }
 
     fn any(&self, slot: u64) -> Result<&Cap, Error> {
@@ -93,7 +99,8 @@ impl Reference {
     }
 
     pub fn depth(&self, place: Place) -> u32 {
-        let mut parents = std::iter::successors(self.caps[&place].parent, |at| self.caps[at].parent);
+        let mut parents =
+            std::iter::successors(self.caps[&place].parent, |at| self.caps[at].parent);
         parents.by_ref().count().try_into().expect("small")
     }
 
@@ -104,7 +111,9 @@ impl Reference {
     fn sendable(&self, slot: u64) -> Result<&Cap, Error> {
         let cap = self.any(slot)?;
         match cap.kind {
-            ObjectKind::Untyped | ObjectKind::Reply | ObjectKind::Interrupt => Err(Error::NotCopyable),
+            ObjectKind::Untyped | ObjectKind::Reply | ObjectKind::Interrupt => {
+                Err(Error::NotCopyable)
+            }
             _ if !cap.rights.covers(GRANT) => Err(Error::MissingRight),
             _ => Ok(cap),
         }
@@ -120,13 +129,19 @@ impl Reference {
     pub fn predict(&self, number: CallNumber, x: &[u64; 8]) -> Expect {
         let result = match number {
             CallNumber::Identify if x[0] == 0 => Ok(()),
-            CallNumber::Identify | CallNumber::Delete | CallNumber::Revoke => self.any(x[0]).map(drop),
+            CallNumber::Identify | CallNumber::Delete | CallNumber::Revoke => {
+                self.any(x[0]).map(drop)
+            }
             CallNumber::Copy | CallNumber::Mint => self.copy(number, x),
             CallNumber::Move => self.any(x[0]).and_then(|_| self.empty(x[1])),
             CallNumber::Retype => self.retype(x).map(drop),
             CallNumber::Split => self.split(x),
             CallNumber::Signal => self
-                .look(x[0], ObjectKind::Notification, Rights::new().with_signal(true))
+                .look(
+                    x[0],
+                    ObjectKind::Notification,
+                    Rights::new().with_signal(true),
+                )
                 .map(drop),
             CallNumber::Unmap => self
                 .look(x[0], ObjectKind::Frame, Rights::new())
@@ -250,7 +265,11 @@ impl Reference {
             })
         });
         // An unfunded space lacks memory before it is looked into.
-        if taken { Err(Error::AlreadyMapped) } else { Ok(()) }
+        if taken {
+            Err(Error::AlreadyMapped)
+        } else {
+            Ok(())
+        }
     }
 
     /// Does what a call that succeeded does. `object_of` tells the address of a new object.
@@ -297,7 +316,12 @@ impl Reference {
 
     fn derive(&mut self, number: CallNumber, from: Place, to: Place, x: &[u64; 8]) {
         let source = &self.caps[&from];
-        let mut cap = Cap { original: false, mapped: None, parent: Some(from), ..source.clone() };
+        let mut cap = Cap {
+            original: false,
+            mapped: None,
+            parent: Some(from),
+            ..source.clone()
+        };
         if number == CallNumber::Mint {
             let mask = u16::try_from(x[2]).unwrap_or(u16::MAX);
             cap.rights = cap.rights.intersect(Rights::from_bits(mask));
@@ -372,14 +396,16 @@ impl Reference {
             return;
         };
         if cap.original {
-            let inside = |at: &&Place| matches!(at, Place::Inner(object, _) if *object == cap.object);
+            let inside =
+                |at: &&Place| matches!(at, Place::Inner(object, _) if *object == cap.object);
             let inner: Vec<Place> = self.caps.keys().filter(inside).copied().collect();
             for place in inner {
                 self.delete(place);
             }
         }
         let funds = matches!(place, Place::Inner(_, 400..));
-        let is_space = cap.original && matches!(cap.kind, ObjectKind::Space | ObjectKind::GuestSpace);
+        let is_space =
+            cap.original && matches!(cap.kind, ObjectKind::Space | ObjectKind::GuestSpace);
         match place {
             Place::Inner(space, _) if funds => *self.epochs.entry(space).or_default() += 1,
             _ if is_space => *self.epochs.entry(cap.object).or_default() += 1,

@@ -29,7 +29,10 @@ impl Tally {
             Ok(()) => self.kinds.entry(number).or_default().1 += 1,
             Err(error) => {
                 let known = number.errors().contains(&error);
-                assert!(known, "{number:?} answers {error:?}, which is not documented");
+                assert!(
+                    known,
+                    "{number:?} answers {error:?}, which is not documented"
+                );
                 *self.errors.entry((number, error)).or_default() += 1;
             }
         }
@@ -45,7 +48,10 @@ impl Tally {
                 .filter(|((of, _), _)| of == number)
                 .map(|((_, error), count)| format!("{error:?} {count}"))
                 .collect();
-            println!("  {number:?}: {calls}, {good} succeeded; {}", errors.join(", "));
+            println!(
+                "  {number:?}: {calls}, {good} succeeded; {}",
+                errors.join(", ")
+            );
         }
     }
 
@@ -57,9 +63,9 @@ impl Tally {
             let of = self.kinds.get(number).map_or(0, |(calls, _)| *calls);
             assert!(of * 100 >= calls, "at least 1 % of {number:?}");
         }
-        let all = CallNumber::ALL.iter().flat_map(|number| {
-            number.errors().iter().map(|error| (*number, *error))
-        });
+        let all = CallNumber::ALL
+            .iter()
+            .flat_map(|number| number.errors().iter().map(|error| (*number, *error)));
         let missing: BTreeSet<_> = all.filter(|pair| !self.errors.contains_key(pair)).collect();
         assert!(missing.is_empty(), "never answered: {missing:?}");
     }

@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod log;
 pub mod packing;
 pub mod protocol;
+pub mod ring;
 
 pub use address::{GuestPage, GuestPhys, HostPhys, LineNumber, VcpuId};
 pub use envelope::Refused;

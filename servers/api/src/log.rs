@@ -4,6 +4,8 @@ use crate::packing::{MESSAGE_BYTES, Words, unpack};
 
 /// Label of a piece of text.
 pub const LABEL: u16 = 0x4c4f;
+/// Label of a message without words that is answered when all text of before is on the wire.
+pub const FLUSH_LABEL: u16 = 0x4c46;
 /// The most bytes of one piece.
 pub const MAX_TEXT: usize = MESSAGE_BYTES - 8;
 

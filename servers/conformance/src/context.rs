@@ -18,6 +18,8 @@ pub const SUITE_MEMORY: u32 = 129;
 pub const QUIET: u32 = 130;
 /// Slot of the notification that a helper waits for when it has nothing more to do.
 pub const QUIET_HELPER: u32 = 131;
+/// Slot of the endpoint that programs receive from when they have nothing more to do.
+pub const QUIET_ENDPOINT: u32 = 132;
 /// First slot of the helpers' message pages.
 pub const FIRST_PAGE: u32 = 136;
 /// First slot that a case may use.

@@ -40,12 +40,11 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 impl Note {
     /// Returns an empty note.
     const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
         Self {
-            input: [ZERO; 3],
-            status: ZERO,
-            value: ZERO,
-            order: ZERO,
+            input: [const { AtomicU64::new(0) }; 3],
+            status: AtomicU64::new(0),
+            value: AtomicU64::new(0),
+            order: AtomicU64::new(0),
         }
     }
 

@@ -9,7 +9,7 @@ use abi::{DeliveryKind, ObjectKind, Rights};
 use rt::guest::Route;
 use rt::memory::fund;
 use rt::window::Window;
-use rt::{Budget, Endpoint, Frame, GuestSpace, Incoming, Outgoing, Vcpu};
+use rt::{Budget, Endpoint, Frame, GuestSpace, Incoming, Vcpu};
 
 /// Badge of exits: this plus the class.
 pub const EXIT_BADGE: u64 = 0x100;
@@ -177,21 +177,6 @@ impl Guest {
             message.info.kind().into(),
             message.badge,
         ))
-    }
-
-    /// Lets the guest go on behind the instruction that it left at.
-    ///
-    /// # Errors
-    ///
-    /// A failure.
-    #[track_caller]
-    pub fn skip(&self, message: &Incoming) -> Outcome {
-        let guest = &machine::current().guest;
-        self.vcpu.write(
-            guest.program_counter,
-            message.words[0] + guest.instruction_size,
-        )?;
-        Ok(rt::synchronization::reply(&Outgoing::new(0))?)
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Parameters {
 /// Races between two set-ups, after which all memory has to be free again.
 const ROUND: u64 = 500;
 
-/// Returns the numbers, `seed count`, in the bundle's entry `races`.
+/// Returns the numbers, as `seed=7 count=100000`, in the bundle's entry `races`.
 #[must_use]
 pub fn parameters() -> Option<Parameters> {
     let bundle = Bundle::parse(rt::boot::bundle()).ok()?;
@@ -40,12 +40,21 @@ pub fn parameters() -> Option<Parameters> {
     parse(core::str::from_utf8(bytes).ok()?)
 }
 
-/// Returns the two numbers of a text.
+/// Returns the numbers of a text, or what stands for one that is left out.
 fn parse(text: &str) -> Option<Parameters> {
-    let mut numbers = text.split_ascii_whitespace().map(str::parse);
-    let seed = numbers.next()?.ok()?;
-    let count = numbers.next()?.ok()?;
-    Some(Parameters { seed, count })
+    let mut parameters = Parameters {
+        seed: 1,
+        count: 100_000,
+    };
+    for word in text.split_ascii_whitespace() {
+        let (name, number) = word.split_once('=')?;
+        match name {
+            "seed" => parameters.seed = number.parse().ok()?,
+            "count" => parameters.count = number.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(parameters)
 }
 
 /// Random numbers (Marsaglia, "Xorshift RNGs", 2003).
@@ -67,14 +76,24 @@ impl Random {
     }
 }
 
-/// How many races of each kind were held.
+/// The kinds of race, as indices of a [`Tally`].
+const KINDS: [&str; 5] = ["signal", "delete", "revoke", "map", "inject"];
+/// Index of races of signals.
+const SIGNAL: usize = 0;
+/// Index of races of deletion.
+const DELETE: usize = 1;
+/// Index of races of revocation.
+const REVOKE: usize = 2;
+/// Index of races of mapping.
+const MAP: usize = 3;
+/// Index of races of injection.
+const INJECT: usize = 4;
+
+/// How many races of each kind were held, and how many went wrong.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    signals: u64,
-    deletions: u64,
-    revocations: u64,
-    mappings: u64,
-    injections: u64,
+    held: [u64; KINDS.len()],
+    failed: [u64; KINDS.len()],
 }
 
 /// How often each waiter was signalled, and how often it has heard of.
@@ -99,32 +118,45 @@ pub fn run(info: &'static BootInfo, parameters: Parameters) -> bool {
     log!("races: seed {seed}, {count} races, {cores} cores");
     let mut random = Random(seed | 1);
     let mut tally = Tally::default();
-    let (mut held, mut failed) = (0, 0);
-    while held < count {
+    let mut told = 0;
+    while tally.held.iter().sum::<u64>() < count {
         let context = Context::new(info);
         let outcome = round(&context, &mut random, &mut tally);
-        let outcome = outcome.and(clean_up(&context));
-        held += ROUND;
-        if let Err(stop) = outcome {
-            failed += 1;
-            report(held, &stop);
+        if let Err(stop) = outcome.and(clean_up(&context)) {
+            report(&stop);
+            if tally.failed.iter().sum::<u64>() == 0 {
+                tally.failed[DELETE] += 1;
+            }
         }
-        if held % 10_000 == 0 {
+        let held = tally.held.iter().sum::<u64>();
+        if held / 10_000 > told {
+            told = held / 10_000;
             log!("races: {held} of {count}");
         }
     }
-    log!("races: {tally:?}");
+    conclude(&tally)
+}
+
+/// Prints a line for each kind of race and the sum; returns whether any went wrong.
+fn conclude(tally: &Tally) -> bool {
+    for ((kind, held), failed) in KINDS.iter().zip(tally.held).zip(tally.failed) {
+        match failed {
+            0 => log!("case races of {kind}: {held} ... ok"),
+            _ => log!("case races of {kind}: {held} ... FAILED {failed} times"),
+        }
+    }
+    let failed = tally.failed.iter().filter(|count| **count > 0).count();
     log!(
         "conformance: {} passed, {failed} failed, 0 skipped",
-        held / ROUND - failed
+        KINDS.len() - failed
     );
     failed > 0
 }
 
 /// Prints what went wrong.
-fn report(held: u64, stop: &Stop) {
+fn report(stop: &Stop) {
     match stop {
-        Stop::Skipped(reason) => log!("races: near {held}: skipped {reason}"),
+        Stop::Skipped(reason) => log!("races: skipped {reason}"),
         Stop::Failed(Failure {
             text,
             place,
@@ -132,7 +164,7 @@ fn report(held: u64, stop: &Stop) {
             values,
         }) => {
             log!(
-                "races: near {held}: FAILED {}:{}: {text} {error:?} {values:?}",
+                "races: {}:{}: {text} {error:?} {values:?}",
                 place.file(),
                 place.line()
             );
@@ -145,13 +177,23 @@ fn round(context: &Context, random: &mut Random, tally: &mut Tally) -> Outcome {
     let core = random.below(context.info.cores);
     let scene = set_up(context, core)?;
     for _ in 0..ROUND {
-        match random.below(16) {
-            0 => deletion(context, &scene, random, tally)?,
-            1 => revocation(context, &scene, random, tally)?,
-            2..4 => mapping(context, &scene, random, tally)?,
-            4..8 => injection(context, &scene, tally)?,
-            _ => signal(context, &scene, random, tally)?,
-        }
+        let kind = match random.below(16) {
+            0 => DELETE,
+            1 => REVOKE,
+            2..4 => MAP,
+            4..8 if scene.guest.is_some() => INJECT,
+            _ => SIGNAL,
+        };
+        let outcome = match kind {
+            DELETE => deletion(context, &scene, random),
+            REVOKE => revocation(context, &scene, random),
+            MAP => mapping(context, &scene, random),
+            INJECT => injection(context, &scene),
+            _ => signal(context, &scene, random),
+        };
+        tally.held[kind] += 1;
+        tally.failed[kind] += u64::from(outcome.is_err());
+        outcome?;
     }
     Ok(())
 }
@@ -220,14 +262,13 @@ fn moment(random: &mut Random) {
 }
 
 /// Signals the waiter a few times; the last one has to be heard.
-fn signal(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Tally) -> Outcome {
+fn signal(context: &Context, scene: &Scene, random: &mut Random) -> Outcome {
     let sent = &SENT[scene.waiter.number as usize];
     for _ in 0..=random.below(4) {
         sent.fetch_add(1, SeqCst);
         scene.notification.signal()?;
         moment(random);
     }
-    tally.signals += 1;
     let number = sent.load(SeqCst);
     let end = context.after(20);
     while scene.waiter.count() != number && rt::sys::counter() < end {}
@@ -235,7 +276,7 @@ fn signal(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Tal
 }
 
 /// Deletes a thread that spins; it must not spin on.
-fn deletion(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Tally) -> Outcome {
+fn deletion(context: &Context, scene: &Scene, random: &mut Random) -> Outcome {
     let role = Role::EAGER
         .on(scene.core)
         .with_priority(if scene.core == 0 { LOW } else { HIGH - 1 });
@@ -251,16 +292,15 @@ fn deletion(context: &Context, scene: &Scene, random: &mut Random, tally: &mut T
     crew::dismiss_one(helper.number);
     helper.budget.capability().delete()?;
     context.rewind(first);
-    tally.deletions += 1;
     Ok(())
 }
 
 /// Revokes copies of the notification, some of them just used, and makes new ones.
-fn revocation(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Tally) -> Outcome {
+fn revocation(context: &Context, scene: &Scene, random: &mut Random) -> Outcome {
     let first = context.mark();
     let middle = context.mint(scene.notification.capability(), Rights::ALL, 0)?;
     let helper = context.spawn(
-        Role::EAGER.on(scene.core).with_priority(LOW),
+        Role::EAGER.on(scene.core).with_priority(LOW + 5),
         &[context.mint(middle, Rights::ALL, 2)?.bits()],
         |number| {
             let note = crew::note(number);
@@ -277,12 +317,11 @@ fn revocation(context: &Context, scene: &Scene, random: &mut Random, tally: &mut
     helper.budget.capability().delete()?;
     middle.delete()?;
     context.rewind(first);
-    tally.revocations += 1;
     Ok(())
 }
 
 /// Unmaps the page that the toucher stores to; no store may come after that.
-fn mapping(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Tally) -> Outcome {
+fn mapping(context: &Context, scene: &Scene, random: &mut Random) -> Outcome {
     scene.touched.unmap()?;
     scene.alias.store(0, 0);
     moment(random);
@@ -298,19 +337,17 @@ fn mapping(context: &Context, scene: &Scene, random: &mut Random, tally: &mut Ta
         scene.toucher.stop()?;
         scene.toucher.resume()?;
     }
-    tally.mappings += 1;
     Ok(())
 }
 
 /// Raises a line of the guest, which has to take it.
-fn injection(context: &Context, scene: &Scene, tally: &mut Tally) -> Outcome {
+fn injection(context: &Context, scene: &Scene) -> Outcome {
     let Some(guest) = &scene.guest else {
         return Ok(());
     };
     let taken = || guest.memory.load(0x200);
     let before = taken();
     guest.vcpu.inject(machine::current().guest.other_line, 0)?;
-    tally.injections += 1;
     let end = context.after(20);
     while taken() == before && rt::sys::counter() < end {}
     context.until("no interrupt is lost", || taken() > before)
@@ -321,15 +358,11 @@ mod tests {
     use super::{Parameters, parse};
 
     #[test]
-    fn two_numbers_are_seed_and_count() {
-        assert_eq!(
-            parse("7 100000\n"),
-            Some(Parameters {
-                seed: 7,
-                count: 100_000
-            })
-        );
-        assert_eq!(parse("7"), None);
-        assert_eq!(parse("x 1"), None);
+    fn seed_and_count_are_named_and_may_be_left_out() {
+        let numbers = |seed, count| Some(Parameters { seed, count });
+        assert_eq!(parse("seed=7 count=500\n"), numbers(7, 500));
+        assert_eq!(parse("seed=3"), numbers(3, 100_000));
+        assert_eq!(parse("seed"), None);
+        assert_eq!(parse("speed=1"), None);
     }
 }

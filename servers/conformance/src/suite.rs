@@ -2,12 +2,12 @@
 
 use crate::case::{Case, Failure, Stop};
 use crate::context::{
-    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, SUITE_MEMORY,
-    read_write,
+    CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, QUIET_ENDPOINT,
+    SUITE_MEMORY, read_write,
 };
 use crate::crew::{self, HELPERS, PAGES};
 use abi::boot::{
-    BootInfo, MESSAGE_PAGE, SLOT_FIRMWARE, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
+    BootInfo, MESSAGE_PAGE, ORDINARY, SLOT_FIRMWARE, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
 };
 use abi::{Error, ObjectKind, SlotAddress};
 use rt::{Capability, Firmware, Frame, Space, Thread, Untyped, log};
@@ -45,6 +45,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
     make(ObjectKind::Untyped, CASE_ORDER, 1, CASE_MEMORY)?;
     make(ObjectKind::Untyped, 18, 1, SUITE_MEMORY)?;
     make(ObjectKind::Notification, 0, 2, QUIET)?;
+    make(ObjectKind::Endpoint, 0, 1, QUIET_ENDPOINT)?;
     make(ObjectKind::Frame, 12, HELPERS as u64, FIRST_PAGE)?;
     let space = Space::own(SLOT_SPACE).capability();
     rt::memory::fund(space, Untyped::own(SUITE_MEMORY))?;
@@ -62,7 +63,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
 fn largest_untyped(info: &BootInfo) -> Untyped {
     let count = usize::try_from(info.untyped_count).unwrap_or(0);
     let ranges = info.untyped.iter().take(count).zip(SLOT_FIRST_UNTYPED..);
-    let ordinary = ranges.filter(|(range, _)| range.device == 0);
+    let ordinary = ranges.filter(|(range, _)| range.kind == ORDINARY);
     let largest = ordinary.max_by_key(|(range, _)| range.length);
     Untyped::own(largest.map_or(SLOT_FIRST_UNTYPED, |(_, slot)| slot))
 }

@@ -77,6 +77,7 @@ impl Multiplexer {
             focus,
             channels,
             open,
+            last: focus,
             unended: false,
             notice: false,
             ahead,
@@ -147,6 +148,16 @@ impl Multiplexer {
             .get(console.index())
             .map(|channel| channel.waiting.len());
         waiting.map_or(0, |waiting| (BUFFER_BYTES - 1).saturating_sub(waiting))
+    }
+
+    /// Returns whether a console can go on only by losing bytes: it filled its buffer without
+    /// ending a line, and its line is not the one that is shown.
+    #[must_use]
+    pub fn is_stuck(&self, console: ConsoleId) -> bool {
+        let shown =
+            self.open == Some(console) || (self.mode == Mode::Interactive && self.focus == console);
+        let channel = self.channels.get(console.index());
+        !shown && self.room(console) == 0 && channel.is_some_and(|channel| channel.lines == 0)
     }
 
     /// Returns how many bytes of a console were lost.

@@ -1,13 +1,19 @@
 //! A guest's interrupt controllers as pure state machines, and the ledger of every interrupt.
 //!
 //! One instance per VM. Events go in (a device moved its line, the guest accessed a register),
-//! changes of the vCPUs' external interrupt lines come out; nothing is performed here.
+//! changes of the vCPUs' external interrupt lines come out; only the process performs anything.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod controller;
 pub mod ledger;
 pub mod persist;
 pub mod plic;
+mod server;
 
+pub use controller::Controller;
 pub use ledger::Ledger;
 pub use plic::{AccessError, ContextSet, LineChanges, Plic};
+pub use server::run;

@@ -18,6 +18,8 @@ pub struct ThreadBlock {
     pub(crate) entry: AtomicU64,
     /// Word 4: argument of that function.
     pub(crate) argument: AtomicU64,
+    /// Word 5: slot of the log's endpoint on the thread's core, or 0 before it was looked for.
+    log_slot: AtomicU64,
 }
 
 /// The block of the process's first thread.
@@ -34,6 +36,7 @@ impl ThreadBlock {
             thread_slot: AtomicU64::new(thread_slot),
             entry: AtomicU64::new(0),
             argument: AtomicU64::new(0),
+            log_slot: AtomicU64::new(0),
         }
     }
 
@@ -42,6 +45,18 @@ impl ThreadBlock {
         self.message_page.store(message_page, Relaxed);
         self.index.store(index, Relaxed);
         self.thread_slot.store(thread_slot, Relaxed);
+        self.log_slot.store(0, Relaxed);
+    }
+
+    /// Returns the slot of the log's endpoint on the thread's core; the first time, `find` says.
+    pub(crate) fn log_slot(&self, find: impl FnOnce() -> u32) -> u32 {
+        let known = u32::try_from(self.log_slot.load(Relaxed)).unwrap_or(0);
+        if known != 0 {
+            return known;
+        }
+        let slot = find();
+        self.log_slot.store(u64::from(slot), Relaxed);
+        slot
     }
 
     /// Returns the slot of the thread, or 0.
@@ -65,4 +80,16 @@ pub fn thread_index() -> u64 {
 #[must_use]
 pub fn thread_slot() -> u64 {
     crate::sys::block().thread_slot.load(Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ThreadBlock;
+
+    #[test]
+    fn the_log_is_looked_for_once() {
+        let block = ThreadBlock::new(0, 0, 0);
+        assert_eq!(block.log_slot(|| 9), 9);
+        assert_eq!(block.log_slot(|| 10), 9);
+    }
 }

@@ -6,7 +6,7 @@ use abi::{CallNumber, Error, Rights, SlotAddress};
 /// What `Identify` says of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Number of the [`ObjectKind`].
+    /// Number of the [`abi::ObjectKind`].
     pub kind: u64,
     /// What the capability allows.
     pub rights: u64,
@@ -160,6 +160,12 @@ macro_rules! handle {
             #[must_use]
             pub const fn capability(self) -> $crate::capability::Capability {
                 self.0
+            }
+
+            /// Returns the index of the slot in its table.
+            #[must_use]
+            pub const fn index(self) -> u32 {
+                self.0.slot().index
             }
 
             /// Returns the slot's address in its register form.

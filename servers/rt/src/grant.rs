@@ -2,7 +2,10 @@
 //!
 //! The grants page is a table of named capabilities and values, in the machine's byte order.
 
-use abi::PAGE_SIZE;
+use crate::start::{FILES, FILES_END, MAPPED};
+use crate::window;
+use abi::{ObjectKind, PAGE_SIZE};
+use core::sync::atomic::AtomicU64;
 
 /// `Table::magic`.
 pub const MAGIC: u64 = 0x534b_4552_5259_4752;
@@ -77,6 +80,19 @@ impl Grant {
         words
     }
 
+    /// Returns the index behind the dot where the name is `stem.index`.
+    #[must_use]
+    pub fn index_of(&self, stem: &str) -> Option<u64> {
+        let (own, index) = self.name().rsplit_once('.')?;
+        (own == stem).then(|| index.parse().ok()).flatten()
+    }
+
+    /// Returns the slot, as an index of the own table, of a capability of this kind.
+    #[must_use]
+    pub fn slot_of(&self, kind: ObjectKind) -> Option<u32> {
+        (self.kind == kind.number()).then(|| self.index())
+    }
+
     /// Returns the slot as an index of the own table.
     #[must_use]
     pub fn index(&self) -> u32 {
@@ -107,9 +123,90 @@ pub fn grant(name: &str) -> Option<&'static Grant> {
     grants().iter().find(|grant| grant.name() == name)
 }
 
+/// Returns the grant `stem.index`.
+#[must_use]
+pub fn indexed(stem: &str, index: u64) -> Option<&'static Grant> {
+    grants()
+        .iter()
+        .find(|grant| grant.index_of(stem) == Some(index))
+}
+
+/// Returns the number that was granted under this name.
+#[must_use]
+pub fn value(name: &str) -> Option<u64> {
+    grant(name).map(|grant| grant.value)
+}
+
+/// Returns the slot of the capability of this kind and name.
+#[must_use]
+pub fn slot(name: &str, kind: ObjectKind) -> Option<u32> {
+    grant(name)?.slot_of(kind)
+}
+
+/// Returns whether these bytes lie where the creator maps what it tells of in grants.
+pub(crate) fn is_mapped(address: u64, bytes: u64) -> bool {
+    let end = address.checked_add(bytes);
+    address >= MAPPED && end.is_some_and(|end| end <= window::FIRST)
+}
+
+/// Words of a page.
+const PAGE_WORDS: usize = (PAGE_SIZE / 8) as usize;
+
+/// Returns the page, shared with another process, whose address the grant with this name tells.
+#[must_use]
+pub fn page(name: &str) -> Option<&'static [AtomicU64; PAGE_WORDS]> {
+    let address = value(name)?;
+    if !address.is_multiple_of(PAGE_SIZE) || !is_mapped(address, PAGE_SIZE) {
+        return None;
+    }
+    // SAFETY: in this part of the space lies nothing but what the creator mapped for good before
+    // the process began, and no Rust object that is not atomic or read-only; an address at which
+    // nothing is mapped stops the thread.
+    Some(unsafe { &*(address as *const [AtomicU64; PAGE_WORDS]) })
+}
+
+/// Returns the bytes of which grant `name` tells the address and `name-bytes` the length: pages
+/// that the creator filled for this process to read. A page of [`page`] has no such length.
+#[must_use]
+pub fn bytes(name: &str) -> Option<&'static [u8]> {
+    let is_length = |grant: &&Grant| grant.name().strip_suffix("-bytes") == Some(name);
+    let length = grants().iter().find(is_length)?.value;
+    let address = value(name)?;
+    let is_file = address >= FILES && address.checked_add(length)? <= FILES_END;
+    if !is_file && !is_mapped(address, length) {
+        return None;
+    }
+    let length = usize::try_from(length).ok()?;
+    // SAFETY: as in `page`; what has a length was written before the process began and is never
+    // written again.
+    Some(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Grant;
+    use super::{Grant, is_mapped};
+    use abi::ObjectKind;
+
+    #[test]
+    fn a_number_belongs_to_the_name() {
+        let grant = Grant::new("left.irq.12", ObjectKind::Endpoint.number(), 17, 0).unwrap();
+        assert_eq!(grant.index_of("left.irq"), Some(12));
+        assert_eq!(grant.index_of("irq"), None);
+        assert_eq!(grant.slot_of(ObjectKind::Endpoint), Some(17));
+        assert_eq!(grant.slot_of(ObjectKind::Vcpu), None);
+        let grant = Grant::new("irq", 8, 17, 0).unwrap();
+        assert_eq!(grant.index_of("irq"), None);
+    }
+
+    #[test]
+    fn addresses_outside_of_what_is_mapped_are_refused() {
+        assert!(is_mapped(0x1100_0000, 0x1000));
+        assert!(is_mapped(0x1fff_f000, 0x1000));
+        assert!(!is_mapped(0x1fff_f000, 0x1001));
+        assert!(!is_mapped(0x10ff_f000, 0x1000));
+        assert!(!is_mapped(u64::MAX, 2));
+        assert!(!is_mapped(0, 8));
+    }
 
     #[test]
     fn a_name_is_kept_as_long_as_it_fits() {

@@ -1,4 +1,4 @@
-//! A heap of a fixed size, for servers that ask for it.
+//! A heap of a fixed size, for servers that ask for it. On a host the host's own is used.
 
 use crate::lock::TicketLock;
 use core::alloc::{GlobalAlloc, Layout};

@@ -10,15 +10,17 @@ pub mod block;
 pub mod boot;
 pub mod capability;
 pub mod client;
+pub mod cores;
 pub mod device;
 pub mod grant;
 pub mod guest;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "none"))]
 pub mod heap;
 pub mod lock;
 pub mod log;
 pub mod memory;
 pub mod message;
+pub mod mmio;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod serve;
@@ -33,6 +35,7 @@ pub use abi;
 pub use api;
 
 pub use capability::{Capability, Identity};
+pub use cores::{endpoint_of, peer, run_on_cores};
 pub use device::{Firmware, Interrupt, InterruptControl};
 pub use grant::grant;
 pub use guest::{GuestSpace, Vcpu};

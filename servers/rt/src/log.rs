@@ -1,7 +1,7 @@
 //! The log: lines of plain text.
 //!
-//! Text goes to the log's endpoint ([`crate::start::SLOT_LOG`]), or, in the first process, to the
-//! firmware's console. It goes piece by piece and is lost where nobody takes it: a log never fails.
+//! Text goes to the log's endpoint on the thread's core (grant `log.C`; where there is none,
+//! [`crate::start::SLOT_LOG`]), or, in the first process, to the firmware's console. It goes piece by piece and is lost where nobody takes it: a log never fails.
 
 use crate::device::Firmware;
 use crate::message::Outgoing;
@@ -40,6 +40,12 @@ impl Write for Line {
     }
 }
 
+/// Returns the endpoint that takes the log of the thread that runs.
+fn endpoint() -> Endpoint {
+    let find = || crate::peer("log", crate::cores::current()).map_or(SLOT_LOG, Endpoint::index);
+    Endpoint::own(crate::sys::block().log_slot(find))
+}
+
 /// Sends bytes to whoever takes this process's log.
 fn emit(bytes: &[u8]) {
     if crate::boot::info().is_some() {
@@ -48,6 +54,7 @@ fn emit(bytes: &[u8]) {
         }
         return;
     }
+    let log = endpoint();
     // A thread without a message page sends what fits in registers.
     let step = if crate::sys::block().message_page() == 0 {
         40
@@ -57,7 +64,7 @@ fn emit(bytes: &[u8]) {
     for piece in bytes.chunks(step) {
         let words = api::log::encode(piece);
         let message = Outgoing::new(api::log::LABEL).with_words(words.as_slice());
-        let _ = Endpoint::own(SLOT_LOG).call(&message);
+        let _ = log.call(&message);
     }
 }
 

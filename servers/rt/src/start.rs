@@ -6,6 +6,7 @@
 //! | first thread | at the ELF entry, stack pointer at the end of a stack that the creator mapped, 16-aligned; first argument register: any number, which becomes the argument of `main` |
 //! | message page | [`abi::boot::MESSAGE_PAGE`], bound to the first thread |
 //! | grants page | [`GRANTS`], read-only, as [`crate::grant::Table`] describes; the address where the first process has its boot information, told from it by the magic number |
+//! | what grants name | pages that the creator maps, from [`MAPPED`] to [`crate::window::FIRST`]; files of the bundle, read-only, from [`FILES`] to [`FILES_END`] |
 //! | windows | [`crate::window::FIRST`] to [`crate::window::END`] belong to the process; so does all that is not listed here |
 //!
 //! Slots of the capability table: 1 the table itself, 2 the space, 3 the first thread, 4 its budget,
@@ -19,6 +20,12 @@ use abi::boot;
 
 /// Where the grants page is mapped.
 pub const GRANTS: u64 = boot::BOOT_INFO;
+/// First address of the pages whose addresses the grants tell; no Rust object lies there.
+pub const MAPPED: u64 = 0x1100_0000;
+/// First address of the files of the bundle that grants name.
+pub const FILES: u64 = 0x4000_0000;
+/// End of that part.
+pub const FILES_END: u64 = 0x1_0000_0000;
 /// Slot of the log's endpoint.
 pub const SLOT_LOG: u32 = 8;
 /// First slot of the process's grants.

@@ -104,6 +104,8 @@ impl VcpuSet {
 pub enum Line {
     /// The guest's inter-processor interrupt.
     Software,
+    /// The guest's timer, which the kernel raises when the deadline passes.
+    Timer,
 }
 
 /// What a fence makes vCPUs forget.

@@ -19,6 +19,8 @@ pub mod lifecycle;
 pub mod machine;
 pub mod metrics;
 pub mod once;
+#[cfg(target_os = "none")]
+pub mod server;
 
 pub use effects::{Effects, Event, FenceKind, Line, MemoryError, RegisterError, VcpuId, VcpuSet};
 pub use exit::{Access, Exit, Outcome};

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use vcpu::machine::riscv::loader::{
-    Extras, FLAT_OFFSET, Kind, LoadError, Memory, Plan, Segment, plan,
+    Extras, FLAT_OFFSET, Flattened, Kind, LoadError, Memory, Plan, Segment, plan, plan_flattened,
 };
 
 const BASE: u64 = 0x8000_0000;
@@ -163,6 +163,14 @@ fn elf_files_that_cannot_be_right_are_refused() {
 }
 
 #[test]
+fn an_initrd_of_any_size_is_answered() {
+    for bytes in [256 * MEBI, u64::MAX] {
+        let result = plan(b"flat", memory(256), extras(Some(bytes)));
+        assert!(matches!(result, Err(LoadError::TooLittleMemory { .. })));
+    }
+}
+
+#[test]
 fn anything_else_is_flat_at_the_usual_address() {
     let plan = plan(&[0x13, 0, 0, 0], memory(16), extras(None)).unwrap();
     assert_eq!((plan.kind, plan.entry), (Kind::Flat, BASE + FLAT_OFFSET));
@@ -199,6 +207,59 @@ fn places(plan: &Plan) -> Vec<(u64, u64)> {
     all.push((tree.address, tree.address + tree.bytes));
     all.sort_unstable();
     all
+}
+
+#[test]
+fn a_flattened_image_lies_where_its_file_said() {
+    let image = Flattened {
+        bytes: 0x1234,
+        load: BASE + MEBI,
+        memory_bytes: 0x5000,
+        entry: BASE + MEBI + 0x10,
+    };
+    let plan = plan_flattened(image, memory(16), extras(Some(0x3000))).unwrap();
+    assert_eq!(plan.entry, BASE + MEBI + 0x10);
+    let segment = Segment {
+        offset: 0,
+        bytes: 0x1234,
+        address: BASE + MEBI,
+        memory_bytes: 0x5000,
+    };
+    assert_eq!(plan.segments, [segment]);
+    assert_eq!(plan.device_tree.address, BASE + 14 * MEBI);
+    assert_eq!(plan.initrd.unwrap().address, BASE + 14 * MEBI - 0x3000);
+}
+
+#[test]
+fn a_flattened_image_that_lies_or_starts_elsewhere_is_refused() {
+    let image = Flattened {
+        bytes: 0x1000,
+        load: BASE,
+        memory_bytes: 0,
+        entry: BASE,
+    };
+    let refusal = |image| plan_flattened(image, memory(16), extras(None)).unwrap_err();
+    let below = Flattened {
+        load: BASE - 0x1000,
+        ..image
+    };
+    assert!(matches!(refusal(below), LoadError::Outside { .. }));
+    let endless = Flattened {
+        memory_bytes: u64::MAX,
+        ..image
+    };
+    assert!(matches!(refusal(endless), LoadError::Outside { .. }));
+    for entry in [BASE - 1, BASE + 0x1000, 0, u64::MAX] {
+        let image = Flattened { entry, ..image };
+        assert_eq!(refusal(image), LoadError::NothingToRun);
+    }
+    let empty = Flattened { bytes: 0, ..image };
+    assert_eq!(refusal(empty), LoadError::Empty);
+    let full = Flattened {
+        memory_bytes: 15 * MEBI,
+        ..image
+    };
+    assert!(matches!(refusal(full), LoadError::TooLittleMemory { .. }));
 }
 
 proptest! {

@@ -76,8 +76,21 @@ fn unknown_extensions_and_functions_are_not_supported() {
 #[test]
 fn the_timer_is_set_for_the_calling_hart() {
     let (mut vm, mut world) = booted(2);
+    world.timers.extend([0, 1]);
     assert_eq!(call(&mut vm, &mut world, (TIME, 0), &[12345]), OK);
     assert_eq!(world.registers[&(0, TIMER_DEADLINE)], 12345);
+    assert_eq!(world.timers.iter().copied().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_call_that_only_answers_writes_no_more_than_its_answer() {
+    let (mut vm, mut world) = booted(1);
+    let before = world.writes;
+    assert_eq!(
+        call(&mut vm, &mut world, (BASE_ID, 0), &[]),
+        (0, SPECIFICATION)
+    );
+    assert_eq!(world.writes, before + 2, "a0 and a1, and no register id");
 }
 
 /// Starts hart `hart` of a booted VM.
@@ -154,7 +167,11 @@ fn a_hart_starts_with_the_registers_that_the_specification_gives() {
     assert_eq!(world.register(1, Register::ProgramCounter), BASE + 0x2000);
     assert_eq!(world.register(1, Register::Mode), 1);
     assert_eq!(world.csr(1, CsrRegister::Satp), 0);
-    assert_eq!(world.csr(1, CsrRegister::Sstatus), 0);
+    assert_eq!(
+        world.csr(1, CsrRegister::Sstatus),
+        2 << 32,
+        "no interrupts, 64-bit user mode"
+    );
     assert_eq!((world.general[&(1, 10)], world.general[&(1, 11)]), (1, 99));
     assert_eq!(world.started, [1]);
     assert_eq!(call(&mut vm, &mut world, (HSM, 2), &[1]), (0, 0));
@@ -361,15 +378,11 @@ fn a_call_that_meets_an_absent_page_waits_and_has_done_nothing() {
 #[test]
 fn a_register_that_the_kernel_refuses_fails_the_vm() {
     let (mut vm, mut world) = booted(2);
-    let pc = Register::ProgramCounter.id();
-    world.refuse.insert(pc);
-    assert_eq!(
-        ecall(&mut vm, &mut world, 0, (BASE_ID, 0), &[]),
-        Outcome::Stop
-    );
+    world.refuse.insert(TIMER_DEADLINE);
+    assert_eq!(ecall(&mut vm, &mut world, 0, (TIME, 0), &[]), Outcome::Stop);
     let failure = Failure::Register {
         vcpu: id(0),
-        id: pc,
+        id: TIMER_DEADLINE,
     };
     assert_eq!(vm.lifecycle(), Lifecycle::Failed(failure));
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, image, run, test};
+use commands::{bench, check, image, run, test};
 
 /// Builds, runs, tests, checks and measures Skerry.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Test(test::Args),
     /// Checks what every commit has to keep: format, lints, directions, sizes, documentation.
     Check(check::Args),
+    /// Measures under the emulator's instruction counter, beside what others need.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         report(error);

@@ -104,6 +104,23 @@ pub const CASES: &[Case] = &[
         },
     ),
     success(
+        CallNumber::ThreadBind,
+        "a thread of another core is bound and unbound, and the caller stays here",
+        |context| {
+            let thread = context.thread_on(context.other_core()?)?;
+            let space = context.own_space().capability();
+            for _ in 0..10 {
+                thread.bind(Binding::Space, Some(space))?;
+                thread.bind(Binding::Space, None)?;
+            }
+            let helper = context.spawn(Role::EAGER, &[], |number| {
+                crew::note(number).end(Ok(1));
+            })?;
+            ensure!(helper.ended() == Some(Ok(1)));
+            Ok(())
+        },
+    ),
+    success(
         CallNumber::Call,
         "between threads of another core",
         |context| {
@@ -225,7 +242,8 @@ pub const CASES: &[Case] = &[
             context.pause(2_000)?;
             ensure!(server.ended().is_none());
             guest.vcpu.inject(machine.line, 0)?;
-            ensure!(context.end_of(&server)? == Ok(machine.memory + machine.instruction_size));
+            let behind = machine.memory + 2 * machine.instruction_size;
+            ensure!(context.end_of(&server)? == Ok(behind));
             Ok(())
         },
     ),

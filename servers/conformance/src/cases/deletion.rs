@@ -230,6 +230,27 @@ pub const CASES: &[Case] = &[
     ),
     success(
         CallNumber::Delete,
+        "the budget that a server's server works on",
+        |context| {
+            let (front, back) = (context.endpoint()?, context.endpoint()?);
+            let proceed = context.notification()?;
+            let input = [back.bits(), proceed.bits()];
+            let server = context.spawn(Role::EAGER, &input, |number| {
+                let note = crew::note(number);
+                let received = Endpoint::at(note.slot(0)).receive(FOREVER);
+                let waited = Notification::at(note.slot(1)).wait(FOREVER);
+                note.end(received.and(waited));
+            })?;
+            context.spawn(Role::EAGER, &[back.bits(), front.bits()], crew::relay)?;
+            let caller = context.caller(front)?;
+            caller.budget.capability().delete()?;
+            proceed.signal()?;
+            ensure!(context.end_of(&server)? == Ok(1));
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::Delete,
         "an endpoint with callers in its queue",
         |context| {
             let endpoint = context.endpoint()?;
@@ -386,7 +407,8 @@ pub const CASES: &[Case] = &[
             frame.map(space.capability(), 0x4000_0000, read_write())?;
             space.capability().delete()?;
             frame.capability().identify()?;
-            Ok(context.window(frame)?.store(0, 1))
+            context.window(frame)?.store(0, 1);
+            Ok(())
         },
     ),
     success(

@@ -52,30 +52,63 @@ fn waiting(context: &Context) -> Outcome<Guest> {
 pub const CASES: &[Case] = &[
     success(
         CallNumber::VcpuResume,
-        "a hypercall arrives with its program counter",
+        "a hypercall arrives with the program counter behind it",
         |context| {
-            let guest = context.guest(machine::current().guest.hypercall)?;
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.hypercall)?;
             guest.vcpu.resume()?;
             let message = guest.next_exit(context, ExitClass::Hypercall)?;
-            ensure_equal!(message.words[0], machine::current().guest.memory);
-            guest.skip(&message)?;
-            let second = guest.next_exit(context, ExitClass::Hypercall)?;
-            let size = machine::current().guest.instruction_size;
-            ensure_equal!(second.words[0], message.words[0] + size);
+            ensure_equal!(message.words[0], machine.memory + machine.instruction_size);
+            let counter = guest.vcpu.read(machine.program_counter)?;
+            ensure_equal!(counter, message.words[0]);
             Ok(())
         },
     ),
     success(
         CallNumber::VcpuResume,
-        "sequence numbers grow, and an exit that is not skipped comes again",
+        "an answered hypercall is over: the next one follows, and sequence numbers grow",
         |context| {
             let guest = context.guest(machine::current().guest.hypercall)?;
             guest.vcpu.resume()?;
             let first = guest.next_exit(context, ExitClass::Hypercall)?;
             reply(&exit_reply(ExitReply::Resume))?;
             let second = guest.next_exit(context, ExitClass::Hypercall)?;
-            ensure_equal!(second.words[0], first.words[0]);
+            let size = machine::current().guest.instruction_size;
+            ensure_equal!(second.words[0], first.words[0] + size);
             ensure_equal!(second.sequence, first.sequence + 1);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::VcpuWrite,
+        "a server that sets the program counter back gets the hypercall again",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.hypercall)?;
+            guest.vcpu.resume()?;
+            let first = guest.next_exit(context, ExitClass::Hypercall)?;
+            guest.vcpu.write(machine.program_counter, machine.memory)?;
+            reply(&exit_reply(ExitReply::Resume))?;
+            let again = guest.next_exit(context, ExitClass::Hypercall)?;
+            ensure_equal!(again.words[0], first.words[0]);
+            ensure_equal!(again.sequence, first.sequence + 1);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::VcpuResume,
+        "an exit that is no hypercall is at its instruction, and comes again",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.store)?;
+            guest.set_register(0, machine.memory + (1 << 20));
+            guest.vcpu.resume()?;
+            let first = guest.next_exit(context, ExitClass::Memory)?;
+            ensure_equal!(first.words[0], machine.memory);
+            reply(&exit_reply(ExitReply::Resume))?;
+            let again = guest.next_exit(context, ExitClass::Memory)?;
+            ensure_equal!(again.words[0], first.words[0]);
+            ensure_equal!(again.sequence, first.sequence + 1);
             Ok(())
         },
     ),
@@ -101,7 +134,8 @@ pub const CASES: &[Case] = &[
             reply(&words(&[0]))?;
             let message = guest.next_exit(context, ExitClass::Hypercall)?;
             let machine = &machine::current().guest;
-            ensure_equal!(message.words[0], machine.memory + machine.instruction_size);
+            let behind = machine.memory + 2 * machine.instruction_size;
+            ensure_equal!(message.words[0], behind);
             Ok(())
         },
     ),
@@ -157,7 +191,7 @@ pub const CASES: &[Case] = &[
             let access = AccessInfo::new()
                 .with_size_log2(3)
                 .with_write(true)
-                .with_instruction_length(4)
+                .with_instruction_length(0)
                 .with_route(u8::try_from(DEVICE_ROUTE).unwrap_or(0));
             let address = machine::current().guest.device + 8;
             let forward =
@@ -166,7 +200,8 @@ pub const CASES: &[Case] = &[
             check_access(&guest.next_access(context)?, true)?;
             reply(&words(&[0]))?;
             let next = guest.next_exit(context, ExitClass::Hypercall)?;
-            ensure_equal!(next.words[0], message.words[0] + 4);
+            let size = machine::current().guest.instruction_size;
+            ensure_equal!(next.words[0], message.words[0] + size);
             Ok(())
         },
     ),
@@ -398,14 +433,10 @@ pub const CASES: &[Case] = &[
             let saved = context.reply()?;
             saved.save()?;
             expect_error(guest.exits.receive(context.after(2_000)), Error::TimedOut)?;
-            let machine = &machine::current().guest;
-            let next = message.words[0] + machine.instruction_size;
-            guest.vcpu.write(machine.program_counter, next)?;
             saved.send(&exit_reply(ExitReply::Resume))?;
-            ensure_equal!(
-                guest.next_exit(context, ExitClass::Hypercall)?.words[0],
-                next
-            );
+            let next = guest.next_exit(context, ExitClass::Hypercall)?;
+            let size = machine::current().guest.instruction_size;
+            ensure_equal!(next.words[0], message.words[0] + size);
             Ok(())
         },
     ),
@@ -446,7 +477,7 @@ pub const CASES: &[Case] = &[
             let register = abi::register::COUNT_CLASS + ExitClass::Hypercall.number();
             ensure_equal!(guest.vcpu.read(register)?, 0);
             guest.vcpu.resume()?;
-            for count in 1..4 {
+            for count in 1..3 {
                 guest.next_exit(context, ExitClass::Hypercall)?;
                 ensure_equal!(guest.vcpu.read(register)?, count);
                 reply(&exit_reply(ExitReply::Resume))?;

@@ -1,7 +1,7 @@
 //! Fund, map, unmap and protect.
 
 use super::prelude::*;
-use abi::boot::SLOT_FIRST_UNTYPED;
+use abi::boot::{DEVICE, SLOT_FIRST_UNTYPED};
 use rt::memory::fund;
 
 /// An address that no case uses for anything else.
@@ -32,7 +32,7 @@ fn device_memory(context: &Context) -> Outcome<Untyped> {
         .iter()
         .take(count)
         .zip(SLOT_FIRST_UNTYPED..);
-    let device = ranges.find(|(range, _)| range.device == 1);
+    let device = ranges.find(|(range, _)| range.kind == DEVICE);
     device
         .map(|(_, slot)| Untyped::own(slot))
         .ok_or(Stop::Skipped("no device memory"))
@@ -145,7 +145,7 @@ pub const CASES: &[Case] = &[
         Error::Misaligned,
         "addresses off the frame's size",
         |context| {
-            let (space, frame) = (context.space()?.capability(), context.frame(13)?);
+            let (space, frame) = (context.space()?.capability(), context.frame(21)?);
             context.refuses(Error::Misaligned, || {
                 frame.map(space, ADDRESS + 1, read_write())
             })?;

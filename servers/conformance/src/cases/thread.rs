@@ -298,6 +298,23 @@ pub const CASES: &[Case] = &[
     ),
     refusal(
         CallNumber::ThreadRead,
+        Error::WrongState,
+        "a thread that went on after a fault",
+        |context| {
+            let illegal = crate::machine::current().faults.last();
+            let (_, code) = illegal.ok_or(Stop::Skipped("no faults"))?;
+            let program = context.program(code)?;
+            let runner = context.prepare_program(program, None)?;
+            let spinner = context.program(crate::machine::current().spin)?;
+            runner.thread.run(program.start, runner.done.bits(), 0)?;
+            runner.thread.write(0, spinner.start)?;
+            runner.thread.set_priority(LOW)?;
+            runner.thread.resume()?;
+            context.refuses(Error::WrongState, || runner.thread.read(0))
+        },
+    ),
+    refusal(
+        CallNumber::ThreadRead,
         Error::NoSuchRegister,
         "a number without a register",
         |context| {

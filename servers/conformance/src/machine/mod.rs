@@ -12,7 +12,8 @@ pub struct Machine {
     /// Instructions that fault: the kind, whether the address in the argument register is what they
     /// access, and their bytes.
     pub faults: &'static [(FaultKind, &'static [u8])],
-    /// Signals the notification whose slot is in the stack pointer, and then spins.
+    /// Signals the notification whose slot is in the stack pointer, and then receives for ever from
+    /// the endpoint in slot [`crate::context::QUIET_ENDPOINT`].
     pub report: &'static [u8],
     /// Spins.
     pub spin: &'static [u8],

@@ -2,6 +2,7 @@
 //! Listings"), register ids as KVM's ONE_REG has them.
 
 use super::{Guest, Machine};
+use crate::context::QUIET_ENDPOINT;
 use abi::fault::FaultKind;
 use abi::register::{RISCV as ARCHITECTURE, SIZE_U64};
 
@@ -41,14 +42,24 @@ pub static RISCV: Machine = Machine {
         // ebreak
         (FaultKind::Breakpoint, &code::<1, 4>([0x0010_0073])),
     ],
-    // mv a0, sp; li a7, 7 (Signal); ecall; j .
-    report: &code::<4, 16>([0x0001_0513, 0x0070_0893, ECALL, SPIN]),
+    // mv a0, sp; li a7, 7 (Signal); ecall; li a0, QUIET_ENDPOINT; li a7, 2 (Receive); li t0, -1;
+    // ecall; j .
+    report: &code::<8, 32>([
+        0x0001_0513,
+        0x0070_0893,
+        ECALL,
+        QUIET_ENDPOINT << 20 | 0x0000_0513,
+        0x0020_0893,
+        0xfff0_0293,
+        ECALL,
+        SPIN,
+    ]),
     spin: &code::<1, 4>([SPIN]),
     // sd a0, 0(a0); j -4
     touch: &code::<2, 8>([0x00a5_3023, 0xffdf_f06f]),
     firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
-    // DBCN, console_write with physical addresses.
-    firmware_bad: None,
+    // SRST with a reset type that is no 32-bit number.
+    firmware_bad: Some([0x5352_5354, 0, u64::MAX, 0, 0, 0]),
     // SRST with a reset type that is reserved.
     firmware_refused: Some([0x5352_5354, 0, 0x7fff_ffff, 0, 0, 0]),
     guest: Guest {

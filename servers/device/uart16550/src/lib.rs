@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  guest access ─▶ request ─▶ device ─▶ Effects { interrupt level, drain, line event }
-//!  host input  ─▶ device (refuses when full)          output bytes ─▶ taken by the binary
+//!  host input  ─▶ device (refuses when full)          output bytes ─▶ taken by the port
+//!  port: the device and the ring that it shares with the console
 //! ```
 //! The line is infinitely fast: a written byte is sent at once, and four character times pass
 //! between any two accesses. Registers are those of the National Semiconductor PC16550D data
@@ -14,10 +15,14 @@ pub mod device;
 pub mod exit_line;
 pub mod metrics;
 pub mod persist;
+pub mod port;
 pub mod registers;
 pub mod request;
+mod server;
 
 pub use device::{Effects, Uart};
 pub use exit_line::ExitStatus;
 pub use metrics::Metrics;
+pub use port::Port;
 pub use request::{Request, Response};
+pub use server::run;

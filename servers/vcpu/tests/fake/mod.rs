@@ -23,6 +23,7 @@ pub struct World {
     pub memory: Vec<u8>,
     pub absent: BTreeSet<u64>,
     pub lines: BTreeSet<usize>,
+    pub timers: BTreeSet<usize>,
     pub fences: Vec<(u64, FenceKind)>,
     pub started: Vec<usize>,
     pub start_later: bool,
@@ -98,11 +99,15 @@ impl Effects for World {
         Ok(())
     }
 
-    fn inject(&mut self, vcpu: VcpuId, _: Line, level: bool) {
+    fn inject(&mut self, vcpu: VcpuId, line: Line, level: bool) {
+        let lines = match line {
+            Line::Software => &mut self.lines,
+            Line::Timer => &mut self.timers,
+        };
         if level {
-            self.lines.insert(vcpu.index());
+            lines.insert(vcpu.index());
         } else {
-            self.lines.remove(&vcpu.index());
+            lines.remove(&vcpu.index());
         }
     }
 
@@ -181,7 +186,7 @@ pub fn booted(harts: usize) -> (Riscv, World) {
     (vm, world)
 }
 
-/// Makes hart `hart` call the firmware.
+/// Makes hart `hart` call the firmware; as the kernel does, with the program counter behind the call.
 pub fn ecall(
     vm: &mut Riscv,
     world: &mut World,
@@ -198,9 +203,12 @@ pub fn ecall(
     }
     world.general.insert((hart, 16), call.1);
     world.general.insert((hart, 17), call.0);
+    world
+        .registers
+        .insert((hart, Register::ProgramCounter.id()), PC + 4);
     let exit = Exit {
         class: abi::exit::ExitClass::Hypercall,
-        words: [PC, 0, 0, 0],
+        words: [PC + 4, 0, 0, 0],
     };
     vm.exit(id(hart), exit, world)
 }

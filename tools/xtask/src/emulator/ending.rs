@@ -18,6 +18,8 @@ pub enum Ending {
         /// Its status.
         status: u64,
     },
+    /// The system itself ended with another status than 0.
+    System(u64),
     /// The system panicked.
     Panic(String),
     /// It took longer than allowed.
@@ -38,7 +40,7 @@ impl Ending {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Clean => ExitCode::SUCCESS,
-            Self::Guest { status, .. } => ExitCode::from(
+            Self::Guest { status, .. } | Self::System(status) => ExitCode::from(
                 u8::try_from(*status)
                     .ok()
                     .filter(|status| *status < 124)
@@ -64,6 +66,7 @@ impl fmt::Display for Ending {
             Self::Guest { name: None, status } => {
                 write!(formatter, "the guest reported status {status}")
             }
+            Self::System(status) => write!(formatter, "the system ended with status {status}"),
             Self::Panic(line) => write!(formatter, "the system panicked: {line}"),
             Self::Timeout { seconds } => write!(formatter, "not finished after {seconds} s"),
             Self::Emulator(what) => write!(formatter, "the machine failed: {what}"),
@@ -85,6 +88,7 @@ pub struct Story {
     expected: Vec<String>,
     ended: BTreeMap<String, u64>,
     reported: Option<u64>,
+    system: Option<u64>,
     panic: Option<String>,
 }
 
@@ -102,6 +106,7 @@ impl Story {
         match event {
             Event::Panic(line) => drop(self.panic.get_or_insert(line)),
             Event::GuestEnded { name, status } => drop(self.ended.insert(name, status)),
+            Event::SystemEnded(status) => self.system = Some(status),
             Event::GuestReported(status) => drop(self.reported.get_or_insert(status)),
         }
     }
@@ -142,6 +147,9 @@ impl Story {
                 name: Some(name.clone()),
                 status: *status,
             };
+        }
+        if let Some(status) = self.system.filter(|status| *status != 0) {
+            return Ending::System(status);
         }
         if let Some(what) = stopped {
             return Ending::Emulator(what);
@@ -210,6 +218,16 @@ mod tests {
         assert!(story(&["a"], &report).is_over());
         assert!(!story(&["a", "b"], &report).is_over());
         assert_eq!(story(&["a"], &report).ending(None), Ending::Clean);
+    }
+
+    #[test]
+    fn a_systems_own_status_counts_where_no_guest_failed() {
+        let events = [Event::SystemEnded(1)];
+        assert_eq!(story(&[], &events).ending(None), Ending::System(1));
+        assert_eq!(
+            story(&[], &[Event::SystemEnded(0)]).ending(None),
+            Ending::Clean
+        );
     }
 
     #[test]

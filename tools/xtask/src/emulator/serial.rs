@@ -6,8 +6,15 @@
 //! ```text
 //! skerry: panic …                          the kernel stopped the machine
 //! skerry: guest NAME ended: status N       N = 0 for a clean power-off
+//! skerry: system ended: status N           of a system without guests, where it has one
+//! conformance: N passed, N failed, N skipped    likewise: status 1 if a case failed
 //! EXIT: STATUS=n                           a guest's own report; its status is n >> 1
 //! ```
+//!
+//! The emulator's exit status cannot take their place: OpenSBI on QEMU's `virt` powers off with
+//! the same status whatever reason a shutdown is given.
+
+use crate::tally::Tally;
 
 /// A line that means something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub enum Event {
         /// 0 for a clean power-off.
         status: u64,
     },
+    /// The system ended by itself, not for a guest.
+    SystemEnded(u64),
     /// A guest said by itself how it ended; its machine is over.
     GuestReported(u64),
 }
@@ -37,8 +46,20 @@ pub fn event(line: &str) -> Option<Event> {
             status: number(rest)?,
         });
     }
+    if let Some((_, rest)) = line.split_once("skerry: system ended: status ") {
+        return number(rest).map(Event::SystemEnded);
+    }
+    if let Some(tally) = line.strip_prefix("conformance: ").and_then(Tally::parse) {
+        return Some(Event::SystemEnded(u64::from(!tally.is_good())));
+    }
     let (_, rest) = line.split_once("EXIT: STATUS=")?;
-    Some(Event::GuestReported(number(rest)? >> 1))
+    // A negative report has no status; it is a failure, whichever.
+    let status = if rest.starts_with("-") {
+        1
+    } else {
+        number(rest)? >> 1
+    };
+    Some(Event::GuestReported(status))
 }
 
 /// Returns the decimal number that `text` begins with.
@@ -118,7 +139,17 @@ mod tests {
                 ended("a-b", 17),
             ),
             ("EXIT: STATUS=1", Event::GuestReported(0)),
+            ("skerry: system ended: status 2", Event::SystemEnded(2)),
+            (
+                "conformance: 9 passed, 0 failed, 1 skipped",
+                Event::SystemEnded(0),
+            ),
+            (
+                "conformance: 9 passed, 1 failed, 0 skipped",
+                Event::SystemEnded(1),
+            ),
             ("[left] EXIT: STATUS=7", Event::GuestReported(3)),
+            ("EXIT: STATUS=-1", Event::GuestReported(1)),
             (
                 "skerry: panic: hart 1",
                 Event::Panic("skerry: panic: hart 1".to_owned()),

@@ -70,12 +70,12 @@ pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
     let stop = watch.until_over(&bytes);
     let status = match stop {
         Stop::Closed => child.wait()?,
-        Stop::Over | Stop::Timeout | Stop::Interrupted => end(&mut child)?,
+        Stop::Over | Stop::Timeout | Stop::Interrupted => end(&mut child, options.interactive)?,
     };
     while let Ok(part) = bytes.recv_timeout(TICK) {
         watch.take(&part);
     }
-    watch.lines.extend(watch.cutter.rest());
+    watch.finish();
     let ending = match stop {
         Stop::Timeout => Ending::Timeout {
             seconds: options.timeout.map_or(0, |limit| limit.as_secs()),
@@ -167,16 +167,28 @@ impl<'a> Watch<'a> {
             show(bytes);
         }
         for line in self.cutter.take(bytes) {
-            if let Some(event) = serial::event(&line) {
-                self.story.take(event);
-            }
-            self.lines.push(line);
+            self.line(line);
         }
         if self.story.is_over() {
             self.over_within(LAST_WORDS);
         } else if self.story.all_guests_ended() {
             self.over_within(GRACE);
         }
+    }
+
+    /// Takes what came after the last line's end.
+    fn finish(&mut self) {
+        if let Some(line) = self.cutter.rest() {
+            self.line(line);
+        }
+    }
+
+    /// Takes one line.
+    fn line(&mut self, line: String) {
+        if let Some(event) = serial::event(&line) {
+            self.story.take(event);
+        }
+        self.lines.push(line);
     }
 
     /// Sets the time at which the machine is over, unless an earlier one is set.
@@ -218,10 +230,14 @@ fn show(mut bytes: &[u8]) {
     let _ = output.flush();
 }
 
-/// Ends the emulator: asks first, so that it gives the terminal back.
-fn end(child: &mut Child) -> Result<ExitStatus> {
+/// Ends the emulator; one that has the terminal is asked first, so that it gives it back.
+fn end(child: &mut Child, asks: bool) -> Result<ExitStatus> {
     if let Ok(Some(status)) = child.try_wait() {
         return Ok(status);
+    }
+    if !asks {
+        child.kill()?;
+        return Ok(child.wait()?);
     }
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, Signal::TERM);
@@ -235,4 +251,61 @@ fn end(child: &mut Child) -> Result<ExitStatus> {
     }
     child.kill()?;
     Ok(child.wait()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a shell script in place of the emulator.
+    fn script(text: &str, guests: &[&str], seconds: u64) -> Outcome {
+        let options = Options {
+            guests: guests.iter().map(|name| (*name).to_owned()).collect(),
+            timeout: Some(Duration::from_secs(seconds)),
+            ..Options::default()
+        };
+        run(Command::new("sh").args(["-c", text]), &options).expect("there is a shell")
+    }
+
+    #[test]
+    fn a_machine_that_stops_by_itself_gives_all_its_lines() {
+        let outcome = script(
+            "echo one; printf 'skerry: guest a ended: status 0'",
+            &["a"],
+            60,
+        );
+        assert_eq!(outcome.ending, Ending::Clean);
+        assert_eq!(outcome.lines, ["one", "skerry: guest a ended: status 0"]);
+    }
+
+    #[test]
+    fn a_machine_that_fails_is_not_clean() {
+        let outcome = script("exit 3", &[], 60);
+        assert!(matches!(outcome.ending, Ending::Emulator(_)));
+    }
+
+    #[test]
+    fn a_machine_that_hangs_is_ended_in_time() {
+        let started = Instant::now();
+        let outcome = script("echo up; exec sleep 60", &[], 1);
+        assert_eq!(outcome.ending, Ending::Timeout { seconds: 1 });
+        assert_eq!(outcome.lines, ["up"]);
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_panicked_machine_may_finish_its_report_and_is_ended() {
+        let text = "echo skerry: panic: here; echo more; exec sleep 60";
+        let outcome = script(text, &["a"], 30);
+        assert_eq!(
+            outcome.ending,
+            Ending::Panic("skerry: panic: here".to_owned())
+        );
+        assert_eq!(outcome.lines.last().map(String::as_str), Some("more"));
+    }
+
+    #[test]
+    fn an_emulator_that_cannot_be_started_is_an_error() {
+        assert!(run(&mut Command::new("/no/such/emulator"), &Options::default()).is_err());
+    }
 }

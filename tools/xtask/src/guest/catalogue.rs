@@ -85,6 +85,30 @@ impl Images for Catalogue<'_> {
     }
 }
 
+/// Stands in for guest images where a system is only looked at.
+pub struct NoImages;
+
+impl Images for NoImages {
+    fn kernel(&mut self, _: &str, machine: &Machine) -> Result<KernelImage, String> {
+        let load = machine.guest_memory_base;
+        let file = PathBuf::new();
+        Ok(KernelImage {
+            file,
+            load,
+            entry_point: load,
+            memory_size: 0,
+            is_linux: true,
+            initrd: None,
+        })
+    }
+
+    fn initrd(&mut self, _: &str) -> Result<InitrdImage, String> {
+        Ok(InitrdImage {
+            file: PathBuf::new(),
+        })
+    }
+}
+
 /// Returns the bytes of a file.
 fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))

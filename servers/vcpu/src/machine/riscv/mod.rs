@@ -20,6 +20,7 @@ use abi::register::TIMER_DEADLINE;
 use hart::{Hart, HartEvent};
 use riscv_regs::Register;
 use riscv_regs::one_reg::{CsrRegister, MODE_SUPERVISOR};
+use riscv_regs::status::Sstatus;
 use riscv_regs::{Gpr, instruction};
 
 /// What identifies the machine to its guest.
@@ -128,7 +129,10 @@ impl Riscv {
         let registers = [
             (Register::ProgramCounter.id(), entry),
             (Register::Mode.id(), MODE_SUPERVISOR),
-            (Register::Csr(CsrRegister::Sstatus).id(), 0),
+            (
+                Register::Csr(CsrRegister::Sstatus).id(),
+                Sstatus::new().with_uxl(2).into_bits(),
+            ),
             (Register::Csr(CsrRegister::Sie).id(), 0),
             (Register::Csr(CsrRegister::Satp).id(), 0),
             (TIMER_DEADLINE, u64::MAX),
@@ -137,6 +141,7 @@ impl Riscv {
             write(vcpu, id, value, effects)?;
         }
         effects.inject(vcpu, Line::Software, false);
+        effects.inject(vcpu, Line::Timer, false);
         effects.set_general(vcpu, Gpr::A0.number(), vcpu.index() as u64);
         effects.set_general(vcpu, Gpr::A1.number(), argument);
         Ok(())
@@ -151,7 +156,7 @@ impl Riscv {
     ) -> Result<Outcome, Trouble> {
         let [program_counter, first, ..] = exit.words;
         match exit.class {
-            ExitClass::Hypercall => self.call(vcpu, program_counter, effects),
+            ExitClass::Hypercall => self.call(vcpu, effects),
             ExitClass::Instruction => self.instruction(vcpu, program_counter, first, effects),
             ExitClass::Device => self.device(vcpu, exit.words, effects),
             ExitClass::Unclaimed => self.unclaimed(vcpu, exit.words, effects),

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Package};
-use manifest::compiled::System;
-use manifest::{Images, InitrdImage, KernelImage, Machine, Overrides};
+use manifest::Overrides;
 
+use crate::build::system;
+use crate::guest::catalogue::NoImages;
 use crate::workspace::Workspace;
 
 use super::direction::kind;
@@ -82,16 +83,9 @@ pub fn manifests(root: &Path) -> Result<Vec<std::path::PathBuf>> {
 
 /// Checks that every process's package knows the protocol of each peer that it uses.
 fn authority(workspace: &Workspace, file: &Path, report: &mut Report) -> Result<()> {
-    let text = fs::read_to_string(file)?;
-    let shown = file.strip_prefix(workspace.root()).unwrap_or(file);
-    let compiled = manifest::compile(shown, &text, &Overrides::default(), &mut NoImages);
-    let system = match compiled {
-        Ok(compiled) => compiled.system,
-        Err(refusal) => {
-            report.wrong.push(refusal.to_string());
-            return Ok(());
-        }
-    };
+    let compiled = system::compile(workspace, file, &Overrides::default(), &mut NoImages)?;
+    let shown = sources::relative(workspace.root(), file);
+    let system = &compiled.system;
     for process in &system.processes {
         for link in &process.uses {
             let peer = &system.process(link.peer).image;
@@ -101,55 +95,17 @@ fn authority(workspace: &Workspace, file: &Path, report: &mut Report) -> Result<
                 continue;
             };
             if !user.dependencies.iter().any(|edge| edge.name == api) {
-                let (shown, name, image) = (shown.display(), &process.name, &process.image);
+                let (name, image) = (&process.name, &process.image);
                 report.wrong.push(format!(
                     "{shown}: `{name}` uses `{peer}`, but package `{image}` does not know `{api}`"
                 ));
             }
         }
     }
-    report
-        .absent
-        .extend(absent_packages(workspace, &system, shown));
+    let absent = system::absent(workspace, &compiled);
+    if !absent.is_empty() {
+        let absent = absent.join(", ");
+        report.absent.push(format!("{shown}: package {absent}"));
+    }
     Ok(())
-}
-
-/// Returns what is said of packages that a system names and the workspace lacks.
-fn absent_packages(workspace: &Workspace, system: &System, file: &Path) -> Vec<String> {
-    let mut names: Vec<_> = system
-        .processes
-        .iter()
-        .map(|process| &process.image)
-        .collect();
-    names.sort();
-    names.dedup();
-    names.retain(|name| workspace.find(name).is_none());
-    names
-        .iter()
-        .map(|name| format!("package `{name}` of {}", file.display()))
-        .collect()
-}
-
-/// Stands in for guest images where only the authority graph is looked at.
-struct NoImages;
-
-impl Images for NoImages {
-    fn kernel(&mut self, _: &str, machine: &Machine) -> Result<KernelImage, String> {
-        let load = machine.guest_memory_base;
-        let file = std::path::PathBuf::new();
-        Ok(KernelImage {
-            file,
-            load,
-            entry_point: load,
-            memory_size: 0,
-            is_linux: true,
-            initrd: None,
-        })
-    }
-
-    fn initrd(&mut self, _: &str) -> Result<InitrdImage, String> {
-        Ok(InitrdImage {
-            file: std::path::PathBuf::new(),
-        })
-    }
 }

@@ -10,6 +10,8 @@ mod sizes;
 mod sources;
 mod stack;
 
+pub use deps::manifests;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

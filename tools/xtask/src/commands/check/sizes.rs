@@ -5,10 +5,12 @@ use std::fs;
 use anyhow::Result;
 use manifest::Overrides;
 
-use crate::build::{elf, system};
+use crate::build::elf;
+use crate::build::system::{self, Programs};
+use crate::guest::catalogue::NoImages;
 use crate::workspace::Workspace;
 
-use super::{Report, deps};
+use super::{Report, deps, sources};
 
 /// The most bytes of code in the kernel.
 const KERNEL_TEXT_MAX: u64 = 64 << 10;
@@ -17,35 +19,30 @@ const KERNEL_TEXT_MAX: u64 = 64 << 10;
 pub fn check(workspace: &Workspace) -> Result<Report> {
     let mut report = Report::default();
     for file in deps::manifests(workspace.root())? {
-        let stem = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let name = format!("check-{stem}");
-        let built = match system::build(workspace, &file, &Overrides::default(), &name) {
-            Ok(built) => built,
-            Err(error) if format!("{error:#}").contains("is not in the workspace") => {
-                report.absent.push(format!("{stem}: {error:#}"));
-                continue;
-            }
-            Err(error) => {
-                report.wrong.push(format!("{stem}: {error:#}"));
-                continue;
-            }
-        };
-        let text = elf::text_size(&fs::read(&built.kernel)?)?;
-        let line = format!("{stem}: kernel text {text} of {KERNEL_TEXT_MAX} bytes");
+        let shown = sources::relative(workspace.root(), &file);
+        let compiled = system::compile(workspace, &file, &Overrides::default(), &mut NoImages)?;
+        let absent = system::absent(workspace, &compiled);
+        if !absent.is_empty() {
+            let absent = absent.join(", ");
+            report.absent.push(format!("{shown}: package {absent}"));
+            continue;
+        }
+        let programs = Programs::build(workspace, &compiled)?;
+        let text = elf::text_size(&fs::read(&programs.kernel)?)?;
+        let line = format!("{shown}: kernel text {text} of {KERNEL_TEXT_MAX} bytes");
         if text > KERNEL_TEXT_MAX {
             &mut report.wrong
         } else {
             &mut report.notes
         }
         .push(line);
-        for (package, bytes) in &built.images {
-            report
-                .notes
-                .push(format!("{stem}: image of {package} {bytes} bytes"));
+        match programs.sizes(&compiled) {
+            Ok(sizes) => report.notes.extend(
+                sizes
+                    .iter()
+                    .map(|(package, bytes)| format!("{shown}: {package} {bytes} bytes")),
+            ),
+            Err(error) => report.wrong.push(format!("{shown}: {error:#}")),
         }
     }
     Ok(report)

@@ -9,6 +9,9 @@
 
 mod elf;
 mod linux;
+mod place;
+
+pub use place::{Flattened, plan_flattened};
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -254,7 +257,7 @@ pub fn plan(image: &[u8], memory: Memory, extras: Extras) -> Result<Plan, LoadEr
         end = end.max(segment.address + segment.memory_bytes);
     }
     check_overlap(&segments)?;
-    let (initrd, device_tree) = place_extras(memory, end, extras)?;
+    let (initrd, device_tree) = place::extras(memory, end, extras)?;
     Ok(Plan {
         kind,
         entry,
@@ -291,33 +294,4 @@ fn check_overlap(segments: &[Segment]) -> Result<(), LoadError> {
         }
     }
     Ok(())
-}
-
-/// Places initial RAM disk and device tree near the top of memory, above `end`.
-fn place_extras(
-    memory: Memory,
-    end: u64,
-    extras: Extras,
-) -> Result<(Option<Place>, Place), LoadError> {
-    let down = |top: u64, bytes: u64, align: u64| {
-        let place = top.checked_sub(bytes).map(|address| address & !(align - 1));
-        let fits = place.filter(|&address| address >= end);
-        fits.ok_or(LoadError::TooLittleMemory {
-            missing: (end + bytes).saturating_sub(top).max(1),
-        })
-    };
-    let tree_bytes = extras.device_tree_bytes.max(1);
-    let address = down(memory.end(), tree_bytes, HUGE_PAGE)?;
-    let device_tree = Place {
-        address,
-        bytes: tree_bytes,
-    };
-    let initrd = match extras.initrd_bytes {
-        Some(bytes) => Some(Place {
-            address: down(address, bytes, abi::PAGE_SIZE)?,
-            bytes,
-        }),
-        None => None,
-    };
-    Ok((initrd, device_tree))
 }

@@ -13,10 +13,9 @@ mod time;
 
 pub use base::{IMPLEMENTATION, SPECIFICATION};
 
-use super::{Riscv, Trouble, advance};
+use super::{Riscv, Trouble};
 use crate::{Effects, Outcome, VcpuId};
 use riscv_regs::Gpr;
-use riscv_regs::instruction::Length;
 
 /// Error codes (section 3, table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +103,11 @@ impl Extension {
 }
 
 impl Riscv {
-    /// Handles an ecall from the guest's supervisor.
+    /// Handles an ecall from the guest's supervisor; the kernel has moved the program counter
+    /// behind it already.
     pub(super) fn call<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        program_counter: u64,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let registers = [Gpr::A0, Gpr::A1, Gpr::A2, Gpr::A3, Gpr::A4, Gpr::A5];
@@ -127,7 +126,6 @@ impl Riscv {
         let Answer::Return(result) = answer else {
             return Ok(Outcome::Stop);
         };
-        advance(vcpu, program_counter, Length::Four, effects)?;
         let (error, value) = match result {
             Ok(value) => (0, value),
             Err(error) => ((error as i64).cast_unsigned(), 0),

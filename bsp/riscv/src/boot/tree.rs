@@ -1,0 +1,264 @@
+//! What the device tree says of the machine (Devicetree Specification 0.4).
+
+use super::memory::Ranges;
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{Node, Property};
+use heapless::Vec;
+use kernel::boot::Range;
+use riscv_regs::{Extension, ExtensionSet, isa};
+
+/// The machine.
+pub struct Host<'a> {
+    /// All memory.
+    pub memory: Ranges,
+    /// Memory that is not the kernel's to use.
+    pub reserved: Ranges,
+    /// Device memory for drivers.
+    pub devices: Ranges,
+    /// Harts that can be started; the boot hart first.
+    pub harts: Vec<u64, { abi::MAX_CORES }>,
+    /// The interrupt controller, if it is a PLIC.
+    pub plic: Option<Range>,
+    /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.
+    pub aplic: Option<Range>,
+    /// The PLIC's context, or the index of the IMSIC's file, of each hart's supervisor mode, in the
+    /// order of `harts`.
+    pub contexts: Vec<u64, { abi::MAX_CORES }>,
+    /// The boot bundle.
+    pub bundle: Option<Range>,
+    /// Ticks per second of the time counter.
+    pub ticks_per_second: u64,
+    /// Every hart has Sstc.
+    pub has_sstc: bool,
+    /// Every hart has Smstateen.
+    pub has_state_enable: bool,
+    tree: Fdt<'a>,
+}
+
+/// Supervisor external interrupt, as interrupts-extended names it.
+const SUPERVISOR_EXTERNAL: u32 = 9;
+
+/// Returns cell `index` of a property of cells.
+fn cell(bytes: &[u8], index: usize) -> Option<u32> {
+    let bytes = bytes.get(index * 4..index * 4 + 4)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// Returns the number that all cells of a property make.
+fn number(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Returns the value of a property.
+fn value<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
+    let property = node.properties().find(|property| property.name() == name)?;
+    property.value_as::<&'a [u8]>().ok()
+}
+
+/// Returns whether a string list has an entry.
+fn lists(bytes: &[u8], entry: &str) -> bool {
+    bytes
+        .split(|byte| *byte == 0)
+        .any(|item| item == entry.as_bytes())
+}
+
+/// Returns the rows of a reg property with two address and two size cells.
+fn ranges(node: &FdtNode<'_>) -> impl Iterator<Item = Range> {
+    value(node, "reg")
+        .unwrap_or(&[])
+        .chunks_exact(16)
+        .filter_map(|row| {
+            let (base, length) = row.split_at_checked(8)?;
+            Some(Range {
+                base: number(base),
+                length: number(length),
+            })
+        })
+}
+
+/// Calls `visit` with every node.
+fn each<'a>(node: FdtNode<'a>, visit: &mut dyn FnMut(FdtNode<'a>)) {
+    visit(node);
+    for child in node.children() {
+        each(child, visit);
+    }
+}
+
+impl<'a> Host<'a> {
+    /// Reads the device tree; `boot_hart` becomes the first of the harts.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn read(bytes: &'a [u8], boot_hart: u64) -> Result<Self, &'static str> {
+        let tree = Fdt::new(bytes).map_err(|_| "the firmware passed no device tree")?;
+        let mut host = Self {
+            memory: Ranges::default(),
+            reserved: Ranges::default(),
+            devices: Ranges::default(),
+            harts: Vec::new(),
+            plic: None,
+            aplic: None,
+            contexts: Vec::new(),
+            bundle: None,
+            ticks_per_second: 0,
+            has_sstc: true,
+            has_state_enable: true,
+            tree,
+        };
+        host.read_memory();
+        host.read_harts(boot_hart);
+        host.read_devices();
+        host.read_chosen();
+        if host.memory.as_slice().is_empty() || host.ticks_per_second == 0 {
+            return Err("the device tree names no memory, or no timebase-frequency");
+        }
+        Ok(host)
+    }
+
+    /// Reads memory and reservations.
+    fn read_memory(&mut self) {
+        for node in self.tree.root().children() {
+            if value(&node, "device_type").is_some_and(|kind| lists(kind, "memory")) {
+                ranges(&node).for_each(|range| self.memory.add(range));
+            }
+            if node.name() == "reserved-memory" {
+                for child in node.children() {
+                    ranges(&child)
+                        .for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
+                }
+            }
+        }
+        for entry in self.tree.memory_reservations() {
+            self.reserved.add(Range {
+                base: entry.address(),
+                length: entry.size(),
+            });
+        }
+    }
+
+    /// Reads the harts and what all of them can do.
+    fn read_harts(&mut self, boot_hart: u64) {
+        let pushed = self.harts.push(boot_hart);
+        debug_assert!(pushed.is_ok());
+        let Some(cpus) = self.tree.find_node("/cpus") else {
+            return;
+        };
+        self.ticks_per_second = value(&cpus, "timebase-frequency").map_or(0, number);
+        for cpu in cpus.children() {
+            let is_cpu = value(&cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"));
+            let is_okay = value(&cpu, "status").is_none_or(|status| lists(status, "okay"));
+            let Some(hart) = value(&cpu, "reg").map(number).filter(|_| is_cpu && is_okay) else {
+                continue;
+            };
+            let extensions = extensions_of(&cpu);
+            self.has_sstc &= extensions.contains(Extension::Sstc);
+            self.has_state_enable &= extensions.contains(Extension::Smstateen);
+            if hart != boot_hart && self.harts.push(hart).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads the interrupt controllers, and which device memory drivers may have.
+    fn read_devices(&mut self) {
+        let (mut plic, mut files, mut domain) = (None, None, None);
+        let mut devices = Ranges::default();
+        each(self.tree.root(), &mut |node| {
+            let Some(compatible) = value(&node, "compatible") else {
+                return;
+            };
+            if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
+                plic = Some(node);
+            }
+            if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
+                files = Some(node);
+            }
+            // The machine's domain has the supervisor's as its child, which has none itself.
+            if lists(compatible, "riscv,aplic") && value(&node, "riscv,children").is_none() {
+                domain = Some(node);
+            }
+            let is_for_drivers = [
+                "ns16550a",
+                "snps,dw-apb-uart",
+                "virtio,mmio",
+                "google,goldfish-rtc",
+            ];
+            if is_for_drivers.iter().any(|name| lists(compatible, name)) {
+                ranges(&node).for_each(|range| devices.add(super::memory::whole_pages(range)));
+            }
+        });
+        self.devices = devices;
+        self.plic = plic.as_ref().and_then(|plic| ranges(plic).next());
+        self.aplic = domain
+            .filter(|_| files.is_some())
+            .and_then(|domain| ranges(&domain).next());
+        if let Some(controller) = files.or(plic) {
+            self.read_contexts(&controller);
+        }
+    }
+
+    /// Reads which of a controller's contexts or files is each hart's.
+    fn read_contexts(&mut self, controller: &FdtNode<'_>) {
+        let wanted = value(controller, "interrupts-extended").unwrap_or(&[]);
+        for hart in self.harts.clone() {
+            let parent = self.interrupt_controller_of(hart);
+            let context = wanted.chunks_exact(8).position(|row| {
+                cell(row, 0) == parent && cell(row, 1) == Some(SUPERVISOR_EXTERNAL)
+            });
+            let pushed = self
+                .contexts
+                .push(context.map_or(0, |context| context as u64));
+            debug_assert!(pushed.is_ok());
+        }
+    }
+
+    /// Returns the handle of a hart's own interrupt controller.
+    fn interrupt_controller_of(&self, hart: u64) -> Option<u32> {
+        let cpus = self.tree.find_node("/cpus")?;
+        let cpu = cpus.children().find(|cpu| {
+            value(cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"))
+                && value(cpu, "reg").map(number) == Some(hart)
+        })?;
+        let controller = cpu
+            .children()
+            .find(|child| value(child, "interrupt-controller").is_some())?;
+        cell(value(&controller, "phandle")?, 0)
+    }
+
+    /// Reads where the boot bundle is.
+    fn read_chosen(&mut self) {
+        let Some(chosen) = self.tree.find_node("/chosen") else {
+            return;
+        };
+        let start = value(&chosen, "linux,initrd-start").map(number);
+        let end = value(&chosen, "linux,initrd-end").map(number);
+        if let (Some(base), Some(end)) = (start, end)
+            && end > base
+        {
+            self.bundle = Some(Range {
+                base,
+                length: end - base,
+            });
+        }
+    }
+}
+
+/// Returns whether a controller interrupts harts in supervisor mode.
+fn is_supervisor(node: &FdtNode<'_>) -> bool {
+    cell(value(node, "interrupts-extended").unwrap_or(&[]), 1) == Some(SUPERVISOR_EXTERNAL)
+}
+
+/// Returns the extensions of a hart.
+fn extensions_of(cpu: &FdtNode<'_>) -> ExtensionSet {
+    if let Some(list) = value(cpu, "riscv,isa-extensions") {
+        let names = list.split(|byte| *byte == 0);
+        return isa::from_list(names.filter_map(|name| core::str::from_utf8(name).ok()));
+    }
+    let text = value(cpu, "riscv,isa").and_then(|text| core::str::from_utf8(text).ok());
+    let text = text.map(|text| text.trim_end_matches('\0'));
+    text.and_then(|text| isa::from_string(text).ok())
+        .map_or_else(ExtensionSet::default, |found| found.1)
+}

@@ -1,0 +1,243 @@
+//! The machine, as the portable kernel sees it.
+
+use crate::frame::RiscvFrame;
+use crate::guest::{self, RiscvGuest};
+use crate::{csr, irq, paging, percore, sbi, timer};
+use abi::exit::AccessInfo;
+use abi::{Error, Rights};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use riscv_regs::csr as number;
+
+/// The machine.
+pub struct Riscv;
+
+/// Bits of an ASID that every hart has.
+static ASID_BITS: AtomicU64 = AtomicU64::new(0);
+
+/// Finds out how many ASID bits this hart has (II 12.1.11).
+pub fn probe_asid() {
+    let satp = csr::read!(number::SATP);
+    csr::write!(number::SATP, satp | 0xffff << 44);
+    let bits = u64::from(((csr::read!(number::SATP) >> 44) & 0xffff).count_ones());
+    csr::write!(number::SATP, satp);
+    csr::fence_all();
+    let known = ASID_BITS.load(Ordering::Relaxed);
+    ASID_BITS.store(
+        if known == 0 { bits } else { bits.min(known) },
+        Ordering::Relaxed,
+    );
+}
+
+/// Interrupts a set of cores.
+fn send_ipi(cores: u64) {
+    let mut rest = cores;
+    while rest != 0 {
+        let core = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        if let Some(core) = percore::get(core) {
+            sbi::send_ipi(1, core.hart.get());
+        }
+    }
+}
+
+impl Arch for Riscv {
+    type Frame = RiscvFrame;
+    type Guest = RiscvGuest;
+
+    const USER_LEVELS: &'static [Level] = paging::USER_LEVELS;
+    const GUEST_LEVELS: &'static [Level] = paging::GUEST_LEVELS;
+    const USER_END: u64 = paging::USER_END;
+    const INTERRUPTS: u32 = irq::LINES;
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        csr::time()
+    }
+
+    fn set_timer(&self, deadline: u64) {
+        timer::set(deadline);
+    }
+
+    fn send_ipi(&self, cores: u64) {
+        send_ipi(cores);
+    }
+
+    fn initialise_root(&self, root: &[AtomicU64]) {
+        paging::initialise_root(root);
+    }
+
+    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+        // Device memory is uncached by its physical memory attributes.
+        let _ = device;
+        paging::leaf(stage, physical, access)
+    }
+
+    fn table(&self, _: Stage, physical: u64) -> u64 {
+        paging::table(physical)
+    }
+
+    fn decode(&self, _: Stage, entry: u64, _: &Level) -> TableEntry {
+        paging::decode(entry)
+    }
+
+    fn space_tags(&self) -> u64 {
+        // Without ASIDs every space still has a number of its own; `load_space` flushes then.
+        match ASID_BITS.load(Ordering::Relaxed) {
+            0 => 4096,
+            bits => 1 << bits,
+        }
+    }
+
+    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+        let bits = ASID_BITS.load(Ordering::Relaxed);
+        let (root, asid) = match space {
+            Some((root, tag)) => (root, if bits == 0 { 0 } else { tag.0 }),
+            None => (paging::physical_of(&raw const paging::ROOT), 0),
+        };
+        csr::write!(number::SATP, 8 << 60 | asid << 44 | root >> 12);
+        if bits == 0 {
+            csr::fence_all();
+        }
+    }
+
+    fn flush_space(&self, tag: SpaceTag) {
+        if ASID_BITS.load(Ordering::Relaxed) == 0 {
+            csr::fence_all();
+        } else {
+            csr::fence_space(tag.0);
+        }
+    }
+
+    fn flush_all_spaces(&self) {
+        csr::fence_all();
+    }
+
+    fn flush_page(&self, tag: SpaceTag, address: u64) {
+        if ASID_BITS.load(Ordering::Relaxed) == 0 {
+            csr::fence_page(0, address);
+        } else {
+            csr::fence_page(tag.0, address);
+        }
+    }
+
+    fn flush_guests(&self) {
+        csr::fence_guest_memory();
+    }
+
+    fn mask_interrupt(&self, line: u32) {
+        irq::mask(line);
+    }
+
+    fn unmask_interrupt(&self, line: u32) {
+        irq::unmask(line);
+    }
+
+    fn claim_interrupt(&self) -> Option<u32> {
+        irq::claim()
+    }
+
+    fn firmware(&self, [extension, function, first, second, ..]: [u64; 6]) -> Result<u64, Error> {
+        let is_listed = match extension {
+            sbi::BASE => function <= 6,
+            sbi::DBCN => function == 2,
+            sbi::SRST => function == 0,
+            _ => false,
+        };
+        if !is_listed {
+            return Err(Error::Unsupported);
+        }
+        if (extension == sbi::DBCN && first > 0xff)
+            || (extension == sbi::SRST && (first > 0xffff_ffff || second > 0xffff_ffff))
+        {
+            return Err(Error::BadArgument);
+        }
+        match sbi::call(extension, function, [first, second, 0]) {
+            (0, value) => Ok(value),
+            _ => Err(Error::FirmwareRefused),
+        }
+    }
+
+    fn has_guests(&self) -> bool {
+        guest::is_supported()
+    }
+
+    fn guest_lines(&self) -> u64 {
+        guest::LINES
+    }
+
+    fn guest_reset(&self, guest: &RiscvGuest) {
+        guest.reset();
+    }
+
+    fn guest_load(&self, guest: &RiscvGuest, root: u64) {
+        guest.load(root);
+    }
+
+    fn guest_unload(&self, guest: &RiscvGuest) {
+        guest.unload();
+    }
+
+    fn guest_set_lines(&self, _: &RiscvGuest, lines: u64) {
+        csr::write!(number::HVIP, lines);
+    }
+
+    fn guest_remaining_lines(&self, _: &RiscvGuest, lines: u64) -> u64 {
+        // The guest may set and clear its software interrupt; the others are the kernel's.
+        const SOFTWARE: u64 = 1 << 2;
+        lines & !SOFTWARE | csr::read!(number::HVIP) & SOFTWARE
+    }
+
+    fn guest_wakes(&self, guest: &RiscvGuest, loaded: bool, lines: u64) -> bool {
+        guest.wakes(loaded, lines)
+    }
+
+    fn guest_timer(&self, guest: &RiscvGuest, loaded: bool) -> Option<GuestTimer> {
+        guest.timer(loaded)
+    }
+
+    fn guest_timer_line(&self, guest: &RiscvGuest, now: u64) -> u64 {
+        guest.timer_line(now)
+    }
+
+    fn guest_flush(&self, _: &RiscvGuest, kind: u64) {
+        if kind == 0 {
+            csr::fence_guest_virtual();
+        }
+        csr::fence_instructions();
+    }
+
+    fn guest_program_counter(&self, guest: &RiscvGuest) -> u64 {
+        guest.pc.get()
+    }
+
+    fn guest_complete(
+        &self,
+        guest: &RiscvGuest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    ) {
+        guest.complete(registers, access, value);
+    }
+
+    fn guest_read(
+        &self,
+        guest: &RiscvGuest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
+    ) -> Result<u64, Error> {
+        guest.read(loaded, registers, id)
+    }
+
+    fn guest_write(
+        &self,
+        guest: &RiscvGuest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        write: (u64, u64),
+    ) -> Result<(), Error> {
+        guest.write(loaded, registers, write)
+    }
+}

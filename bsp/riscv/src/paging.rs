@@ -1,0 +1,164 @@
+//! Translation tables: Sv39 for processes and the kernel, Sv39x4 for guests.
+
+use crate::csr;
+use crate::entry::{DIRECT_MAP, LOAD_OFFSET};
+use abi::Rights;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{Level, Stage, TableEntry};
+use riscv_regs::pte::Pte;
+
+/// One page of table entries.
+#[repr(C, align(4096))]
+pub struct Table(pub [AtomicU64; 512]);
+
+impl Table {
+    /// Makes an empty table.
+    const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 512])
+    }
+}
+
+/// The kernel's root table; its upper half is part of every process's.
+pub static ROOT: Table = Table::new();
+/// The kernel's gibibyte, in megapages.
+static MIDDLE: Table = Table::new();
+/// The kernel's image, in pages: the first 4 MiB of its two megapages.
+static LEAVES: [Table; 2] = [const { Table::new() }; 2];
+
+/// Levels of a process's tables.
+pub const USER_LEVELS: &[Level] = &[
+    Level {
+        shift: 30,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 21,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 12,
+        bits: 9,
+        leaf: true,
+    },
+];
+/// Levels of a guest's tables: the root has four times the entries.
+pub const GUEST_LEVELS: &[Level] = &[
+    Level {
+        shift: 30,
+        bits: 11,
+        leaf: true,
+    },
+    Level {
+        shift: 21,
+        bits: 9,
+        leaf: true,
+    },
+    Level {
+        shift: 12,
+        bits: 9,
+        leaf: true,
+    },
+];
+/// First address of the non-canonical hole: processes live below.
+pub const USER_END: u64 = 1 << 38;
+
+/// Makes a leaf. A and D are preset: some machines fault instead of setting them.
+pub fn leaf(stage: Stage, physical: u64, access: Rights) -> u64 {
+    if access == Rights::new() {
+        return 0;
+    }
+    let _ = stage;
+    Pte::new()
+        .with_valid(true)
+        .with_read(access.read())
+        .with_write(access.write())
+        .with_execute(access.execute())
+        .with_user(true)
+        .with_accessed(true)
+        .with_dirty(true)
+        .with_ppn(physical >> 12)
+        .into_bits()
+}
+
+/// Makes a pointer to a table.
+pub fn table(physical: u64) -> u64 {
+    Pte::table(physical >> 12).into_bits()
+}
+
+/// Reads an entry.
+pub fn decode(entry: u64) -> TableEntry {
+    let pte = Pte::from_bits(entry);
+    if !pte.valid() {
+        return TableEntry::Empty;
+    }
+    let physical = pte.ppn() << 12;
+    if pte.is_leaf() {
+        let access = Rights::new()
+            .with_read(pte.read())
+            .with_write(pte.write())
+            .with_execute(pte.execute());
+        TableEntry::Leaf { physical, access }
+    } else {
+        TableEntry::Table(physical)
+    }
+}
+
+/// Copies the kernel's half into a process's root table.
+pub fn initialise_root(root: &[AtomicU64]) {
+    for (to, from) in root.iter().zip(&ROOT.0).skip(256) {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// Returns the physical address of something in the kernel's image.
+pub fn physical_of<T>(item: *const T) -> u64 {
+    item as u64 - LOAD_OFFSET
+}
+
+/// Returns the address at which the kernel sees physical memory.
+pub const fn virtual_of(physical: u64) -> u64 {
+    DIRECT_MAP + physical
+}
+
+/// Replaces the boot mapping of the kernel's image by one in which nothing is both writable and
+/// executable, and drops the one-to-one mapping.
+pub fn protect_kernel() {
+    let start = &raw const crate::entry::_image_start as u64;
+    let text = &raw const crate::entry::_text_end as u64;
+    let rodata = &raw const crate::entry::_rodata_end as u64;
+    let end = &raw const crate::entry::_image_end as u64;
+    assert!(
+        end - start <= 4 << 20,
+        "the kernel's image fits two megapages"
+    );
+    let leaves = LEAVES.iter().flat_map(|table| &table.0);
+    for (index, entry) in leaves.enumerate() {
+        let address = start + index as u64 * 4096;
+        if address >= end {
+            break;
+        }
+        let pte = Pte::new()
+            .with_valid(true)
+            .with_read(true)
+            .with_execute(address < text)
+            .with_write(address >= rodata)
+            .with_global(true)
+            .with_accessed(true)
+            .with_dirty(true)
+            .with_ppn((address - LOAD_OFFSET) >> 12);
+        entry.store(pte.into_bits(), Ordering::Relaxed);
+    }
+    let first = usize::try_from((start >> 21) & 511).unwrap_or(0);
+    for (index, table) in LEAVES.iter().enumerate() {
+        let pte = Pte::table(physical_of(table) >> 12).into_bits();
+        MIDDLE.0[first + index].store(pte, Ordering::Relaxed);
+    }
+    let middle = Pte::table(physical_of(&raw const MIDDLE) >> 12).into_bits();
+    ROOT.0[510].store(middle, Ordering::Relaxed);
+    for entry in &ROOT.0[..256] {
+        entry.store(0, Ordering::Relaxed);
+    }
+    csr::fence_all();
+}

@@ -1,0 +1,225 @@
+//! Traps: what happened, and what the hart does next.
+
+use crate::boot::KERNEL;
+use crate::entry::{_return_to, DIRECT_MAP};
+use crate::guest::{self, FS};
+use crate::machine::Riscv;
+use crate::percore::{self, GUEST, PerCore, THREAD};
+use crate::{csr, sbi};
+use abi::fault::FaultKind;
+use arena::{Entry, Handle};
+use core::fmt::Write;
+use kernel::arch::Trap;
+use kernel::object::thread::Thread;
+use kernel::object::vcpu::Vcpu;
+use kernel::{Kernel, Next};
+use riscv_regs::csr as number;
+
+/// sstatus.SPP: the trap came from supervisor mode.
+const SPP: u64 = 1 << 8;
+/// sstatus.SPIE: interrupts are on after the return.
+const SPIE: u64 = 1 << 5;
+/// The bit of scause that tells interrupts.
+const INTERRUPT: u64 = 1 << 63;
+/// Interrupts that the kernel takes: software, timer, external.
+pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
+
+/// Handles a trap out of a thread or a guest, whose registers were saved.
+pub extern "C" fn trap() -> ! {
+    let hart = percore::current();
+    let kernel = kernel();
+    let cause = csr::read!(number::SCAUSE);
+    let mut entry = enter(kernel, hart);
+    let what = if hart.mode.get() == GUEST {
+        guest_trap(&entry, hart, cause)
+    } else {
+        thread_trap(&entry, hart, cause)
+    };
+    kernel.handle(&mut entry, what);
+    leave(kernel, hart, entry)
+}
+
+/// Returns the kernel.
+fn kernel() -> &'static Kernel<Riscv> {
+    KERNEL
+        .get()
+        .expect("traps come only after the kernel was made")
+}
+
+/// Begins a kernel entry of this hart.
+pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Entry<'a> {
+    let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
+    kernel
+        .arena()
+        .enter(core)
+        .expect("a hart enters the kernel once at a time")
+}
+
+/// Returns what a trap out of a thread was.
+fn thread_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
+    if let Some(thread) = Handle::<Thread<Riscv>>::from_address(hart.object.get()) {
+        entry.get(thread).frame.pc.set(csr::read!(number::SEPC));
+    }
+    let address = csr::read!(number::STVAL);
+    let fault = |kind| Trap::Fault {
+        kind,
+        address,
+        cause,
+    };
+    match cause {
+        8 => Trap::Call,
+        1 | 12 => fault(FaultKind::Fetch),
+        2 => fault(FaultKind::IllegalInstruction),
+        3 => fault(FaultKind::Breakpoint),
+        0 | 4 | 6 => fault(FaultKind::Misaligned),
+        5 | 13 => fault(FaultKind::Load),
+        7 | 15 => fault(FaultKind::Store),
+        _ if cause & INTERRUPT != 0 => interrupt(cause & !INTERRUPT),
+        _ => fault(FaultKind::IllegalInstruction),
+    }
+}
+
+/// Returns what a trap out of a guest was.
+fn guest_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
+    let Some(vcpu) = Handle::<Vcpu<Riscv>>::from_address(hart.object.get()) else {
+        return Trap::Ipi;
+    };
+    let vcpu = entry.get(vcpu);
+    let status = csr::read!(number::SSTATUS);
+    vcpu.guest.pc.set(csr::read!(number::SEPC));
+    vcpu.guest.supervisor.set(u64::from(status & SPP != 0));
+    vcpu.guest.float_state.set(status & FS);
+    if cause & INTERRUPT != 0 {
+        let [interrupts, ..] = &vcpu.counts;
+        interrupts.add(1);
+        return interrupt(cause & !INTERRUPT);
+    }
+    let page = vcpu.register_page().object.get();
+    let registers = entry.words(page, abi::PAGE_SIZE).unwrap_or(&[]);
+    Trap::Exit(guest::exit(&vcpu.guest, cause, registers))
+}
+
+/// Returns what an interrupt was.
+fn interrupt(code: u64) -> Trap {
+    match code {
+        1 => {
+            csr::clear!(number::SIP, 1 << 1);
+            Trap::Ipi
+        }
+        5 => Trap::Timer,
+        _ => Trap::External,
+    }
+}
+
+/// Does what the kernel decided: returns to a thread, enters a guest, or waits for an interrupt.
+pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Entry<'_>) -> ! {
+    let mut entry = first;
+    loop {
+        match kernel.next(&entry) {
+            Next::Thread(thread) => {
+                let registers = &raw const thread.frame as u64;
+                let pc = thread.frame.pc.get();
+                drop(entry);
+                return_to_thread(hart, registers, pc);
+            }
+            Next::Guest(vcpu, page) => {
+                let object = &raw const *vcpu as u64;
+                let (pc, status) = guest_entry(vcpu);
+                drop(entry);
+                enter_guest(hart, (object, DIRECT_MAP + page), (pc, status));
+            }
+            Next::Idle => {
+                drop(entry);
+                let what = wait_for_interrupt();
+                entry = enter(kernel, hart);
+                kernel.handle(&mut entry, what);
+            }
+        }
+    }
+}
+
+/// Waits for an interrupt, with interrupts off, and returns which one it was.
+fn wait_for_interrupt() -> Trap {
+    loop {
+        let pending = csr::read!(number::SIP) & csr::read!(number::SIE) & INTERRUPTS;
+        if pending != 0 {
+            let code = u64::from(pending.trailing_zeros());
+            if code == 5 {
+                // The timer stays pending until it is set again.
+                crate::timer::set(u64::MAX);
+            }
+            return interrupt(code);
+        }
+        csr::wait_for_interrupt();
+    }
+}
+
+/// Returns to a thread.
+fn return_to_thread(hart: &PerCore, registers: u64, pc: u64) -> ! {
+    hart.frame.set(registers);
+    hart.object.set(thread_of(registers));
+    hart.mode.set(THREAD);
+    csr::write!(number::SEPC, pc);
+    csr::write!(number::HSTATUS, guest::hstatus() & !(1 << 7));
+    csr::clear!(number::SSTATUS, SPP | FS);
+    csr::set!(number::SSTATUS, SPIE);
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
+    // been in the kernel again; sepc and sstatus send the hart to user mode.
+    unsafe { _return_to(registers) }
+}
+
+/// Returns the physical address of the thread whose frame is at `registers`.
+fn thread_of(registers: u64) -> u64 {
+    registers - core::mem::offset_of!(Thread<Riscv>, frame) as u64 - DIRECT_MAP
+}
+
+/// Returns program counter and status bits for entering a guest.
+fn guest_entry(vcpu: &Vcpu<Riscv>) -> (u64, u64) {
+    let mode = if vcpu.guest.supervisor.get() != 0 {
+        SPP
+    } else {
+        0
+    };
+    (
+        vcpu.guest.pc.get(),
+        mode | vcpu.guest.float_state.get() & FS,
+    )
+}
+
+/// Enters a guest.
+fn enter_guest(hart: &PerCore, (object, registers): (u64, u64), (pc, status): (u64, u64)) -> ! {
+    const SPVP: u64 = 1 << 8;
+    hart.frame.set(registers);
+    hart.object.set(object - DIRECT_MAP);
+    hart.mode.set(GUEST);
+    csr::write!(number::SEPC, pc);
+    let privilege = if status & SPP != 0 { SPVP } else { 0 };
+    csr::write!(number::HSTATUS, guest::hstatus() | privilege);
+    csr::clear!(number::SSTATUS, SPP | FS);
+    csr::set!(number::SSTATUS, SPIE | status);
+    // SAFETY: `registers` is the vCPU's register page, which the kernel keeps until this hart has
+    // been in the kernel again; hstatus sends the hart to the guest.
+    unsafe { _return_to(registers) }
+}
+
+/// Reports a trap inside the kernel, which is a bug.
+pub extern "C" fn kernel_trap() -> ! {
+    panic!(
+        "trap in the kernel: cause {:#x}, pc {:#x}, value {:#x}",
+        csr::read!(number::SCAUSE),
+        csr::read!(number::SEPC),
+        csr::read!(number::STVAL)
+    )
+}
+
+/// Prints a report and stops the machine.
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let core = percore::current();
+    let printed = writeln!(
+        sbi::Console,
+        "\nskerry: panic on core {}: {info}",
+        core.core.get()
+    );
+    sbi::shut_down(printed.is_ok() || printed.is_err())
+}

@@ -1,0 +1,99 @@
+//! Translation tables and the TLB (PoP chapter 3, "Dynamic Address Translation").
+//!
+//! Processes have a segment table and page tables: 2 GiB. Larger spaces need region tables, whose
+//! entries differ from segment entries: `Arch::table` would have to know the level. The kernel runs
+//! with DAT off, so it has no part in any table.
+
+use abi::{PAGE_SHIFT, Rights};
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{Level, TableEntry};
+use s390_regs::entry::{INDEX_BITS, PAGE_INDEX_BITS};
+use s390_regs::{Asce, PageEntry, SegmentEntry, TableType};
+
+/// Levels of processes' and guests' tables.
+pub const LEVELS: &[Level] = &[
+    Level {
+        shift: TableType::Segment.shift(),
+        bits: INDEX_BITS,
+        leaf: false,
+    },
+    Level {
+        shift: PAGE_SHIFT,
+        bits: PAGE_INDEX_BITS,
+        leaf: true,
+    },
+];
+
+/// First address that a segment table does not reach.
+pub const USER_END: u64 = 1 << (TableType::Segment.shift() + INDEX_BITS);
+
+/// The machine has no numbers for spaces: the TLB tells them apart by their ASCE.
+pub const SPACE_TAGS: u64 = 1 << 12;
+
+/// Makes an entry for memory, or an empty one. There is no device memory: all I/O is instructions.
+pub fn leaf(physical: u64, access: Rights) -> u64 {
+    if !(access.read() || access.write() || access.execute()) {
+        return PageEntry::EMPTY.into_bits();
+    }
+    PageEntry::leaf(physical >> PAGE_SHIFT, access.write(), access.execute()).into_bits()
+}
+
+/// Makes an entry for a page table.
+pub fn table(physical: u64) -> u64 {
+    SegmentEntry::page_table_at(physical).into_bits()
+}
+
+/// Reads an entry. Zeros are no empty entry: they designate address 0.
+pub fn decode(entry: u64, level: &Level) -> TableEntry {
+    if level.shift != PAGE_SHIFT {
+        let entry = SegmentEntry::from_bits(entry);
+        return if entry.invalid() {
+            TableEntry::Empty
+        } else {
+            TableEntry::Table(entry.page_table_address())
+        };
+    }
+    let entry = PageEntry::from_bits(entry);
+    if entry.invalid() {
+        return TableEntry::Empty;
+    }
+    TableEntry::Leaf {
+        physical: entry.frame() << PAGE_SHIFT,
+        access: Rights::new()
+            .with_read(true)
+            .with_write(!entry.protect())
+            .with_execute(!entry.no_execute()),
+    }
+}
+
+/// Makes every entry of a new segment table empty.
+pub fn initialise_root(root: &[AtomicU64]) {
+    for entry in root {
+        entry.store(SegmentEntry::EMPTY.into_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Makes a segment table that of the primary space; `None` is the real space, without a table.
+pub fn load(root: Option<u64>) {
+    let space = match root {
+        Some(root) => Asce::new().with_frame(root >> PAGE_SHIFT).with_length(3),
+        None => Asce::new().with_real_space(true),
+    };
+    let space = space.into_bits();
+    // SAFETY: LCTLG reads eight bytes at the address of `space`. The kernel runs with DAT off and
+    // does not depend on the primary space.
+    unsafe {
+        asm!(
+            "lctlg %c1, %c1, 0({})",
+            in(reg_addr) &raw const space,
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+}
+
+/// Drops all cached translations of this CPU.
+pub fn flush_all() {
+    // SAFETY: PTLB only drops cached translations.
+    unsafe { asm!("ptlb", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,177 @@
+//! The machine, for the kernel. What an entry stub cannot do stops the machine.
+
+use crate::frame::X86Frame;
+use crate::paging::{self, SecondStage};
+use crate::stop::not_ported;
+use crate::timer;
+use abi::exit::AccessInfo;
+use abi::{Error, Rights};
+use core::sync::atomic::AtomicU64;
+use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+
+/// An x86-64 machine.
+pub struct X86 {
+    second_stage: Option<SecondStage>,
+}
+
+impl X86 {
+    /// Asks the processor what it has.
+    pub fn detect() -> Self {
+        Self {
+            second_stage: SecondStage::detect(),
+        }
+    }
+}
+
+impl Arch for X86 {
+    type Frame = X86Frame;
+    type Guest = ();
+
+    const USER_LEVELS: &'static [Level] = paging::LEVELS;
+    const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
+    const USER_END: u64 = paging::USER_END;
+    /// One line for each vector from 32 to 255.
+    const INTERRUPTS: u32 = 224;
+
+    fn now(&self) -> u64 {
+        timer::now()
+    }
+
+    fn set_timer(&self, _deadline: u64) {
+        not_ported("set_timer")
+    }
+
+    fn send_ipi(&self, _cores: u64) {
+        not_ported("send_ipi")
+    }
+
+    fn initialise_root(&self, _root: &[AtomicU64]) {
+        not_ported("initialise_root")
+    }
+
+    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+        let format = paging::format(stage, self.second_stage);
+        paging::leaf(format, physical, access, device)
+    }
+
+    fn table(&self, stage: Stage, physical: u64) -> u64 {
+        paging::table(paging::format(stage, self.second_stage), physical)
+    }
+
+    fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry {
+        paging::decode(paging::format(stage, self.second_stage), entry, level)
+    }
+
+    fn space_tags(&self) -> u64 {
+        paging::SPACE_TAGS
+    }
+
+    fn load_space(&self, _space: Option<(u64, SpaceTag)>) {
+        not_ported("load_space")
+    }
+
+    fn flush_space(&self, _tag: SpaceTag) {
+        paging::flush_all();
+    }
+
+    fn flush_all_spaces(&self) {
+        paging::flush_all();
+    }
+
+    fn flush_page(&self, _tag: SpaceTag, address: u64) {
+        paging::flush_page(address);
+    }
+
+    fn flush_guests(&self) {
+        // There are no guests whose translations could be cached.
+    }
+
+    fn mask_interrupt(&self, _line: u32) {
+        not_ported("mask_interrupt")
+    }
+
+    fn unmask_interrupt(&self, _line: u32) {
+        not_ported("unmask_interrupt")
+    }
+
+    fn claim_interrupt(&self) -> Option<u32> {
+        not_ported("claim_interrupt")
+    }
+
+    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
+        // This machine's firmware has no calls for the allow-list.
+        Err(Error::Unsupported)
+    }
+
+    fn has_guests(&self) -> bool {
+        false
+    }
+
+    fn guest_lines(&self) -> u64 {
+        0
+    }
+
+    fn guest_reset(&self, (): &()) {
+        not_ported("guest_reset")
+    }
+
+    fn guest_load(&self, (): &(), _root: u64) {
+        not_ported("guest_load")
+    }
+
+    fn guest_unload(&self, (): &()) {
+        not_ported("guest_unload")
+    }
+
+    fn guest_set_lines(&self, (): &(), _lines: u64) {
+        not_ported("guest_set_lines")
+    }
+
+    fn guest_remaining_lines(&self, (): &(), _lines: u64) -> u64 {
+        not_ported("guest_remaining_lines")
+    }
+
+    fn guest_wakes(&self, (): &(), _loaded: bool, _lines: u64) -> bool {
+        not_ported("guest_wakes")
+    }
+
+    fn guest_timer(&self, (): &(), _loaded: bool) -> Option<GuestTimer> {
+        not_ported("guest_timer")
+    }
+
+    fn guest_timer_line(&self, (): &(), _now: u64) -> u64 {
+        not_ported("guest_timer_line")
+    }
+
+    fn guest_flush(&self, (): &(), _kind: u64) {
+        not_ported("guest_flush")
+    }
+
+    fn guest_program_counter(&self, (): &()) -> u64 {
+        not_ported("guest_program_counter")
+    }
+
+    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {
+        not_ported("guest_complete")
+    }
+
+    fn guest_read(
+        &self,
+        (): &(),
+        _loaded: bool,
+        _registers: Option<GuestRegisters<'_>>,
+        _id: u64,
+    ) -> Result<u64, Error> {
+        not_ported("guest_read")
+    }
+
+    fn guest_write(
+        &self,
+        (): &(),
+        _loaded: bool,
+        _registers: Option<GuestRegisters<'_>>,
+        _write: (u64, u64),
+    ) -> Result<(), Error> {
+        not_ported("guest_write")
+    }
+}

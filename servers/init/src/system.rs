@@ -1,0 +1,429 @@
+//! Building the whole system.
+
+use crate::bundle::Files;
+use crate::grants::Given;
+use crate::guest::{self, Guest};
+use crate::pool::Pool;
+use crate::process::{Process, read_write};
+use crate::supervise::{self, Watch};
+use abi::boot::SLOT_INTERRUPT_CONTROL;
+use abi::{Error, ObjectKind, Rights};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use manifest::compiled::{self, System};
+use rt::{Frame, InterruptControl, Notification};
+
+/// Badge of a physical interrupt at its driver.
+const INTERRUPT_BADGE: u64 = 1 << 63;
+
+/// Why the system cannot be built.
+#[derive(Debug)]
+pub enum Failure {
+    /// The kernel refused a call.
+    Kernel(Error),
+    /// The bundle is no good.
+    Bundle(abi::bundle::BundleError),
+    /// The bundle lacks a file.
+    NoFile(String),
+    /// A file in the bundle is damaged, or no executable.
+    BadFile(String),
+    /// The manifest in the bundle is no good.
+    BadManifest,
+    /// There is too little memory.
+    OutOfMemory,
+    /// Init's table is full.
+    OutOfSlots,
+    /// A process has more grants than its page holds.
+    TooManyGrants,
+    /// A process is to be called on a core on which it has no thread.
+    NoEndpoint(u16, u64),
+    /// A driver's device is not among the machine's.
+    NoDevice(u64),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel(error) => write!(formatter, "the kernel refused a call: {error:?}"),
+            Self::Bundle(error) => write!(formatter, "the boot bundle is no good: {error:?}"),
+            Self::NoFile(name) => write!(formatter, "the boot bundle has no file {name}"),
+            Self::BadFile(name) => write!(formatter, "the file {name} is damaged"),
+            Self::BadManifest => write!(formatter, "the manifest is no good"),
+            Self::OutOfMemory => write!(formatter, "too little memory"),
+            Self::OutOfSlots => write!(formatter, "too many capabilities"),
+            Self::TooManyGrants => write!(formatter, "a process has too many grants"),
+            Self::NoEndpoint(process, core) => {
+                write!(formatter, "process {process} serves nobody on core {core}")
+            }
+            Self::NoDevice(base) => write!(formatter, "the machine has no device at {base:#x}"),
+        }
+    }
+}
+
+/// Builds the system and watches it until its last guest has ended.
+pub fn run() -> Result<(), Failure> {
+    let info = rt::boot::info().ok_or(Failure::BadManifest)?;
+    let mut pool = Pool::new(info);
+    let files = Files::open(&mut pool)?;
+    let bytes = files.read(compiled::ENTRY_NAME)?;
+    let system = System::decode(bytes).map_err(|_| Failure::BadManifest)?;
+    rt::log!(
+        "skerry: init: {} processes, {} guests, {} cores",
+        system.processes.len(),
+        system.guests.len(),
+        info.cores
+    );
+    let mut builder = Builder {
+        pool,
+        files,
+        system: &system,
+        processes: Vec::new(),
+    };
+    let watch = Watch::new(&mut builder.pool, info.cores)?;
+    builder.make_processes(&watch)?;
+    let guests = builder.make_guests()?;
+    builder.grant_all(info, &guests, &watch)?;
+    builder.start_all()?;
+    supervise::run(
+        &mut builder.pool,
+        &system,
+        &guests,
+        watch,
+        &builder.processes,
+    )
+}
+
+/// The system in the making.
+struct Builder<'a> {
+    pool: Pool,
+    files: Files,
+    system: &'a System,
+    processes: Vec<Process>,
+}
+
+impl Builder<'_> {
+    /// Makes the objects of all processes; their faults go to init.
+    fn make_processes(&mut self, watch: &Watch) -> Result<(), Failure> {
+        for (index, plan) in self.system.indexed_processes() {
+            let process = Process::new(&mut self.pool, index.0, plan)?;
+            let core = plan.cores.first().copied().map_or(0, u64::from);
+            watch.hear_faults(&mut self.pool, process.thread, core, u64::from(index.0) + 1)?;
+            self.processes.push(process);
+        }
+        Ok(())
+    }
+
+    /// Makes all guests and connects them with their servers.
+    fn make_guests(&mut self) -> Result<Vec<Guest>, Failure> {
+        let mut guests = Vec::new();
+        for (index, plan) in self.system.guests.iter().enumerate() {
+            let guest = Guest::new(&mut self.pool, plan, |core| share(self.system, core))?;
+            let index = u16::try_from(index).unwrap_or(0);
+            let mem = self
+                .position_of("mem")
+                .and_then(|mem| self.processes.get(mem));
+            guest.connect(&mut self.pool, (index, plan), &self.processes, mem)?;
+            guests.push(guest);
+        }
+        Ok(guests)
+    }
+
+    /// Returns the first process that runs an image of this package.
+    fn position_of(&self, image: &str) -> Option<usize> {
+        self.system
+            .processes
+            .iter()
+            .position(|process| process.image == image)
+    }
+
+    /// Grants every process what `docs/processes.md` lists.
+    fn grant_all(
+        &mut self,
+        info: &abi::boot::BootInfo,
+        guests: &[Guest],
+        watch: &Watch,
+    ) -> Result<(), Failure> {
+        for (index, plan) in self.system.indexed_processes() {
+            let index = usize::from(index.0);
+            self.grant_value(index, "ticks", info.ticks_per_second)?;
+            self.grant_value(index, "features", info.features)?;
+            self.grant_peers(index, plan)?;
+            if let Some(device) = &plan.device {
+                self.grant_device(index, device)?;
+            }
+        }
+        self.grant_guests(guests, watch)?;
+        self.grant_memory(guests)?;
+        self.grant_rings(watch)
+    }
+
+    /// Returns process `index`.
+    fn process(&mut self, index: usize) -> Result<&mut Process, Failure> {
+        self.processes.get_mut(index).ok_or(Failure::BadManifest)
+    }
+
+    /// Grants a number to process `index`.
+    fn grant_value(&mut self, index: usize, name: &str, value: u64) -> Result<(), Failure> {
+        self.process(index)?.grants.value(name, value)
+    }
+
+    /// Grants process `index` a way to call another, on every core that both have.
+    fn grant_calls(&mut self, index: usize, name: &str, peer: usize) -> Result<(), Failure> {
+        let badge = index as u64 + 1;
+        let cores: Vec<u64> = self
+            .process(index)?
+            .endpoints
+            .iter()
+            .map(|(core, _)| *core)
+            .collect();
+        for core in cores {
+            let server = self.processes.get(peer).ok_or(Failure::BadManifest)?;
+            let Some(endpoint) = server.endpoint(core) else {
+                continue;
+            };
+            let given = Given {
+                capability: endpoint.capability(),
+                kind: ObjectKind::Endpoint,
+                rights: Rights::new().with_call(true),
+                badge,
+            };
+            self.process(index)?
+                .grants
+                .capability(&format!("{name}.{core}"), given, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Grants process `index` the peers that its manifest entry names, and the log.
+    fn grant_peers(&mut self, index: usize, plan: &compiled::Process) -> Result<(), Failure> {
+        for peer in &plan.uses {
+            self.grant_calls(index, &peer.name, usize::from(peer.peer.0))?;
+        }
+        let Some(console) = self.system.console.map(|console| usize::from(console.0)) else {
+            return Ok(());
+        };
+        if index == console || plan.device.is_some() {
+            return Ok(());
+        }
+        self.grant_calls(index, "log", console)?;
+        let core = plan.cores.first().copied().map_or(0, u64::from);
+        let server = self.processes.get(console).ok_or(Failure::BadManifest)?;
+        if let Some(endpoint) = server.endpoint(core) {
+            let given = Given {
+                capability: endpoint.capability(),
+                kind: ObjectKind::Endpoint,
+                rights: Rights::new().with_call(true),
+                badge: index as u64 + 1,
+            };
+            self.process(index)?
+                .grants
+                .place(rt::start::SLOT_LOG, given)?;
+        }
+        Ok(())
+    }
+
+    /// Grants a driver its device's registers and interrupt.
+    fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
+        let block = self
+            .pool
+            .devices
+            .iter()
+            .find(|block| device.base.wrapping_sub(block.base) < 1 << block.order);
+        let block = *block.ok_or(Failure::NoDevice(device.base))?;
+        let slot = self.pool.slot()?;
+        block
+            .untyped
+            .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
+        let address = self.process(index)?.map(Frame::at(slot), read_write())?;
+        self.grant_value(index, "device", address + (device.base - block.base))?;
+        let Some(line) = device.irq else {
+            return Ok(());
+        };
+        let to = self.pool.slot()?;
+        let interrupt = InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
+        let notification = self.process(index)?.notification;
+        let slot = self.pool.slot()?;
+        let signal = Rights::new().with_signal(true).with_grant(true);
+        let badged = notification
+            .capability()
+            .mint(slot, signal, INTERRUPT_BADGE)?;
+        interrupt.bind(Some(Notification::at(badged.slot())))?;
+        self.process(index)?
+            .grants
+            .moved("interrupt", interrupt.capability(), u64::from(line))
+    }
+
+    /// Grants the servers of all guests what is theirs.
+    fn grant_guests(&mut self, guests: &[Guest], watch: &Watch) -> Result<(), Failure> {
+        let system = self.system;
+        for (index, (plan, guest)) in system.guests.iter().zip(guests).enumerate() {
+            let position = u16::try_from(index).unwrap_or(0);
+            let description = guest::describe(position, plan, system);
+            let vcpu = usize::from(plan.vcpu.0);
+            let irq = usize::from(plan.irq.0);
+            let devices = plan
+                .devices
+                .iter()
+                .map(|device| usize::from(device.process.0));
+            for server in devices.chain([vcpu, irq]) {
+                let process = self.processes.get_mut(server).ok_or(Failure::BadManifest)?;
+                guest::grant_description(&mut self.pool, process, &description)?;
+            }
+            let process = self.processes.get_mut(vcpu).ok_or(Failure::BadManifest)?;
+            guest.grant_vcpu(&mut self.pool, plan, (process, &self.files))?;
+            let ended = Given {
+                capability: watch.notification.capability(),
+                kind: ObjectKind::Notification,
+                rights: Rights::new().with_signal(true),
+                badge: 1 << index,
+            };
+            self.process(vcpu)?.grants.capability("ended", ended, 0)?;
+            guest.grant_irq(self.process(irq)?)?;
+            for device in &plan.devices {
+                self.grant_calls(usize::from(device.process.0), "vcpu", vcpu)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Grants the memory server guest memory, guests' spaces, and who its clients are.
+    fn grant_memory(&mut self, guests: &[Guest]) -> Result<(), Failure> {
+        let Some(mem) = self.position_of("mem") else {
+            return Ok(());
+        };
+        let control = Rights::new().with_control(true);
+        let system = self.system;
+        for (index, (plan, guest)) in system.guests.iter().zip(guests).enumerate() {
+            let given = Given {
+                capability: guest.space.capability(),
+                kind: ObjectKind::GuestSpace,
+                rights: control,
+                badge: 0,
+            };
+            let grants = &mut self.process(mem)?.grants;
+            grants.capability(&format!("guest.{index}"), given, plan.memory_base)?;
+            grants.value(&format!("client.{}", plan.vcpu.0), index as u64)?;
+            grants.value(&format!("quota.{}", plan.vcpu.0), plan.memory)?;
+        }
+        let blocks = core::mem::take(&mut self.pool.guests);
+        for (index, block) in blocks.iter().enumerate() {
+            let untyped = block.untyped.capability();
+            let order = u64::from(block.order);
+            self.process(mem)?
+                .grants
+                .moved(&format!("memory.{index}"), untyped, order)?;
+            self.grant_value(mem, &format!("memory-base.{index}"), block.base)?;
+        }
+        Ok(())
+    }
+
+    /// Connects the console with its driver and with the guests' consoles.
+    fn grant_rings(&mut self, watch: &Watch) -> Result<(), Failure> {
+        let Some(console) = self.system.console.map(|console| usize::from(console.0)) else {
+            return Ok(());
+        };
+        let driver = self
+            .system
+            .processes
+            .iter()
+            .position(|process| process.device.is_some());
+        let system = self.system;
+        let guests = system
+            .guests
+            .iter()
+            .filter_map(|guest| guest.devices.first());
+        let peers = driver
+            .into_iter()
+            .chain(guests.map(|device| usize::from(device.process.0)));
+        for (ring, peer) in peers.collect::<Vec<_>>().into_iter().enumerate() {
+            self.connect_ring(console, peer, ring as u64)?;
+        }
+        self.grant_value(console, "guests", system.guests.len() as u64)?;
+        let mut names: Vec<String> = alloc::vec![String::from("log")];
+        names.extend(system.guests.iter().map(|guest| guest.name.clone()));
+        let bytes = postcard::to_allocvec(&names).map_err(|_| Failure::BadManifest)?;
+        let process = self
+            .processes
+            .get_mut(console)
+            .ok_or(Failure::BadManifest)?;
+        let address = process.map_bytes(&mut self.pool, &bytes)?;
+        self.grant_value(console, "names", address)?;
+        self.grant_value(console, "names-bytes", bytes.len() as u64)?;
+        let quit = Given {
+            capability: watch.notification.capability(),
+            kind: ObjectKind::Notification,
+            rights: Rights::new().with_signal(true),
+            badge: supervise::QUIT,
+        };
+        self.process(console)?.grants.capability("quit", quit, 0)
+    }
+
+    /// Shares a ring page between the console and a peer, and gives each the other's bell.
+    fn connect_ring(&mut self, console: usize, peer: usize, ring: u64) -> Result<(), Failure> {
+        let page = self.pool.frame(abi::PAGE_SIZE)?;
+        let window = crate::process::open_window(&mut self.pool, page)?;
+        window.clear();
+        crate::process::close_window(window)?;
+        let bells = [
+            self.process(console)?.notification,
+            self.process(peer)?.notification,
+        ];
+        for (own, other, at, bell, badge) in
+            [(console, 1, ring, 1 << ring, 1), (peer, 0, 0, 1, 1 << ring)]
+        {
+            let copy = page.capability().copy(self.pool.slot()?)?;
+            let address = self
+                .process(own)?
+                .map(Frame::at(copy.slot()), read_write())?;
+            self.grant_value(own, &format!("ring.{at}"), address)?;
+            let given = Given {
+                capability: bells[other].capability(),
+                kind: ObjectKind::Notification,
+                rights: Rights::new().with_signal(true),
+                badge,
+            };
+            self.process(own)?
+                .grants
+                .capability(&format!("bell.{at}"), given, bell)?;
+        }
+        Ok(())
+    }
+
+    /// Starts all processes, those of higher priority first.
+    fn start_all(&mut self) -> Result<(), Failure> {
+        let system = self.system;
+        for (index, plan) in system.indexed_processes() {
+            let bytes = self.files.read(&plan.image)?;
+            let process = self.processes.get_mut(usize::from(index.0));
+            let process = process.ok_or(Failure::BadManifest)?;
+            process.start(&mut self.pool, plan, bytes)?;
+            rt::log!("skerry: started {}", plan.name);
+        }
+        Ok(())
+    }
+}
+
+/// Parts of a second of the period in which vCPUs that share a core take turns.
+const PERIODS_PER_SECOND: u64 = 250;
+
+/// Returns amount and period of the budget of a vCPU: all of the time where it has a core for
+/// itself, else an equal part of every period.
+fn share(system: &System, core: u16) -> (u64, u64) {
+    let all = system.guests.iter().flat_map(|guest| &guest.cores);
+    let sharers = all.filter(|other| **other == core).count() as u64;
+    let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
+    let period = (ticks / PERIODS_PER_SECOND).max(1);
+    if sharers <= 1 {
+        (period, period)
+    } else {
+        ((period / sharers).max(1), period)
+    }
+}

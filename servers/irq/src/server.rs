@@ -1,0 +1,134 @@
+//! The process: one thread per core that a vCPU or a device of the guest is on.
+//!
+//! The lock is held over the injections too, so that two changes of one line reach the vCPU in the
+//! order in which they happened. That is a system call that waits for nobody, and no call of a
+//! server: this process calls none but the log.
+
+use crate::controller::{Access, Controller};
+use crate::plic::LineChanges;
+use abi::exit::AccessInfo;
+use abi::{DeliveryKind, Error, ObjectKind};
+use alloc::vec::Vec;
+use api::Refused;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use irq_api::Irq;
+use riscv_regs::interrupt::GuestInterrupts;
+use rt::serve::{answer, refusal};
+use rt::{Incoming, Outgoing, ReplyAction, TicketLock, Vcpu, grant, log};
+use vcpu_api::Description;
+use vcpu_api::description::PLIC_BASE;
+
+/// The external interrupt line of a vCPU.
+const EXTERNAL: u64 = GuestInterrupts::new().with_external(true).into_bits();
+
+/// What all threads share.
+struct Shared {
+    controller: Controller,
+    vcpus: Vec<Vcpu>,
+}
+
+static SHARED: TicketLock<Option<Shared>> = TicketLock::new(None);
+
+/// Whether a failure to inject was logged.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs the interrupt server, which never returns.
+pub fn run() -> ! {
+    let shared = shared();
+    if shared.is_some() {
+        *SHARED.lock() = shared;
+        rt::run_on_cores(serve_core);
+    } else {
+        log!("irq: the description of the guest is missing or wrong");
+    }
+    rt::spawn::exit()
+}
+
+/// Returns what the grants make of this process.
+fn shared() -> Option<Shared> {
+    let bytes = grant::bytes("description")?;
+    let description: Description = postcard::from_bytes(bytes).ok()?;
+    let vcpus = (0..).map_while(|index| {
+        let slot = grant::indexed("vcpu", index)?.slot_of(ObjectKind::Vcpu)?;
+        Some(Vcpu::own(slot))
+    });
+    Some(Shared {
+        controller: Controller::new(&description).ok()?,
+        vcpus: vcpus.collect(),
+    })
+}
+
+/// Serves one core.
+fn serve_core(core: u64) {
+    let Some(endpoint) = rt::endpoint_of(core) else {
+        log!("irq: no endpoint on core {core}");
+        return;
+    };
+    if let Err(error) = rt::serve(endpoint, handle) {
+        log!("irq: core {core}: {error:?}");
+    }
+}
+
+/// Handles one message.
+fn handle(message: &Incoming) -> ReplyAction {
+    match message.kind() {
+        Some(DeliveryKind::Access) => ReplyAction::Reply(access(message)),
+        Some(DeliveryKind::Call) => ReplyAction::Reply(request(message)),
+        Some(DeliveryKind::Notification) => ReplyAction::Wait,
+        Some(DeliveryKind::Fault | DeliveryKind::Exit) | None => {
+            ReplyAction::Reply(refusal(Refused::Malformed))
+        }
+    }
+}
+
+/// Serves an access of the guest.
+fn access(message: &Incoming) -> Outgoing {
+    let [address, info, value, ..] = message.words;
+    let info = AccessInfo::from_bits(info);
+    let access = Access {
+        offset: address.wrapping_sub(PLIC_BASE),
+        size: info.size(),
+        store: info.write().then_some(value),
+    };
+    let mut shared = SHARED.lock();
+    let loaded = shared.as_mut().map_or(0, |shared| {
+        let (value, changes) = shared.controller.access(access);
+        shared.apply(changes);
+        value
+    });
+    Outgoing::new(0).with_words(&[loaded])
+}
+
+/// Serves a request of a device or of the supervisor.
+fn request(message: &Incoming) -> Outgoing {
+    answer::<Irq>(message, |request| {
+        let mut shared = SHARED.lock();
+        let shared = shared.as_mut().ok_or(irq_api::Refusal::NoSuchSource)?;
+        let (reply, changes) = shared.controller.request(message.badge, request)?;
+        shared.apply(changes);
+        Ok(reply)
+    })
+}
+
+impl Shared {
+    /// Moves the lines of the vCPUs.
+    fn apply(&self, changes: LineChanges) {
+        for index in changes.raised.iter() {
+            self.inject(index, EXTERNAL, 0);
+        }
+        for index in changes.lowered.iter() {
+            self.inject(index, 0, EXTERNAL);
+        }
+    }
+
+    /// Moves the line of one vCPU. One that is gone takes no interrupts.
+    fn inject(&self, index: usize, raise: u64, lower: u64) {
+        let vcpu = self.vcpus.get(index);
+        let moved = vcpu.map_or(Err(Error::NoCapability), |vcpu| vcpu.inject(raise, lower));
+        if let Err(error) = moved
+            && !REPORTED.swap(true, Relaxed)
+        {
+            log!("irq: vCPU {index}: {error:?}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The server around the library: a thread per core, exits in, outcomes out.
+//!
+//! ```text
+//!  kernel ── Exit ──▶ Server::handle ──▶ State (behind the lock) ──▶ Machine::exit
+//!                          │                                             │ Outcome
+//!                          │◀────────────────────────────────────────────┘
+//!                          ├─ reply; what is worth a line is printed outside of the lock
+//!                          └─ follow: report the guest's end, or load it again
+//! ```
+//! A vCPU that stops is answered first and then parked in the machine's state, so that nobody
+//! starts it before it stands still.
+
+mod output;
+mod platform;
+mod report;
+mod requests;
+mod riscv;
+mod setup;
+mod state;
+mod world;
+
+pub use platform::Platform;
+pub use riscv::RiscvPlatform;
+pub use setup::{Image, Processor, Setup, SetupError};
+pub use world::World;
+
+use crate::{Exit, Machine, Outcome, VcpuId};
+use abi::exit::ExitReply;
+use abi::{DeliveryKind, Error};
+use alloc::sync::Arc;
+use rt::{Incoming, Outgoing, ReplyAction, TicketLock};
+use state::{State, Step, Task};
+
+/// The vCPU server of one guest. Declared as a static, which its threads share.
+pub struct Server<P: Platform> {
+    state: TicketLock<Option<State<P>>>,
+}
+
+impl<P: Platform> Default for Server<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Platform> Server<P> {
+    /// Returns a server that knows nothing of its guest yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            state: TicketLock::new(None),
+        }
+    }
+
+    /// Sets up, loads and boots the guest, and serves it; `on_core` is what the threads of the
+    /// other cores run: it calls [`Self::serve`].
+    pub fn run(&'static self, on_core: fn(u64)) -> ! {
+        protect_thread();
+        let core = rt::cores::current();
+        match Setup::read(core) {
+            Ok(setup) => self.begin(setup, on_core),
+            Err(error) => {
+                rt::log!("vcpu: the guest cannot be set up: {error}");
+                report::publish(report::SETUP_FAILED);
+            }
+        }
+        rt::spawn::exit()
+    }
+
+    /// Begins with the guest that `setup` describes, on all cores.
+    fn begin(&'static self, setup: Setup, on_core: fn(u64)) {
+        let setup = Arc::new(setup);
+        let Some(machine) = P::machine(&setup) else {
+            rt::log!(
+                "guest {}: its vCPUs or its memory are not a machine",
+                setup.description.name
+            );
+            return report::publish(report::SETUP_FAILED);
+        };
+        *self.state.lock() = Some(State::new(machine, setup));
+        rt::cores::run_on_cores(on_core);
+    }
+
+    /// Serves the endpoint of `core`, on a thread of that core; the first thread loads and boots the
+    /// guest before.
+    pub fn serve(&self, core: u64) {
+        protect_thread();
+        if self.with(|state| state.begins_on(core)) == Some(true) {
+            self.load(false);
+        }
+        let Some(endpoint) = rt::cores::endpoint_of(core) else {
+            return rt::log!("vcpu: there is no endpoint on core {core}");
+        };
+        if let Err(error) = rt::serve(endpoint, |incoming| self.handle(incoming)) {
+            rt::log!("vcpu: core {core} is not served any more: {error:?}");
+        }
+    }
+
+    /// Handles one message.
+    fn handle(&self, incoming: &Incoming) -> ReplyAction {
+        match incoming.kind() {
+            Some(DeliveryKind::Exit) => self.exit(incoming),
+            Some(DeliveryKind::Call) => self.call(incoming),
+            Some(DeliveryKind::Notification) => ReplyAction::Wait,
+            // Nothing of this is routed here; the sender is not left waiting.
+            Some(DeliveryKind::Access | DeliveryKind::Fault) | None => {
+                ReplyAction::Reply(Outgoing::new(0).with_words(&[0]))
+            }
+        }
+    }
+
+    /// Handles an exit.
+    fn exit(&self, incoming: &Incoming) -> ReplyAction {
+        let [first, second, third, fourth, ..] = incoming.words;
+        let exit = Exit::decode(incoming.label(), [first, second, third, fourth]);
+        let vcpu = VcpuId::new((incoming.badge & u64::from(u32::MAX)) as usize);
+        let (Some(exit), Some(vcpu)) = (exit, vcpu) else {
+            return ReplyAction::Reply(answer_to(ExitReply::Decline, &[]));
+        };
+        match self.with(|state| state.exit(vcpu, exit, incoming.sequence)) {
+            Some(Step::Answer(Outcome::Stop)) => self.stop(vcpu),
+            Some(Step::Answer(outcome)) => match outcome.reply() {
+                Some((label, words)) => ReplyAction::Reply(answer_to(label, &words)),
+                None => ReplyAction::Reply(answer_to(ExitReply::Resume, &[])),
+            },
+            Some(Step::Panic((extension, function))) => {
+                panic!("the guest made the call {extension:#x}, {function}, as the test wants it")
+            }
+            None => ReplyAction::Reply(answer_to(ExitReply::Decline, &[])),
+        }
+    }
+
+    /// Answers an exit after which the vCPU stays stopped, and does what then has to be done.
+    fn stop(&self, vcpu: VcpuId) -> ReplyAction {
+        answer(&answer_to(ExitReply::Stop, &[]));
+        self.with(|state| state.machine.parked(vcpu));
+        self.follow();
+        ReplyAction::Wait
+    }
+
+    /// Does what the state of the guest's life asks for, once.
+    fn follow(&self) {
+        match self.with(State::take_task).flatten() {
+            Some(Task::Report(status)) => self.report(status),
+            Some(Task::Reload) => self.load(true),
+            None => {}
+        }
+    }
+
+    /// Loads the guest and boots it; one that cannot be loaded has ended.
+    fn load(&self, again: bool) {
+        let Some(setup) = self.with(|state| Arc::clone(&state.world.setup)) else {
+            return;
+        };
+        let name = &setup.description.name;
+        match P::load(&setup, again) {
+            Err(error) => rt::log!("guest {name}: {error}"),
+            Ok(boot) => match self.with(|state| state.boot(boot)) {
+                Some(Err(error)) => rt::log!("guest {name}: its first vCPU refuses: {error:?}"),
+                Some(Ok(())) | None => return,
+            },
+        }
+        self.with(State::give_up);
+        self.report(report::LOAD_FAILED);
+    }
+
+    /// Acts on the state behind the lock, and prints outside of it what there is to print.
+    fn with<R>(&self, act: impl FnOnce(&mut State<P>) -> R) -> Option<R> {
+        let mut guard = self.state.lock();
+        let state = guard.as_mut()?;
+        let result = act(state);
+        let output = state.world.take_output();
+        drop(guard);
+        if let Some((setup, output)) = output {
+            output.print(&setup.description.name);
+        }
+        Some(result)
+    }
+}
+
+/// Returns the answer to an exit.
+fn answer_to(label: ExitReply, words: &[u64]) -> Outgoing {
+    Outgoing::new(label as u16).with_words(words)
+}
+
+/// Answers the current caller before the next message is received; one that is gone needs none.
+fn answer(message: &Outgoing) {
+    match rt::synchronization::reply(message) {
+        Ok(()) | Err(Error::NoCaller) => {}
+        Err(error) => rt::log!("vcpu: an answer is lost: {error:?}"),
+    }
+}
+
+/// Lets the running thread survive copies that meet absent pages.
+fn protect_thread() {
+    if let Err(error) = guest_memory::protect_thread() {
+        rt::log!("vcpu: absent pages of the guest will be fatal: {error:?}");
+    }
+}

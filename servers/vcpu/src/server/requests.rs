@@ -1,0 +1,116 @@
+//! Requests of devices and of the supervisor.
+
+use super::state::State;
+use super::{Platform, Server, answer};
+use crate::{EndReason, Failure, Lifecycle, Machine, Metrics};
+use abi::exit::ExitClass;
+use rt::{Incoming, ReplyAction};
+use vcpu_api::{EXIT_CLASSES, Refusal, Reply, Request, Statistics, Status, Vcpus};
+
+/// Badge of init: that of an endpoint capability without one.
+const SUPERVISOR: u64 = 0;
+
+impl<P: Platform> Server<P> {
+    /// Answers a request, then does what it caused.
+    pub(super) fn call(&self, incoming: &Incoming) -> ReplyAction {
+        let badge = incoming.badge;
+        let reply = rt::serve::answer::<Vcpus>(incoming, |request| {
+            self.with(|state| state.request(badge, request))
+                .unwrap_or(Err(Refusal::NotAllowed))
+        });
+        // The asker may have to go on for the report to be printed.
+        answer(&reply);
+        self.follow();
+        ReplyAction::Wait
+    }
+}
+
+impl<P: Platform> State<P> {
+    /// Decides about a request.
+    fn request(&mut self, badge: u64, request: Request) -> Result<Reply, Refusal> {
+        match request {
+            Request::Status => Ok(Reply::Status(self.status())),
+            Request::Statistics => Ok(Reply::Statistics(statistics(self.machine.metrics()))),
+            Request::ExitLine { number } if self.is_device(badge) => {
+                self.end(EndReason::ExitLine(number))
+            }
+            Request::PowerOff if badge == SUPERVISOR => self.end(EndReason::None),
+            Request::ExitLine { .. } | Request::PowerOff => Err(Refusal::NotAllowed),
+        }
+    }
+
+    /// Returns whether a badge is that of one of the guest's devices: its process index + 1.
+    fn is_device(&self, badge: u64) -> bool {
+        let devices = &self.world.setup.description.devices;
+        devices
+            .iter()
+            .any(|device| u64::from(device.process) + 1 == badge)
+    }
+
+    /// Ends the guest.
+    fn end(&mut self, reason: EndReason) -> Result<Reply, Refusal> {
+        if self.has_ended() {
+            return Err(Refusal::Ended);
+        }
+        self.machine.end(reason, &mut self.world);
+        Ok(Reply::Done)
+    }
+
+    /// Returns where the VM stands.
+    fn status(&self) -> Status {
+        if self.is_loading() {
+            return Status::Loading;
+        }
+        match self.machine.lifecycle() {
+            Lifecycle::Running => Status::Running,
+            Lifecycle::PoweredOff { reason } => Status::PoweredOff {
+                status: reason.status(),
+            },
+            Lifecycle::Rebooting { .. } => Status::Rebooting,
+            Lifecycle::Failed(failure) => failed(failure),
+        }
+    }
+}
+
+/// Returns a failure as clients see it.
+fn failed(failure: Failure) -> Status {
+    let (vcpu, cause, program_counter) = match failure {
+        Failure::UnknownExit {
+            vcpu,
+            cause,
+            program_counter,
+            ..
+        } => (vcpu, cause, program_counter),
+        Failure::Register { vcpu, id } => (vcpu, id, 0),
+    };
+    Status::Failed {
+        vcpu: vcpu.index() as u8,
+        cause,
+        program_counter,
+    }
+}
+
+/// Returns the counters as clients see them.
+fn statistics(metrics: &Metrics) -> Statistics {
+    let mut exits = [0; EXIT_CLASSES];
+    for (count, class) in exits.iter_mut().zip(ExitClass::ALL) {
+        *count = metrics.exits(*class);
+    }
+    let calls = metrics.calls;
+    Statistics {
+        exits,
+        calls: [
+            calls.base,
+            calls.time,
+            calls.ipi,
+            calls.rfence,
+            calls.hsm,
+            calls.srst,
+            calls.dbcn,
+            calls.unknown,
+        ],
+        forwarded: metrics.forwarded,
+        exceptions: metrics.exceptions,
+        waits: metrics.waits,
+    }
+}

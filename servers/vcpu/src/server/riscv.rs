@@ -1,0 +1,188 @@
+//! RISC-V guests: lines, fences, device tree and loading.
+
+use super::{Platform, Setup, World};
+use crate::machine::Boot;
+use crate::machine::riscv::fdt::{
+    Description, Range, Serial, TreeError, default_extensions, device_tree,
+};
+use crate::machine::riscv::loader::{Extras, Flattened, LoadError, Memory, Plan, plan_flattened};
+use crate::machine::riscv::{Identity, Riscv};
+use crate::{Effects, Exit, FenceKind, Line, RegisterError, VcpuId};
+use abi::exit::ExitClass;
+use alloc::vec::Vec;
+use core::fmt;
+use guest_memory::CopyError;
+use irq_api::MAX_SOURCE;
+use riscv_regs::instruction::Length;
+use riscv_regs::translation::Mode;
+use riscv_regs::{Gpr, Interrupt, Register};
+use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
+
+/// Package of the serial port's server.
+const SERIAL: &str = "device-uart16550";
+/// Room for the device tree.
+const TREE_BYTES: u64 = 0x1_0000;
+/// Bit of the `features` grant: the harts have Sstc.
+const SSTC: u64 = 1;
+
+/// The server's RISC-V.
+#[derive(Clone, Copy, Debug)]
+pub enum RiscvPlatform {}
+
+/// Why a guest cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The image, or what comes with it, does not fit.
+    Image(LoadError),
+    /// The device tree cannot be written.
+    Tree(TreeError),
+    /// The device tree is too large.
+    TreeTooLarge,
+    /// The guest's memory is not pages, or its counter too fast.
+    Machine,
+    /// The guest's memory is not there.
+    Memory(CopyError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(formatter),
+            Self::Tree(error) => write!(formatter, "its device tree cannot be written: {error:?}"),
+            Self::TreeTooLarge => formatter.write_str("its device tree is larger than 64 KiB"),
+            Self::Machine => formatter.write_str("its memory or its counter is not possible"),
+            Self::Memory(error) => write!(formatter, "its memory cannot be written: {error:?}"),
+        }
+    }
+}
+
+impl Platform for RiscvPlatform {
+    type Machine = Riscv;
+    type Failure = Failure;
+
+    fn machine(setup: &Setup) -> Option<Riscv> {
+        Riscv::new(setup.vcpus.len(), memory_of(setup)?, Identity::default())
+    }
+
+    fn load(setup: &Setup, again: bool) -> Result<Boot, Failure> {
+        let memory = memory_of(setup).ok_or(Failure::Machine)?;
+        let image = Flattened {
+            bytes: setup.kernel.bytes.len(),
+            load: setup.kernel.load,
+            memory_bytes: setup.kernel.memory_bytes,
+            entry: setup.kernel.entry,
+        };
+        let extras = Extras {
+            initrd_bytes: setup.initrd.map(|initrd| initrd.len() as u64),
+            device_tree_bytes: TREE_BYTES,
+        };
+        let plan = plan_flattened(image, memory, extras).map_err(Failure::Image)?;
+        let tree = tree(setup, memory, &plan)?;
+        write(setup, &plan, &tree, again).map_err(Failure::Memory)?;
+        Ok(Boot {
+            entry: plan.entry,
+            device_tree: plan.device_tree.address,
+        })
+    }
+
+    fn line(line: Line) -> u64 {
+        // Lines have the places of hvip: VS interrupts lie one above their S numbers.
+        let interrupt = match line {
+            Line::Software => Interrupt::SupervisorSoftware,
+            Line::Timer => Interrupt::SupervisorTimer,
+        };
+        1 << (interrupt.number() + 1)
+    }
+
+    fn fence(kind: FenceKind) -> u64 {
+        match kind {
+            FenceKind::All => 0,
+            FenceKind::Instructions => 1,
+        }
+    }
+
+    fn firmware_call(world: &mut World<Self>, vcpu: VcpuId) -> (u64, u64) {
+        let [extension, function] = [Gpr::A7, Gpr::A6];
+        (
+            world.general(vcpu, extension.number()),
+            world.general(vcpu, function.number()),
+        )
+    }
+
+    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError> {
+        if exit.class != ExitClass::Hypercall {
+            // The program counter is on the instruction still.
+            return Ok(());
+        }
+        let [behind, ..] = exit.words;
+        let call = behind.wrapping_sub(Length::Four.bytes().into());
+        world.write_register(vcpu, Register::ProgramCounter.id(), call)
+    }
+}
+
+/// Returns the guest's memory.
+fn memory_of(setup: &Setup) -> Option<Memory> {
+    Memory::new(
+        setup.description.memory_base,
+        setup.description.memory_bytes,
+    )
+}
+
+/// Returns the guest's device tree.
+fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> {
+    let devices = setup
+        .description
+        .devices
+        .iter()
+        .filter(|device| device.model == SERIAL);
+    let serials: Vec<Serial> = devices
+        .map(|device| Serial {
+            range: Range {
+                base: device.base,
+                bytes: device.size,
+            },
+            interrupt: device.source,
+        })
+        .collect();
+    let description = Description {
+        harts: u32::try_from(setup.vcpus.len()).map_err(|_| Failure::Machine)?,
+        extensions: default_extensions(setup.features & SSTC != 0),
+        mode: Mode::Sv39,
+        timebase: u32::try_from(setup.ticks).map_err(|_| Failure::Machine)?,
+        memory,
+        plic: Range {
+            base: PLIC_BASE,
+            bytes: PLIC_BYTES,
+        },
+        sources: MAX_SOURCE.into(),
+        serials: &serials,
+        command_line: &setup.description.append,
+        initrd: plan.initrd,
+        seed: None,
+    };
+    let tree = device_tree(&description).map_err(Failure::Tree)?;
+    if tree.len() as u64 > plan.device_tree.bytes {
+        return Err(Failure::TreeTooLarge);
+    }
+    Ok(tree)
+}
+
+/// Writes image, initial RAM disk and device tree. Memory is zero at first; `again`, what has to be
+/// zero is cleared.
+fn write(setup: &Setup, plan: &Plan, tree: &[u8], again: bool) -> Result<(), CopyError> {
+    for segment in &plan.segments {
+        let bytes = setup.kernel.bytes.get(segment.offset..).unwrap_or_default();
+        let bytes = bytes.get(..segment.bytes).unwrap_or(bytes);
+        setup.memory.try_write(segment.address, bytes)?;
+        let rest = segment.memory_bytes.saturating_sub(bytes.len() as u64);
+        if again && rest > 0 {
+            setup
+                .memory
+                .try_clear(segment.address + bytes.len() as u64, rest)?;
+        }
+    }
+    if let (Some(place), Some(initrd)) = (plan.initrd, setup.initrd) {
+        setup.memory.try_write(place.address, initrd)?;
+    }
+    setup.memory.try_write(plan.device_tree.address, tree)
+}

@@ -1,0 +1,119 @@
+//! One measured number, as programs print it: `bench NAME UNIT=VALUE`.
+
+use std::fmt;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Instructions.
+    Instructions,
+    /// Bytes.
+    Bytes,
+    /// Milliseconds of the machine's own time.
+    Milliseconds,
+}
+
+/// All units.
+const UNITS: [Unit; 3] = [Unit::Instructions, Unit::Bytes, Unit::Milliseconds];
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Its name.
+    pub name: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// The number.
+    pub value: u64,
+}
+
+impl Unit {
+    /// Returns its name on the serial line and in JSON.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Bytes => "bytes",
+            Self::Milliseconds => "milliseconds_virtual",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Instructions => "instructions",
+            Self::Bytes => "bytes",
+            Self::Milliseconds => "ms (virtual)",
+        })
+    }
+}
+
+impl Measurement {
+    /// Returns the measurement in a line of the serial line.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once("bench ")?;
+        let mut words = rest.split_whitespace();
+        let name = words.next()?.to_owned();
+        let (key, value) = words.next()?.split_once('=')?;
+        let unit = UNITS.into_iter().find(|unit| unit.key() == key)?;
+        Some(Self {
+            name,
+            unit,
+            value: value.parse().ok()?,
+        })
+    }
+
+    /// Returns the measurement as a JSON object.
+    pub fn json(&self, machine: &str) -> String {
+        let mut object = serde_json::Map::new();
+        object.insert("name".to_owned(), self.name.clone().into());
+        object.insert("machine".to_owned(), machine.into());
+        object.insert(self.unit.key().to_owned(), self.value.into());
+        serde_json::Value::Object(object).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_is_read_from_its_line() {
+        let expected = |name: &str, unit, value| Measurement {
+            name: name.to_owned(),
+            unit,
+            value,
+        };
+        assert_eq!(
+            Measurement::parse("bench null_system_call instructions=38"),
+            Some(expected("null_system_call", Unit::Instructions, 38))
+        );
+        assert_eq!(
+            Measurement::parse("[log] bench boot milliseconds_virtual=12 (cold)"),
+            Some(expected("boot", Unit::Milliseconds, 12))
+        );
+        for line in [
+            "",
+            "bench",
+            "bench x",
+            "bench x seconds=3",
+            "bench x instructions=many",
+        ] {
+            assert_eq!(Measurement::parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_object_has_name_machine_and_number() {
+        let one = Measurement {
+            name: "a".to_owned(),
+            unit: Unit::Bytes,
+            value: 7,
+        };
+        let object: serde_json::Value = serde_json::from_str(&one.json("m")).expect("is JSON");
+        assert_eq!(
+            object,
+            serde_json::json!({ "name": "a", "machine": "m", "bytes": 7 })
+        );
+    }
+}
