@@ -85,13 +85,8 @@ impl<A: Arch> Kernel<A> {
         untyped.badge.set(plan.offset + plan.total());
         untyped.set_tag(tag.with_objects(tag.objects() || plan.is_kernel_object()));
         for index in 0..plan.count {
-            self.make_one(
-                entry,
-                from,
-                destination + index * size_of::<Slot>() as u64,
-                base + index * plan.bytes,
-                &plan,
-            )?;
+            let slot = destination + index * size_of::<Slot>() as u64;
+            self.make_one(entry, from, (slot, base + index * plan.bytes), &plan)?;
         }
         Ok(Outcome::ok())
     }
@@ -239,8 +234,7 @@ impl<A: Arch> Kernel<A> {
         &self,
         entry: &Entry<'_>,
         parent: SlotRef,
-        slot: u64,
-        object: u64,
+        (slot, object): (u64, u64),
         plan: &Plan,
     ) -> Result<(), Error> {
         self.initialise(entry, object, plan)?;

@@ -233,7 +233,7 @@ impl<A: Arch> Kernel<A> {
         let arena = self.arena();
         let drain = self.round.phase.get() == RETIRE && self.round.drain.get() != 0;
         if drain {
-            drop(arena.grace().finish(entry));
+            let _ = arena.grace().finish(entry);
             return self.begin_phase(entry, DRAIN);
         }
         for (slot, _) in self.round.items() {

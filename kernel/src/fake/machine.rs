@@ -417,11 +417,11 @@ impl Machine {
             let now = truth.expect("a stale translation of an unmapped page is used");
             assert_eq!(now.physical, cached.physical, "a stale translation is used");
             assert!(now.access.covers(need), "a stale translation allows more");
-            return Some(cached.physical | address % PAGE_SIZE);
+            return Some(cached.physical | (address % PAGE_SIZE));
         }
         let found = truth.filter(|found| found.access.covers(need))?;
         tlb.remember(key, found);
-        Some(found.physical | address % PAGE_SIZE)
+        Some(found.physical | (address % PAGE_SIZE))
     }
 
     /// Walks tables as the hardware does.

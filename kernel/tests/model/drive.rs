@@ -163,7 +163,7 @@ impl Driver {
         while tally.calls() < end && idle < 200 {
             let before = tally.calls();
             self.step(tally);
-            if !self.modelled && tally.calls() != before && tally.calls() % every != 0 {
+            if !self.modelled && tally.calls() != before && !tally.calls().is_multiple_of(every) {
                 continue;
             }
             self.machine.settle();
@@ -173,7 +173,7 @@ impl Driver {
                 continue;
             }
             idle = 0;
-            if tally.calls() % every == 0 {
+            if tally.calls().is_multiple_of(every) {
                 self.machine.check();
                 self.compare();
                 self.refill();
@@ -211,13 +211,9 @@ impl Driver {
             _ => {}
         }
         let Some(current) = self.machine.current(core) else {
-            if self.modelled {
-                self.machine
-                    .kernel
-                    .arch
-                    .now
-                    .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            }
+            let ticks = if self.modelled { 1 } else { 25 };
+            let now = &self.machine.kernel.arch.now;
+            now.fetch_add(ticks, std::sync::atomic::Ordering::SeqCst);
             return;
         };
         if self.machine.with_thread(current, |_| ()).is_none() {

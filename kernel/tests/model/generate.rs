@@ -1,7 +1,7 @@
 //! Random calls, more often with arguments that make sense than not.
 
+use super::WINDOW;
 use super::reference::{Cap, Place, Reference};
-use super::{CORES, WINDOW};
 use abi::message::{RECEIVE_SLOTS, SENT_SLOTS};
 use abi::{CallNumber, CallWord, MessageInfo, ObjectKind, Rights, register};
 use kernel::fake::Machine;
@@ -131,6 +131,7 @@ impl Generator<'_> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, a row per call")]
     fn arguments(&self, number: CallNumber) -> Vec<u64> {
         use ObjectKind as Kind;
         match number {
@@ -252,6 +253,7 @@ impl Generator<'_> {
         ]
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, a row per call")]
     fn object_arguments(&self, number: CallNumber) -> Vec<u64> {
         use ObjectKind as Kind;
         let thread = || self.slot_of(Kind::Thread);

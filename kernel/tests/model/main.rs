@@ -2,6 +2,10 @@
 //!
 //! `MODEL_CALLS` and `MODEL_SEED` choose how many and which. A failure is run again with every
 //! invariant looked at after every call, and its last calls are printed.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test fails where an index is wrong"
+)]
 
 mod directed;
 mod drive;
@@ -64,12 +68,14 @@ fn random_calls_agree_with_the_model() {
 
 #[test]
 fn random_calls_with_late_interrupts_break_nothing() {
-    let calls = number("MODEL_CALLS", 1_000_000) / 5;
+    let calls = number("MODEL_CALLS", 1_000_000) / 10;
     let seed = number("MODEL_SEED", 1);
     let mut tally = Tally::default();
     let mut index = 0;
     while tally.calls() < calls {
         sequence(seed + index, SEQUENCE, 400, false, &mut tally);
         index += 1;
+        assert!(index * SEQUENCE < calls * 4 + 40_000, "sequences end early");
     }
+    println!("{} calls in {index} sequences", tally.calls());
 }
