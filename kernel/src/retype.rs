@@ -85,15 +85,8 @@ impl<A: Arch> Kernel<A> {
         untyped.badge.set(plan.offset + plan.total());
         untyped.set_tag(tag.with_objects(tag.objects() || plan.is_kernel_object()));
         for index in 0..plan.count {
-            self.make_one(
-                entry,
-                from,
-                (
-                    destination + index * size_of::<Slot>() as u64,
-                    base + index * plan.bytes,
-                ),
-                &plan,
-            )?;
+            let slot = destination + index * size_of::<Slot>() as u64;
+            self.make_one(entry, from, (slot, base + index * plan.bytes), &plan)?;
         }
         Ok(Outcome::ok())
     }

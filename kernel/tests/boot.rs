@@ -1,4 +1,8 @@
 //! The first process, and the harness itself.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test fails where an index is wrong"
+)]
 
 use abi::boot::{BOOT_INFO, MAGIC, MESSAGE_PAGE};
 use abi::{CallNumber, Error, ObjectKind, Rights};

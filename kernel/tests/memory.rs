@@ -1,4 +1,8 @@
 //! Laws of untyped memory, mappings and translations.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test fails where an index is wrong"
+)]
 
 use abi::call::Binding;
 use abi::{CallNumber, Error, ObjectKind, Rights, SlotAddress};

@@ -179,7 +179,9 @@ impl<'a> Bundle<'a> {
         parts[2] = &self.bytes[20..self.tables_end()];
         for index in 0..self.segments {
             let segment = self.segment(index).ok_or(BundleError::Malformed)?;
-            if segment.address % crate::PAGE_SIZE != 0 || segment.file_size > segment.memory_size {
+            if !segment.address.is_multiple_of(crate::PAGE_SIZE)
+                || segment.file_size > segment.memory_size
+            {
                 return Err(BundleError::Malformed);
             }
             parts[index + 3] = self.slice(segment.offset, segment.file_size)?;

@@ -183,7 +183,9 @@ impl<'a> Entry<'a> {
         length: u64,
         quiescent: &Quiescent<'_>,
     ) -> Result<(), KindError> {
-        let _ = quiescent;
+        if !quiescent.is_of(arena) {
+            return Err(KindError::NotRaw);
+        }
         let pages = arena.range(address, length).ok_or(KindError::NotPages)?;
         for page in pages {
             if page.load(Ordering::Relaxed) >= TABLE {

@@ -21,6 +21,8 @@ mod handle;
 #[cfg(any(test, feature = "host"))]
 mod host;
 mod kind;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Entry, KindError};
 pub use grace::{Grace, Quiescent};
@@ -30,10 +32,17 @@ pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, 
 pub use zerocopy;
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// The most cores that an arena serves.
 pub const MAX_CORES: usize = 64;
+
+/// `Arena::entered`: the core never entered.
+const OUTSIDE: u32 = 0;
+/// `Arena::entered`: the core entered before, and grace periods wait for it.
+const KNOWN: u32 = 1;
+/// `Arena::entered`: the core is inside.
+const INSIDE: u32 = 2;
 
 /// One contiguous range of physical memory, seen through one linear mapping.
 pub struct Arena {
@@ -41,7 +50,7 @@ pub struct Arena {
     physical: u64,
     length: u64,
     kinds: &'static [AtomicU8],
-    entered: [AtomicBool; MAX_CORES],
+    entered: [AtomicU32; MAX_CORES],
     grace: Grace,
 }
 
@@ -74,24 +83,30 @@ impl Arena {
             physical,
             length,
             kinds,
-            entered: [const { AtomicBool::new(false) }; MAX_CORES],
+            entered: [const { AtomicU32::new(OUTSIDE) }; MAX_CORES],
             grace: Grace::new(),
         }
     }
 
-    /// Begins a kernel entry of core `core`; `None` while that core is inside already.
+    /// Begins a kernel entry of core `core`; `None` while that core is inside already, and where
+    /// it enters for the first time during a grace period.
     pub fn enter(&self, core: usize) -> Option<Entry<'_>> {
         let entered = self.entered.get(core)?;
-        if entered.load(Ordering::Relaxed) {
-            return None;
+        // One atomic operation, so that two who enter as the same core never both get in.
+        match entered.swap(INSIDE, Ordering::Acquire) {
+            KNOWN => Some(Entry::new(self, core)),
+            OUTSIDE if self.grace.admit(core) => Some(Entry::new(self, core)),
+            OUTSIDE => {
+                entered.store(OUTSIDE, Ordering::Release);
+                None
+            }
+            _ => None,
         }
-        entered.store(true, Ordering::Relaxed);
-        Some(Entry::new(self, core))
     }
 
     /// Ends a kernel entry.
     fn leave(&self, core: usize) {
-        self.entered[core].store(false, Ordering::Relaxed);
+        self.entered[core].store(KNOWN, Ordering::Release);
     }
 
     /// Returns the grace periods of this arena.

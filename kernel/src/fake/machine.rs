@@ -66,6 +66,8 @@ pub struct Machine {
     pub init: u64,
     /// Leaves that boot made in the first process's space: address to physical address.
     pub boot_leaves: HashMap<u64, u64>,
+    /// Address of the first process's table.
+    pub table: u64,
     pub(super) next_slot: AtomicU64,
     cores: usize,
     random: AtomicU64,
@@ -96,6 +98,7 @@ impl Machine {
         let mut machine = Self {
             kernel,
             init: 0,
+            table: 0,
             boot_leaves: HashMap::new(),
             next_slot: AtomicU64::new(128),
             cores,
@@ -131,6 +134,7 @@ impl Machine {
         machine.kernel.settle(&mut entry);
         drop(entry);
         machine.init = machine.current(0).expect("the first process runs");
+        machine.table = machine.address(u64::from(abi::boot::SLOT_CAP_TABLE));
         machine.boot_leaves = machine.leaves_of_init();
         machine
     }
@@ -253,12 +257,17 @@ impl Machine {
     #[track_caller]
     pub fn start(&self, thread: u64, word: CallWord, arguments: &[u64]) {
         self.make_current(thread);
+        self.put_call(thread, word, arguments);
+        self.trap(self.core_of(thread), Trap::Call);
+        self.settle();
+    }
+
+    /// Puts a call into the registers of a thread.
+    pub(super) fn put_call(&self, thread: u64, word: CallWord, arguments: &[u64]) {
         self.with_thread(thread, |it| it.frame.set_call(word.into_bits(), arguments));
         let done = self.with_thread(thread, |it| it.frame.completed());
         let done = done.expect("the thread lives");
         self.begun.lock().unwrap().insert(thread, done);
-        self.trap(self.core_of(thread), Trap::Call);
-        self.settle();
     }
 
     /// Lets a thread make a call; `None` where it waits.

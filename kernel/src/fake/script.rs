@@ -181,3 +181,73 @@ pub fn with_words(first: u64, words: &[u64]) -> [u64; 8] {
     arguments[7] = FOREVER;
     arguments
 }
+
+/// What a slot of the first process's table holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The kind of its object.
+    pub kind: ObjectKind,
+    /// Its rights.
+    pub rights: abi::Rights,
+    /// Its object.
+    pub object: u64,
+    /// Its badge.
+    pub badge: u64,
+    /// Its order.
+    pub order: u8,
+    /// Of an Untyped, the bytes that were handed out.
+    pub used: u64,
+    /// Whether it is an original.
+    pub original: bool,
+    /// Whether it is device memory.
+    pub device: bool,
+    /// Whether it is mapped.
+    pub mapped: bool,
+}
+
+impl Machine {
+    /// Looks at a slot of the first process's table without a call.
+    pub fn look(&self, slot: u64) -> Option<Seen> {
+        let entry = self.entry(0);
+        let place = arena::Handle::from_address(self.table + slot * 64)?;
+        let slot = crate::object::part::<super::FakeArch, crate::cap::Slot>(&entry, place);
+        let tag = slot.tag();
+        Some(Seen {
+            kind: tag.object_kind()?,
+            rights: tag.rights(),
+            object: slot.object.get(),
+            badge: slot.badge.get(),
+            order: tag.order(),
+            used: slot.badge.get(),
+            original: tag.original(),
+            device: tag.device(),
+            mapped: tag.mapped(),
+        })
+    }
+
+    /// Returns the core of an Endpoint, Reply, Notification or Budget, of which it is the first
+    /// word.
+    pub fn object_core(&self, object: u64) -> u64 {
+        use crate::object::{endpoint, notification, reply};
+        let entry = self.entry(0);
+        let endpoint = arena::Handle::<endpoint::Endpoint>::from_address(object);
+        let reply = arena::Handle::<reply::Reply>::from_address(object);
+        let notification = arena::Handle::<notification::Notification>::from_address(object);
+        let cores = [
+            endpoint
+                .and_then(|it| entry.find(it))
+                .map(|it| it.core.get()),
+            reply.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            notification
+                .and_then(|it| entry.find(it))
+                .map(|it| it.core.get()),
+        ];
+        cores.into_iter().flatten().next().unwrap_or(u64::MAX)
+    }
+
+    /// Lets the thread that runs on its core begin a call, and delivers nothing.
+    pub fn begin(&self, thread: u64, word: CallWord, arguments: &[u64]) {
+        self.put_call(thread, word, arguments);
+        self.trap(self.core_of(thread), crate::arch::Trap::Call);
+    }
+}

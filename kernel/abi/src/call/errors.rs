@@ -24,11 +24,11 @@ macro_rules! table {
 }
 
 table! {
-    Identify: [NoCapability],
+    Identify: [cap],
     Call: [cap BadArgument NotConfigured WrongCore CallTooDeep ServerGone NotCopyable],
     Receive: [cap WrongCore WrongState TimedOut],
     ReplyReceive: [cap WrongCore TimedOut NoCaller BadArgument NotConfigured NotCopyable],
-    Reply: [NoCaller BadArgument NotConfigured NoCapability MissingRight NotCopyable],
+    Reply: [cap NoCaller BadArgument NotConfigured NotCopyable],
     SaveReply: [NoCapability WrongObject NoCaller WrongState WrongCore],
     ReplyTo: [cap NoCaller WrongCore BadArgument NotConfigured NotCopyable],
     Signal: [cap],
@@ -36,18 +36,18 @@ table! {
     Yield: [],
 
     Retype: [cap BadArgument OutOfRange SlotOccupied OutOfMemory TreeTooDeep Unsupported],
-    Copy: [NoCapability MissingRight NotCopyable SlotOccupied TreeTooDeep],
-    Mint: [NoCapability MissingRight NotCopyable SlotOccupied TreeTooDeep BadArgument],
-    Move: [NoCapability SlotOccupied],
-    Delete | Revoke: [NoCapability],
+    Copy: [cap NotCopyable SlotOccupied TreeTooDeep],
+    Mint: [cap NotCopyable SlotOccupied TreeTooDeep BadArgument],
+    Move: [cap SlotOccupied TreeTooDeep],
+    Delete | Revoke: [cap],
     Split: [cap BadArgument AlreadyMapped HasChildren SlotOccupied],
 
-    Fund: [cap HasChildren TableFull BadArgument],
+    Fund: [cap HasChildren TableFull BadArgument OutOfMemory],
     Map: [cap Misaligned OutOfRange AlreadyMapped NeedsMemory BadArgument],
-    Unmap: [NoCapability WrongObject NotMapped],
+    Unmap: [cap NotMapped],
     Protect: [cap NotMapped Misaligned OutOfRange NeedsMemory BadArgument],
 
-    ThreadBind | VcpuBind: [cap WrongState WrongCore BadArgument],
+    ThreadBind | VcpuBind: [cap WrongState WrongCore BadArgument TreeTooDeep],
     ThreadStart: [cap WrongState],
     ThreadStop | VcpuStop: [cap],
     ThreadResume | VcpuResume: [cap WrongState NotConfigured],
@@ -55,12 +55,12 @@ table! {
     ThreadRecovery | BudgetConfigure: [cap BadArgument],
     ThreadRead | ThreadWrite: [cap WrongState NoSuchRegister],
 
-    InterruptTake: [cap OutOfRange InterruptTaken SlotOccupied],
-    InterruptBind: [cap],
+    InterruptTake: [cap OutOfRange InterruptTaken SlotOccupied TreeTooDeep],
+    InterruptBind: [cap WrongState TreeTooDeep],
     InterruptAcknowledge: [cap NotConfigured],
     FirmwareCall: [cap Unsupported BadArgument FirmwareRefused],
 
-    VcpuExitRoute | VcpuDeviceRoute: [cap OutOfRange WrongCore],
+    VcpuExitRoute | VcpuDeviceRoute: [cap OutOfRange WrongCore WrongState TreeTooDeep],
     VcpuRead: [cap WrongState NoSuchRegister],
     VcpuWrite: [cap WrongState NoSuchRegister BadRegisterValue],
     Inject | Fence: [cap BadArgument],
