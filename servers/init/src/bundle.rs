@@ -46,6 +46,11 @@ impl Files {
             .ok_or_else(|| Failure::NoFile(String::from(name)))
     }
 
+    /// Returns whether there is a file with this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.bundle.find(name).is_some()
+    }
+
     /// Returns the bytes of a file, after checking them.
     pub fn read(&self, name: &str) -> Result<&'static [u8], Failure> {
         let entry = self.entry(name)?;

@@ -2,7 +2,6 @@
 
 use crate::system::Failure;
 use abi::{ObjectKind, SlotAddress};
-use alloc::string::String;
 use alloc::vec::Vec;
 use rt::capability::Capability;
 use rt::grant::{Grant, MAGIC};
@@ -27,8 +26,6 @@ pub struct Grants {
     table: u32,
     next_slot: u32,
     rows: Vec<Grant>,
-    /// The same in words, for the log and for tests.
-    pub names: Vec<String>,
 }
 
 impl Grants {
@@ -38,8 +35,12 @@ impl Grants {
             table,
             next_slot: SLOT_FIRST_GRANT,
             rows: Vec::new(),
-            names: Vec::new(),
         }
+    }
+
+    /// Returns the slot of init's table that has the process's table.
+    pub const fn table(&self) -> u32 {
+        self.table
     }
 
     /// Adds a number.
@@ -81,7 +82,6 @@ impl Grants {
             return Err(Failure::TooManyGrants);
         }
         self.rows.push(grant);
-        self.names.push(String::from(name));
         Ok(())
     }
 

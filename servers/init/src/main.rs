@@ -9,6 +9,8 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
+mod audit;
+#[cfg(target_os = "none")]
 mod bundle;
 #[cfg(target_os = "none")]
 mod grants;

@@ -16,7 +16,7 @@ use rt::window::{FIRST, Window};
 use rt::{Budget, Endpoint, Frame, Notification, Space, Thread};
 
 /// Slots of a process's table.
-const SLOTS: u64 = 1024;
+pub const SLOTS: u64 = 1024;
 /// Order of the table memory of a process.
 const FUND_ORDER: u64 = 18;
 /// First address of what init maps for a process beside image and stack.
@@ -32,6 +32,8 @@ pub struct Process {
     pub space: Space,
     /// Its first thread.
     pub thread: Thread,
+    /// All its threads and their cores.
+    pub threads: Vec<(u64, Thread)>,
     /// Its endpoints, one per core.
     pub endpoints: Vec<(u64, Endpoint)>,
     /// Its notification.
@@ -83,6 +85,7 @@ impl Process {
             index,
             space: Space::at(space.slot()),
             thread,
+            threads: alloc::vec![(first, thread)],
             endpoints: Vec::new(),
             notification: Notification::at(notification.slot()),
             grants,
@@ -134,6 +137,7 @@ impl Process {
         let address = MESSAGE_PAGES + position * abi::PAGE_SIZE;
         page.map(self.space.capability(), address, read_write())?;
         let priority = u64::from(priority);
+        self.threads.push((core, Thread::at(thread.slot())));
         self.grants.capability(
             &format!("thread.{core}"),
             given(thread, ObjectKind::Thread),
@@ -170,9 +174,10 @@ impl Process {
     /// Maps a frame into the process behind what was mapped before; returns its address.
     pub fn map(&mut self, frame: Frame, rights: Rights) -> Result<u64, Failure> {
         let bytes = 1_u64 << frame.capability().identify()?.size;
-        let address = self.next_extra;
+        // Aligned so that the largest leaves of both map it.
+        let address = self.next_extra.next_multiple_of(bytes.min(1 << 21));
         frame.map(self.space.capability(), address, rights)?;
-        self.next_extra += bytes;
+        self.next_extra = address + bytes;
         Ok(address)
     }
 

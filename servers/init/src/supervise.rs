@@ -17,7 +17,7 @@ use manifest::compiled::System;
 use rt::memory::CapTable;
 use rt::spawn::{Plan, ThreadPlace};
 use rt::window::Window;
-use rt::{Budget, Endpoint, Firmware, Incoming, Notification, Reply, Space, Thread};
+use rt::{Budget, Endpoint, Firmware, Incoming, Notification, Outgoing, Reply, Space, Thread};
 
 /// Bit by which the console says that the user wants to quit.
 pub const QUIT: u64 = 1 << 62;
@@ -202,7 +202,7 @@ pub fn run(
         }
         let is_over = !guests.is_empty() && ends.iter().all(|end| *end != End::Running);
         if bits & QUIT != 0 || is_over {
-            finish(&ends);
+            finish(&ends, console(system, processes));
         }
     }
 }
@@ -231,7 +231,7 @@ fn bury(
     rt::log!("skerry: server {} died", plan.name);
     let Some(guest) = plan.guest.map(|guest| usize::from(guest.0)) else {
         rt::log!("skerry: panic: the whole system depends on {}", plan.name);
-        finish(&[End::Status(1)]);
+        finish(&[End::Status(1)], None);
     };
     if let Some(stopped) = guests.get(guest) {
         stopped.stop();
@@ -251,13 +251,18 @@ fn note_end(system: &System, index: usize, report: u64, ends: &mut [End]) {
     rt::log!("skerry: guest {} ended: status {}", plan.name, report - 1);
 }
 
-/// Gives the console time to print what it has, and switches the machine off.
-fn finish(ends: &[End]) -> ! {
-    let pause = Notification::own(u32::try_from(MAIN.load(Ordering::Relaxed)).unwrap_or(0));
-    let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
-    let deadline = rt::sys::counter() + ticks / 2;
-    while rt::sys::counter() < deadline {
-        let _ = pause.wait(deadline);
+/// Returns the console's endpoint on the core of the main thread.
+fn console(system: &System, processes: &[Process]) -> Option<Endpoint> {
+    let console = usize::from(system.console?.0);
+    processes.get(console)?.endpoint(0)
+}
+
+/// Lets the console print what it has, and switches the machine off.
+fn finish(ends: &[End], console: Option<Endpoint>) -> ! {
+    if let Some(console) = console
+        && let Err(error) = console.call(&Outgoing::new(rt::api::log::FLUSH_LABEL))
+    {
+        rt::log!("skerry: the console did not flush: {error:?}");
     }
     let failed = ends.iter().any(|end| *end != End::Status(0));
     let _ = Firmware::own(SLOT_FIRMWARE).shut_down(failed);

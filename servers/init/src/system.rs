@@ -1,5 +1,6 @@
 //! Building the whole system.
 
+use crate::audit;
 use crate::bundle::Files;
 use crate::grants::Given;
 use crate::guest::{self, Guest};
@@ -91,6 +92,9 @@ pub fn run() -> Result<(), Failure> {
     builder.make_processes(&watch)?;
     let guests = builder.make_guests()?;
     builder.grant_all(info, &guests, &watch)?;
+    if builder.files.has(audit::ENTRY) {
+        audit::print(&system, &builder.processes)?;
+    }
     builder.start_all()?;
     supervise::run(
         &mut builder.pool,
@@ -114,8 +118,9 @@ impl Builder<'_> {
     fn make_processes(&mut self, watch: &Watch) -> Result<(), Failure> {
         for (index, plan) in self.system.indexed_processes() {
             let process = Process::new(&mut self.pool, index.0, plan)?;
-            let core = plan.cores.first().copied().map_or(0, u64::from);
-            watch.hear_faults(&mut self.pool, process.thread, core, u64::from(index.0) + 1)?;
+            for (core, thread) in &process.threads {
+                watch.hear_faults(&mut self.pool, *thread, *core, u64::from(index.0) + 1)?;
+            }
             self.processes.push(process);
         }
         Ok(())
@@ -156,6 +161,7 @@ impl Builder<'_> {
             self.grant_value(index, "ticks", info.ticks_per_second)?;
             self.grant_value(index, "features", info.features)?;
             self.grant_peers(index, plan)?;
+            self.grant_arguments(index, plan)?;
             if let Some(device) = &plan.device {
                 self.grant_device(index, device)?;
             }
@@ -200,6 +206,17 @@ impl Builder<'_> {
                 .capability(&format!("{name}.{core}"), given, 0)?;
         }
         Ok(())
+    }
+
+    /// Grants process `index` the text that its manifest entry has for it.
+    fn grant_arguments(&mut self, index: usize, plan: &compiled::Process) -> Result<(), Failure> {
+        if plan.arguments.is_empty() {
+            return Ok(());
+        }
+        let process = self.processes.get_mut(index).ok_or(Failure::BadManifest)?;
+        let address = process.map_bytes(&mut self.pool, plan.arguments.as_bytes())?;
+        self.grant_value(index, "arguments", address)?;
+        self.grant_value(index, "arguments-bytes", plan.arguments.len() as u64)
     }
 
     /// Grants process `index` the peers that its manifest entry names, and the log.
@@ -407,9 +424,30 @@ impl Builder<'_> {
             process.start(&mut self.pool, plan, bytes)?;
             rt::log!("skerry: started {}", plan.name);
         }
+        self.log_to_console()
+    }
+}
+
+impl Builder<'_> {
+    /// Sends init's own log to the console from now on: the firmware would write into its lines.
+    fn log_to_console(&mut self) -> Result<(), Failure> {
+        let Some(console) = self.system.console.map(|console| usize::from(console.0)) else {
+            return Ok(());
+        };
+        let console = self.processes.get(console).ok_or(Failure::BadManifest)?;
+        let Some(endpoint) = console.endpoint(0) else {
+            return Ok(());
+        };
+        let rights = Rights::new().with_call(true);
+        let slot = self.pool.slot()?;
+        let log = endpoint.capability().mint(slot, rights, LOG_BADGE)?;
+        rt::log::send_to(rt::Endpoint::at(log.slot()));
         Ok(())
     }
 }
+
+/// Badge of init's own lines at the console; those of processes are their index + 1.
+const LOG_BADGE: u64 = 0xffff;
 
 /// Parts of a second of the period in which vCPUs that share a core take turns.
 const PERIODS_PER_SECOND: u64 = 250;

@@ -9,6 +9,7 @@ use crate::start::SLOT_LOG;
 use crate::synchronization::Endpoint;
 use abi::boot::SLOT_FIRMWARE;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A line that is being written, collected so that short lines are one message.
 struct Line {
@@ -46,15 +47,32 @@ fn endpoint() -> Endpoint {
     Endpoint::own(crate::sys::block().log_slot(find))
 }
 
+/// Slot of the endpoint that takes the log of the first process, once there is one.
+static FIRST_PROCESS_LOG: AtomicU32 = AtomicU32::new(0);
+
+/// Sends the log of the first process to an endpoint from now on; what that endpoint does not take,
+/// as from a thread of another core, goes to the firmware's console all the same.
+pub fn send_to(log: Endpoint) {
+    FIRST_PROCESS_LOG.store(log.capability().slot().index, Relaxed);
+}
+
 /// Sends bytes to whoever takes this process's log.
 fn emit(bytes: &[u8]) {
-    if crate::boot::info().is_some() {
-        for byte in bytes {
-            let _ = Firmware::own(SLOT_FIRMWARE).write_byte(*byte);
-        }
+    if crate::boot::info().is_none() {
+        let _ = emit_to(endpoint(), bytes);
         return;
     }
-    let log = endpoint();
+    let slot = FIRST_PROCESS_LOG.load(Relaxed);
+    if slot != 0 && emit_to(Endpoint::own(slot), bytes).is_ok() {
+        return;
+    }
+    for byte in bytes {
+        let _ = Firmware::own(SLOT_FIRMWARE).write_byte(*byte);
+    }
+}
+
+/// Sends bytes to an endpoint that takes logs.
+fn emit_to(log: Endpoint, bytes: &[u8]) -> Result<(), abi::Error> {
     // A thread without a message page sends what fits in registers.
     let step = if crate::sys::block().message_page() == 0 {
         40
@@ -64,8 +82,9 @@ fn emit(bytes: &[u8]) {
     for piece in bytes.chunks(step) {
         let words = api::log::encode(piece);
         let message = Outgoing::new(api::log::LABEL).with_words(words.as_slice());
-        let _ = log.call(&message);
+        log.call(&message)?;
     }
+    Ok(())
 }
 
 /// Writes formatted text to the log.

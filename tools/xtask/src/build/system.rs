@@ -155,12 +155,21 @@ fn checked_size(package: &Package, bytes: &[u8]) -> Result<u64> {
     Ok(size)
 }
 
-/// Writes the bundle under the target folder.
+/// Writes the bundle under the target folder, under a name of its content: systems that are built
+/// and run at the same time do not get into each other's way.
 fn write(workspace: &Workspace, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let folder = workspace.target().join("skerry");
     fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{name}.bundle"));
-    fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+    let file = folder.join(format!(
+        "{name}-{:08x}.bundle",
+        abi::bundle::crc32(&[bytes])
+    ));
+    if fs::metadata(&file).is_ok_and(|known| known.len() == bytes.len() as u64) {
+        return Ok(file);
+    }
+    let draft = folder.join(format!("{name}-{}.draft", std::process::id()));
+    fs::write(&draft, bytes).with_context(|| format!("cannot write {}", draft.display()))?;
+    fs::rename(&draft, &file).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 

@@ -50,7 +50,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         tally += host_tests::run(&workspace)?;
     }
     if !args.no_emulator {
-        tally += emulate(&workspace, scenarios)?;
+        let (pending, ready) = scenarios
+            .into_iter()
+            .partition(|scenario| scenario.pending.is_some());
+        tally += skip(pending);
+        tally += emulate(&workspace, ready)?;
     }
     println!("{tally}");
     Ok(if tally.is_good() {
@@ -58,6 +62,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Says which scenarios are not run yet, and why.
+fn skip(pending: Vec<Scenario>) -> Tally {
+    let skipped = pending.len() as u64;
+    for scenario in pending {
+        let reason = scenario.pending.unwrap_or_default();
+        println!("scenario {} ... skipped: {reason}", scenario.name);
+    }
+    Tally {
+        skipped,
+        ..Tally::default()
+    }
 }
 
 /// Runs the scenarios.

@@ -52,6 +52,8 @@ pub struct Scenario {
     pub forbid: Vec<String>,
     /// Whether it prints the cases of the conformance suite, each of which counts.
     pub conformance: bool,
+    /// Why it is not run yet; then it is counted as skipped.
+    pub pending: Option<String>,
 }
 
 /// What a file says.
@@ -69,6 +71,7 @@ struct File {
     forbid: Vec<String>,
     #[serde(default)]
     conformance: bool,
+    pending: Option<String>,
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
@@ -88,6 +91,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    pending: Option<String>,
     cpu: Option<String>,
     aia: Option<bool>,
     harts: Option<u16>,
@@ -174,6 +178,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
         conformance: file.conformance,
+        pending: variant.pending.clone().or_else(|| file.pending.clone()),
     })
 }
 
@@ -201,6 +206,17 @@ mod tests {
         );
         assert_eq!(scenarios[1].machine.cpu, "rva23s64");
         assert_eq!(scenarios[1].overrides.cores, None);
+    }
+
+    #[test]
+    fn a_scenario_or_one_variant_of_it_can_be_pending() {
+        let variants = "[[variant]]\nname = \"x\"\npending = \"no disk\"\n\
+                        [[variant]]\nname = \"y\"\n";
+        let some = parse("a", &format!("system = \"a.toml\"\n{variants}")).expect("good");
+        assert_eq!(some[0].pending.as_deref(), Some("no disk"));
+        assert_eq!(some[1].pending, None);
+        let all = parse("a", "system = \"a.toml\"\npending = \"no net\"\n").expect("good");
+        assert_eq!(all[0].pending.as_deref(), Some("no net"));
     }
 
     #[test]

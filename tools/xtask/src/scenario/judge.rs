@@ -4,12 +4,15 @@ use crate::emulator::ending::Ending;
 use crate::emulator::session::Outcome;
 use crate::tally::Tally;
 
+use manifest::compiled::System;
+
+use super::audit;
 use super::conformance::Report;
 use super::description::{Expected, Scenario};
 
 /// Returns the counts of a run, and all that is wrong with it. The scenario itself is one case,
 /// to which those of the conformance suite are added.
-pub fn judge(scenario: &Scenario, outcome: &Outcome) -> (Tally, Vec<String>) {
+pub fn judge(scenario: &Scenario, system: &System, outcome: &Outcome) -> (Tally, Vec<String>) {
     let mut wrong = Vec::new();
     if !ends_as_expected(scenario, &outcome.ending) {
         wrong.push(outcome.ending.to_string());
@@ -24,6 +27,14 @@ pub fn judge(scenario: &Scenario, outcome: &Outcome) -> (Tally, Vec<String>) {
         if let Some(line) = outcome.lines.iter().find(|line| line.contains(text)) {
             wrong.push(format!("forbidden: {line}"));
         }
+    }
+    if scenario
+        .overrides
+        .texts
+        .iter()
+        .any(|(name, _)| name == audit::ENTRY)
+    {
+        wrong.extend(audit::compare(system, &outcome.lines));
     }
     let mut cases = Tally::default();
     if scenario.conformance {

@@ -2,6 +2,7 @@
 //!
 //! One file in `tools/e2e/scenarios` describes one scenario, and perhaps variants of it.
 
+mod audit;
 mod conformance;
 mod description;
 mod judge;

@@ -98,7 +98,7 @@ fn run(emulator: &Path, job: &Job, logs: &Path) -> Finding {
     let log = logs.join(format!("{}.log", scenario.name));
     let (tally, wrong, lines) = match session::run(&mut command, &options) {
         Ok(outcome) => {
-            let (tally, wrong) = judge(scenario, &outcome);
+            let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
             (tally, wrong, outcome.lines)
         }
         Err(error) => (

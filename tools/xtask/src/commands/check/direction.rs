@@ -90,7 +90,7 @@ impl Kind {
             Registers | Arena | Abi | Api | Manifest => &[],
             Runtime => &[Abi, Api],
             ServerApi => &[Abi, Api],
-            GuestMemory => &[Runtime, Abi, Api],
+            GuestMemory => &[Runtime, Abi, Api, ServerApi],
             Queue => &[GuestMemory],
             Init => &[Runtime, Abi, Api, ServerApi, Registers, Manifest],
             Server => &[Runtime, Abi, Api, ServerApi, Registers, GuestMemory],

@@ -12,12 +12,19 @@ use super::Report;
 use super::direction::kind;
 
 /// Folders in which code may depend on the machine that it is compiled for.
-const MAY_KNOW_THE_MACHINE: [&str; 3] = ["bsp/", "servers/rt/src/sys/", "tools/guests/"];
+const MAY_KNOW_THE_MACHINE: [&str; 4] = [
+    "bsp/",
+    "servers/rt/src/sys/",
+    "servers/guest-memory/src/copy/",
+    "tools/guests/",
+];
 /// The attribute that every other crate has.
 const FORBID: &str = "#![forbid(unsafe_code)]";
 /// The macro of `rt` that declares a process's entry; it expands to an unsafe attribute, so a root
-/// that calls it cannot forbid unsafe code and is searched for it instead.
+/// that calls it cannot forbid unsafe code.
 const ENTRY: &str = "rt::entry!(";
+/// What such a root says instead if it has modules of its own; `allow` is searched for in them.
+const DENY: &str = "#![deny(unsafe_code)]";
 
 /// Checks that the roots of a crate forbid unsafe code, unless it is one of those that need it.
 pub fn check_unsafe(workspace: &Workspace, package: &Package, report: &mut Report) -> Result<()> {
@@ -29,8 +36,8 @@ pub fn check_unsafe(workspace: &Workspace, package: &Package, report: &mut Repor
             continue;
         }
         let text = fs::read_to_string(&target.src_path)?;
-        if !forbids(&text) {
-            let file = target.src_path.as_std_path();
+        let file = target.src_path.as_std_path();
+        if !forbids(&text) || (!text.contains(FORBID) && allows(file)?) {
             let shown = file
                 .strip_prefix(workspace.root())
                 .unwrap_or(file)
@@ -43,10 +50,27 @@ pub fn check_unsafe(workspace: &Workspace, package: &Package, report: &mut Repor
 
 /// Tells whether the root `text` of a crate keeps unsafe code out.
 fn forbids(text: &str) -> bool {
-    let mut code = text
+    let code: Vec<_> = text
         .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    text.contains(FORBID) || (text.contains(ENTRY) && !code.any(|line| line.contains("unsafe")))
+        .filter(|line| !line.trim_start().starts_with("//") && *line != DENY)
+        .collect();
+    let has_modules = code
+        .iter()
+        .any(|line| line.ends_with(';') && line.starts_with("mod "));
+    let is_entry = text.contains(ENTRY) && !code.iter().any(|line| line.contains("unsafe"));
+    text.contains(FORBID) || (is_entry && (text.contains(DENY) || !has_modules))
+}
+
+/// Tells whether a source beside the root `file` of a crate, or below it, allows unsafe code again.
+fn allows(file: &Path) -> Result<bool> {
+    let mut files = Vec::new();
+    collect(file.parent().unwrap_or(file), &mut files)?;
+    for file in files {
+        if fs::read_to_string(file)?.contains("allow(unsafe_code") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Checks that only the machine's own folders ask which machine they are compiled for.
@@ -118,5 +142,9 @@ mod tests {
         assert!(forbids("//! Not unsafe.\n#![no_std]\nrt::entry!(main);\n"));
         assert!(!forbids("rt::entry!(main);\nfn f() { unsafe { g() } }\n"));
         assert!(!forbids("fn main() {}\n"));
+        assert!(!forbids("mod server;\nrt::entry!(main);\n"));
+        assert!(forbids(
+            "#![deny(unsafe_code)]\nmod server;\nrt::entry!(main);\n"
+        ));
     }
 }
