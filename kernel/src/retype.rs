@@ -229,7 +229,7 @@ impl<A: Arch> Kernel<A> {
         }
     }
 
-    /// Brings one new object into its first state and makes the capability to it, in `slot`.
+    /// Brings one new object into its first state and makes the capability to it.
     fn make_one(
         &self,
         entry: &Entry<'_>,

@@ -77,13 +77,6 @@ impl<A: Arch> Kernel<A> {
             self.remove(entry, callers, item);
             self.push_by_priority(entry, callers, item);
         }
-        if execution.state() == State::Calling
-            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
-        {
-            let callers = &entry.get(endpoint).callers;
-            self.remove(entry, callers, item);
-            self.push_by_priority(entry, callers, item);
-        }
     }
 
     /// Lets others of the current execution's priority run first.
