@@ -23,7 +23,7 @@ use s390 as machine;
 ))]
 use x86 as machine;
 
-pub use machine::{MACHINE, counter, halt, synchronize_code};
+pub use machine::{MACHINE, counter, counting_cost, halt, synchronize_code};
 pub(crate) use machine::{firmware_shut_down, firmware_write_byte, thread_entry};
 
 use crate::block::ThreadBlock;
@@ -76,6 +76,13 @@ impl Results {
 #[must_use]
 pub fn raw(word: CallWord, x: [u64; 8]) -> Results {
     machine::enter(word.into_bits(), x)
+}
+
+/// Makes a call as [`raw`] does; also returns the machine's count of instructions right before and
+/// right after the trap instruction.
+#[must_use]
+pub fn counted(word: CallWord, x: [u64; 8]) -> (Results, [u64; 2]) {
+    machine::enter_counted(word.into_bits(), x)
 }
 
 /// Makes a call without a message; `arguments` are x0 and up, the results x1 and up.

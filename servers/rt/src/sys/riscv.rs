@@ -43,6 +43,67 @@ pub fn enter(word: u64, x: [u64; 8]) -> Results {
     Results { word, x: r }
 }
 
+/// Enters the kernel as [`enter`] does; also returns the number of retired instructions right before
+/// and right after the trap instruction. The first is kept in the thread pointer meanwhile, the one
+/// register that both the kernel preserves and nobody else needs in between.
+#[inline(never)]
+pub fn enter_counted(word: u64, x: [u64; 8]) -> (Results, [u64; 2]) {
+    let (call, mut r) = (word, [0_u64; 9]);
+    let (word, before, after): (u64, u64, u64);
+    // SAFETY: stack and thread pointer are restored, every register that the kernel zeroes is named
+    // or saved, and memory is assumed to change.
+    unsafe {
+        asm!(
+            "addi sp, sp, -32",
+            "sd s0, 0(sp)",
+            "sd s1, 8(sp)",
+            "sd tp, 16(sp)",
+            "rdinstret tp",
+            "ecall",
+            "rdinstret t3",
+            "mv t2, tp",
+            "ld s0, 0(sp)",
+            "ld s1, 8(sp)",
+            "ld tp, 16(sp)",
+            "addi sp, sp, 32",
+            inlateout("a7") call => word,
+            inlateout("a0") x[0] => r[0],
+            inlateout("a1") x[1] => r[1],
+            inlateout("a2") x[2] => r[2],
+            inlateout("a3") x[3] => r[3],
+            inlateout("a4") x[4] => r[4],
+            inlateout("a5") x[5] => r[5],
+            inlateout("a6") x[6] => r[6],
+            inlateout("t0") x[7] => r[7],
+            lateout("t1") r[8],
+            lateout("t2") before,
+            lateout("t3") after,
+            lateout("ra") _,
+            lateout("t4") _, lateout("t5") _, lateout("t6") _,
+            lateout("s2") _, lateout("s3") _, lateout("s4") _, lateout("s5") _, lateout("s6") _,
+            lateout("s7") _, lateout("s8") _, lateout("s9") _, lateout("s10") _, lateout("s11") _,
+        );
+    }
+    (Results { word, x: r }, [before, after])
+}
+
+/// Returns how far two readings of the instruction counter next to each other are apart.
+#[must_use]
+pub fn counting_cost() -> u64 {
+    let (before, after): (u64, u64);
+    // SAFETY: reads the counter twice.
+    unsafe {
+        asm!(
+            "rdinstret {}",
+            "rdinstret {}",
+            out(reg) before,
+            out(reg) after,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    after.wrapping_sub(before)
+}
+
 /// Returns the thread pointer.
 #[inline]
 pub fn thread_pointer() -> *const ThreadBlock {

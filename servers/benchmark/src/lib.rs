@@ -1,0 +1,51 @@
+//! Counts the instructions of the kernel's paths.
+//!
+//! It is the first process of a system and has the machine, of one core, to itself. Its partners are
+//! processes of a few instructions with spaces and capability tables of their own; its guest is a
+//! few instructions too. All of them read the instruction counter themselves, right beside the
+//! instruction that traps: what lies between the two readings is the trap instruction, the kernel,
+//! the partner's own instructions and nothing else. `docs/tools.md` says more.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod fault;
+mod guest;
+mod machine;
+mod mapping;
+mod message;
+mod partner;
+mod samples;
+mod stage;
+
+use abi::Error;
+use abi::boot::SLOT_FIRMWARE;
+use rt::{Firmware, log};
+use stage::Stage;
+
+/// Measures everything and switches the machine off.
+pub fn run() -> ! {
+    let failed = match measure() {
+        Ok(()) => false,
+        Err(error) => {
+            log!("benchmark: failed: {error:?}");
+            true
+        }
+    };
+    log!("skerry: system ended: status {}", u8::from(failed));
+    let _ = Firmware::own(SLOT_FIRMWARE).shut_down(failed);
+    rt::sys::halt()
+}
+
+/// Takes one measurement after the other.
+fn measure() -> Result<(), Error> {
+    let stage = Stage::new()?;
+    message::null_system_call(&stage)?;
+    message::round_trips(&stage)?;
+    message::signals(&stage)?;
+    fault::there_and_back(&stage)?;
+    mapping::frames(&stage)?;
+    guest::exits(&stage)
+}
