@@ -67,10 +67,10 @@ impl Arch for Riscv {
         paging::initialise_root(root);
     }
 
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
         // Device memory is uncached by its physical memory attributes.
         let _ = device;
-        paging::leaf(stage, physical, access)
+        paging::leaf(physical, access)
     }
 
     fn table(&self, _: Stage, physical: u64) -> u64 {

@@ -4,7 +4,7 @@ use crate::csr;
 use crate::entry::{DIRECT_MAP, LOAD_OFFSET};
 use abi::Rights;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Level, Stage, TableEntry};
+use kernel::arch::{Level, TableEntry};
 use riscv_regs::pte::Pte;
 
 /// One page of table entries.
@@ -64,12 +64,16 @@ pub const GUEST_LEVELS: &[Level] = &[
 /// First address of the non-canonical hole: processes live below.
 pub const USER_END: u64 = 1 << 38;
 
-/// Makes a leaf. A and D are preset: some machines fault instead of setting them.
-pub fn leaf(stage: Stage, physical: u64, access: Rights) -> u64 {
+/// `Pte::software` of an invalid entry that keeps memory without any access in its place.
+const RESERVED_LEAF: u8 = 1;
+
+/// Makes a leaf. A and D are preset: some machines fault instead of setting them. Without any
+/// access it is an invalid entry that is not empty.
+pub fn leaf(physical: u64, access: Rights) -> u64 {
     if access == Rights::new() {
-        return 0;
+        let kept = Pte::new().with_software(RESERVED_LEAF);
+        return kept.with_ppn(physical >> 12).into_bits();
     }
-    let _ = stage;
     Pte::new()
         .with_valid(true)
         .with_read(access.read())
@@ -90,10 +94,16 @@ pub fn table(physical: u64) -> u64 {
 /// Reads an entry.
 pub fn decode(entry: u64) -> TableEntry {
     let pte = Pte::from_bits(entry);
-    if !pte.valid() {
-        return TableEntry::Empty;
-    }
     let physical = pte.ppn() << 12;
+    if !pte.valid() {
+        return match pte.software() {
+            RESERVED_LEAF => TableEntry::Leaf {
+                physical,
+                access: Rights::new(),
+            },
+            _ => TableEntry::Empty,
+        };
+    }
     if pte.is_leaf() {
         let access = Rights::new()
             .with_read(pte.read())

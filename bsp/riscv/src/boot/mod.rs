@@ -124,15 +124,17 @@ pub extern "C" fn secondary_hart() -> ! {
     csr::write!(number::SSCRATCH, 0);
     guest::probe();
     machine::probe_asid();
+    let kernel = KERNEL
+        .get()
+        .expect("the boot hart made the kernel before it started this one");
+    // The arena knows this core from now on: a first entry is refused during a grace period.
+    drop(trap::enter(kernel, hart));
     READY.fetch_or(1 << hart.core.get(), Ordering::Release);
     while GO.load(Ordering::Acquire) == 0 {
         core::hint::spin_loop();
     }
     csr::fence_all();
     start_hart_state();
-    let kernel = KERNEL
-        .get()
-        .expect("the boot hart made the kernel before it started this one");
     let mut entry = trap::enter(kernel, hart);
     kernel.settle(&mut entry);
     trap::leave(kernel, hart, entry)

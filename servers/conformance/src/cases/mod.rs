@@ -17,6 +17,7 @@ mod reply;
 mod retype;
 mod table;
 mod thread;
+mod through;
 mod transfer;
 mod vcpu;
 
@@ -33,6 +34,7 @@ const GROUPS: &[&[Case]] = &[
     message::CASES,
     reply::CASES,
     transfer::CASES,
+    through::CASES,
     order::CASES,
     budget::CASES,
     fault::CASES,
