@@ -50,7 +50,12 @@ pub fn exits(stage: &Stage) -> Result<(), Error> {
         .route_device(DEVICE_ROUTE, Some(endpoint.capability()))?;
     device.start(0)?;
     guest.measure(stage, &machine::load(), DEVICE, "device_load_bench_server")?;
-    guest.measure(stage, &machine::store(), DEVICE, "device_store_bench_server")?;
+    guest.measure(
+        stage,
+        &machine::store(),
+        DEVICE,
+        "device_store_bench_server",
+    )?;
     let pager = Partner::new(stage, &machine::pager(), 4096)?;
     serve(stage, &guest, &pager, ExitClass::Memory)?;
     pager.give(OTHER, guest.space.capability())?;
@@ -58,7 +63,12 @@ pub fn exits(stage: &Stage) -> Result<(), Error> {
     pager.shared.store(0, MISSING);
     pager.shared.store(1, u64::from(MANY));
     pager.start(SHARED)?;
-    guest.measure(stage, &machine::touch(), MISSING, "stage_2_fault_bench_server")
+    guest.measure(
+        stage,
+        &machine::touch(),
+        MISSING,
+        "stage_2_fault_bench_server",
+    )
 }
 
 /// Lets a partner answer exits of a class.
@@ -108,13 +118,7 @@ impl Guest {
     }
 
     /// Lets the guest run `code`, which counts by itself, and prints what it counted.
-    fn measure(
-        &self,
-        stage: &Stage,
-        code: &[u8],
-        address: u64,
-        name: &str,
-    ) -> Result<(), Error> {
+    fn measure(&self, stage: &Stage, code: &[u8], address: u64, name: &str) -> Result<(), Error> {
         self.memory.write_code(code);
         let start = machine::guest_start(address, GUEST_MEMORY + SAMPLES, ROUNDS as u64);
         for (register, value) in start {

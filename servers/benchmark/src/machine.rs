@@ -166,7 +166,7 @@ pub fn echo() -> [u8; BYTES] {
     Code::new().add(receive).add(answer).jump(4).bytes()
 }
 
-/// Answers each message with so many words, which are zero: six instructions a round.
+/// Answers each message with so many words, which are zero: seven instructions a round.
 pub fn answer(words: i32) -> [u8; BYTES] {
     let receive = [place(), FOREVER, call(CallNumber::Receive), ECALL];
     let answer = [
@@ -292,7 +292,10 @@ mod tests {
         assert_eq!(FOREVER, 0xfff0_0293);
         let spin = Code::new().jump(0).bytes();
         assert_eq!(spin[..4], 0x0000_006f_u32.to_le_bytes());
-        let back = Code::new().add([ECALL; 2]).branch_unless_zero(S1, 0).bytes();
+        let back = Code::new()
+            .add([ECALL; 2])
+            .branch_unless_zero(S1, 0)
+            .bytes();
         assert_eq!(back[8..12], 0xfe04_9ce3_u32.to_le_bytes());
     }
 }

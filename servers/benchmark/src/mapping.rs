@@ -16,7 +16,12 @@ pub fn frames(stage: &Stage) -> Result<(), Error> {
     let space = stage.own_space().capability();
     neighbour.map(space, FREE, read_write())?;
     let rights = u64::from(read_write().into_bits());
-    let map = |address| counted(CallNumber::Map, [frame.bits(), space.bits(), address, rights]);
+    let map = |address| {
+        counted(
+            CallNumber::Map,
+            [frame.bits(), space.bits(), address, rights],
+        )
+    };
     let unmap = || counted(CallNumber::Unmap, [frame.bits()]);
     let (mut mapped, mut unmapped) = (stage.samples(), stage.samples());
     for _ in 0..ROUNDS {

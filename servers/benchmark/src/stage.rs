@@ -1,9 +1,7 @@
 //! What all rows work with: memory, empty slots, windows, counted calls.
 
 use crate::samples::Samples;
-use abi::boot::{
-    BootInfo, ORDINARY, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
-};
+use abi::boot::{BootInfo, ORDINARY, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD};
 use abi::{CallNumber, CallWord, Error, MessageInfo, ObjectKind, Rights, SlotAddress};
 use core::cell::Cell;
 use rt::memory::{CapTable, fund};
@@ -152,12 +150,11 @@ pub fn counted_message(
 }
 
 /// Makes a call without a message; returns the counter before and after.
-pub fn counted<const N: usize>(
-    number: CallNumber,
-    arguments: [u64; N],
-) -> Result<[u64; 2], Error> {
+pub fn counted<const N: usize>(number: CallNumber, arguments: [u64; N]) -> Result<[u64; 2], Error> {
     let mut x = [0; 8];
-    x.iter_mut().zip(arguments).for_each(|(to, from)| *to = from);
+    x.iter_mut()
+        .zip(arguments)
+        .for_each(|(to, from)| *to = from);
     let (results, readings) = sys::counted(CallWord::new().with_number(number as u8), x);
     results.status()?;
     Ok(readings)
