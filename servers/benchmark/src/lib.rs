@@ -42,6 +42,8 @@ pub fn run() -> ! {
 /// Takes one measurement after the other.
 fn measure() -> Result<(), Error> {
     let stage = Stage::new()?;
+    let cost = rt::sys::counting_cost();
+    log!("benchmark: two readings of the counter are {cost} apart");
     message::null_system_call(&stage)?;
     message::round_trips(&stage)?;
     message::signals(&stage)?;

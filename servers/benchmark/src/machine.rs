@@ -166,7 +166,7 @@ pub fn echo() -> [u8; BYTES] {
     Code::new().add(receive).add(answer).jump(4).bytes()
 }
 
-/// Answers each message with so many words, which are zero: six instructions a round.
+/// Answers each message with so many words, which are zero: seven instructions a round.
 pub fn answer(words: i32) -> [u8; BYTES] {
     let receive = [place(), FOREVER, call(CallNumber::Receive), ECALL];
     let answer = [

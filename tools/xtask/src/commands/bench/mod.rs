@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable.
 
+mod exits;
 mod linux;
 mod measure;
 mod table;
@@ -59,6 +60,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             collect(&stem, outcome, &mut measurements, &mut failed);
         }
     }
+    let guest = exits::measure(&workspace, &emulator);
+    collect("exits", guest, &mut measurements, &mut failed);
     if !args.no_linux {
         let native = linux::native(&workspace, &emulator);
         collect(

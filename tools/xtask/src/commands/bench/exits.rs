@@ -1,0 +1,55 @@
+//! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use manifest::{GuestOverrides, Overrides};
+
+use crate::build::{cargo, system};
+use crate::emulator::ending::Ending;
+use crate::emulator::session::{self, Options};
+use crate::progress::Step;
+use crate::workspace::Workspace;
+
+use super::measure::Measurement;
+use super::{TIMEOUT, exact, machine};
+
+/// The guest's package.
+const PACKAGE: &str = "guest-benchmark";
+
+/// Returns what the guest prints.
+pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement>> {
+    let machine = machine()?;
+    let programs = cargo::build(workspace, &[PACKAGE], machine.bsp, machine.target)?;
+    let kernel = programs.get(PACKAGE).context("the guest was not built")?;
+    let file = workspace
+        .root()
+        .join(format!("bsp/{}/systems/{}.toml", machine.bsp, machine.name));
+    let guest = GuestOverrides {
+        kernel: Some(kernel.to_string_lossy().into_owned()),
+        vcpus: Some(1),
+        ..GuestOverrides::default()
+    };
+    let overrides = Overrides {
+        cores: Some(1),
+        guest,
+        ..Overrides::default()
+    };
+    let system = system::build(workspace, &file, &overrides, "bench-exits")?;
+    let guests = &system.compiled.system.guests;
+    let options = Options {
+        guests: guests.iter().map(|guest| guest.name.clone()).collect(),
+        timeout: Some(TIMEOUT),
+        ..Options::default()
+    };
+    let _step = Step::begin("measuring exits of a guest");
+    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
+    ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
+    let found: Vec<_> = outcome
+        .lines
+        .iter()
+        .filter_map(|line| Measurement::parse(line))
+        .collect();
+    ensure!(!found.is_empty(), "the guest printed no measurement");
+    Ok(found)
+}
