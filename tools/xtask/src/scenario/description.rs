@@ -52,6 +52,8 @@ pub struct Scenario {
     pub forbid: Vec<String>,
     /// Whether it prints the cases of the conformance suite, each of which counts.
     pub conformance: bool,
+    /// A flat image that takes the place of the first guest's kernel.
+    pub code: Option<Vec<u8>>,
 }
 
 /// What a file says.
@@ -69,6 +71,7 @@ struct File {
     forbid: Vec<String>,
     #[serde(default)]
     conformance: bool,
+    code: Option<String>,
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
@@ -162,6 +165,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         texts: texts.into_iter().collect(),
         ..Overrides::default()
     };
+    let code = file.code.as_deref().map(machine_code).transpose()?;
     let seconds = variant.timeout.or(file.timeout).unwrap_or(DEFAULT_TIMEOUT);
     Ok(Scenario {
         name,
@@ -174,7 +178,23 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
         conformance: file.conformance,
+        code,
     })
+}
+
+/// Returns the bytes of a program: each line has one word of 32 bits in hexadecimal, and behind `#`
+/// what it means.
+fn machine_code(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for line in text.lines() {
+        let word = line.split('#').next().unwrap_or_default().trim();
+        if !word.is_empty() {
+            let number = u32::from_str_radix(word, 16);
+            let number = number.with_context(|| format!("`{word}` is not a word of code"))?;
+            bytes.extend(number.to_le_bytes());
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -201,6 +221,13 @@ mod tests {
         );
         assert_eq!(scenarios[1].machine.cpu, "rva23s64");
         assert_eq!(scenarios[1].overrides.cores, None);
+    }
+
+    #[test]
+    fn code_is_words_with_remarks() {
+        let code = machine_code("# begin\n10500073 # wfi\n\n 13\n").expect("good");
+        assert_eq!(code, [0x73, 0, 0x50, 0x10, 0x13, 0, 0, 0]);
+        assert!(machine_code("wfi\n").is_err());
     }
 
     #[test]
