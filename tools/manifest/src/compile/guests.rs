@@ -229,11 +229,9 @@ impl<'a> Guests<'a, '_> {
             .kernel(reference, machine)
             .map_err(|line| Reason::BadImage(line).at_place(place))?;
         let initrd = self.initrd(source, overrides, &kernel)?;
-        let keeps_append = overrides.kernel.is_none() || kernel.is_linux;
-        let words = [source.append.as_str()]
-            .into_iter()
-            .filter(|_| keeps_append);
-        let words: Vec<_> = words.chain(overrides.append.as_deref()).collect();
+        // The manifest's line was written for the manifest's kernel.
+        let own = overrides.kernel.is_none().then_some(source.append.as_str());
+        let words: Vec<_> = own.into_iter().chain(overrides.append.as_deref()).collect();
         let image = GuestImage {
             image: self.file("kernel", kernel.file),
             load: kernel.load,

@@ -15,8 +15,6 @@ pub struct KernelImage {
     pub entry_point: u64,
     /// Bytes from `load` that it uses.
     pub memory_size: u64,
-    /// Whether it is Linux, for which the manifest's command line was written.
-    pub is_linux: bool,
     /// The initial file system that goes with it where none is named.
     pub initrd: Option<InitrdImage>,
 }

@@ -13,12 +13,12 @@ pub struct FakeImages;
 
 impl Images for FakeImages {
     fn kernel(&mut self, reference: &str, machine: &Machine) -> Result<KernelImage, String> {
-        let is_linux = reference == "debian";
-        if !is_linux && reference != "flat" {
+        let has_ramdisk = reference == "debian";
+        if !has_ramdisk && reference != "flat" {
             return Err(format!("{reference}: no such file"));
         }
         let load = machine.guest_memory_base + machine.flat_image_offset;
-        let initrd = is_linux.then(|| InitrdImage {
+        let initrd = has_ramdisk.then(|| InitrdImage {
             file: PathBuf::from("/cache/ramdisk"),
         });
         let file = PathBuf::from("/cache").join(reference);
@@ -27,7 +27,6 @@ impl Images for FakeImages {
             load,
             entry_point: load,
             memory_size: 4096,
-            is_linux,
             initrd,
         })
     }

@@ -40,7 +40,6 @@ impl<'a> Catalogue<'a> {
             load: flat.load,
             entry_point: flat.entry_point,
             memory_size: flat.memory_size,
-            is_linux: flat.is_linux,
             initrd: None,
         })
     }
@@ -97,7 +96,6 @@ impl Images for NoImages {
             load,
             entry_point: load,
             memory_size: 0,
-            is_linux: true,
             initrd: None,
         })
     }

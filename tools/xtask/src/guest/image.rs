@@ -20,8 +20,6 @@ pub struct Flat {
     pub memory_size: u64,
     /// The bytes, or `None` where they are those of the file.
     pub bytes: Option<Vec<u8>>,
-    /// Whether it is a Linux kernel.
-    pub is_linux: bool,
 }
 
 /// The largest flat form that is made of an ELF file.
@@ -49,7 +47,6 @@ pub fn unpack(name: &str, bytes: &[u8], machine: &Machine) -> Result<Flat> {
             entry_point: base,
             memory_size,
             bytes: None,
-            is_linux: false,
         });
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -80,7 +77,6 @@ fn from_linux(bytes: &[u8], machine: &Machine) -> Result<Flat> {
         entry_point: load,
         memory_size,
         bytes: None,
-        is_linux: true,
     })
 }
 
@@ -151,7 +147,6 @@ fn from_elf(bytes: &[u8], machine: &Machine) -> Result<Flat> {
         entry_point,
         memory_size,
         bytes: Some(flat),
-        is_linux: false,
     })
 }
 
@@ -256,7 +251,7 @@ mod tests {
     fn a_linux_image_goes_to_its_text_offset() {
         let flat = unpack("vmlinux", &linux(0x200), machine()).expect("whole");
         assert_eq!((flat.load, flat.entry_point), (0x8020_0000, 0x8020_0000));
-        assert_eq!((flat.memory_size, flat.is_linux), (0x50_0000, true));
+        assert_eq!((flat.memory_size, flat.bytes), (0x50_0000, None));
     }
 
     #[test]

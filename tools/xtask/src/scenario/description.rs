@@ -54,6 +54,8 @@ pub struct Scenario {
     pub conformance: bool,
     /// Why it is not run yet; then it is counted as skipped.
     pub pending: Option<String>,
+    /// A flat image that takes the place of the first guest's kernel.
+    pub code: Option<Vec<u8>>,
 }
 
 /// What a file says.
@@ -72,6 +74,7 @@ struct File {
     #[serde(default)]
     conformance: bool,
     pending: Option<String>,
+    code: Option<String>,
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
@@ -166,6 +169,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         texts: texts.into_iter().collect(),
         ..Overrides::default()
     };
+    let code = file.code.as_deref().map(machine_code).transpose()?;
     let seconds = variant.timeout.or(file.timeout).unwrap_or(DEFAULT_TIMEOUT);
     Ok(Scenario {
         name,
@@ -179,7 +183,23 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         forbid: file.forbid.clone(),
         conformance: file.conformance,
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
+        code,
     })
+}
+
+/// Returns the bytes of a program: each line has one word of 32 bits in hexadecimal, and behind `#`
+/// what it means.
+fn machine_code(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for line in text.lines() {
+        let word = line.split('#').next().unwrap_or_default().trim();
+        if !word.is_empty() {
+            let number = u32::from_str_radix(word, 16);
+            let number = number.with_context(|| format!("`{word}` is not a word of code"))?;
+            bytes.extend(number.to_le_bytes());
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -217,6 +237,13 @@ mod tests {
         assert_eq!(some[1].pending, None);
         let all = parse("a", "system = \"a.toml\"\npending = \"no net\"\n").expect("good");
         assert_eq!(all[0].pending.as_deref(), Some("no net"));
+    }
+
+    #[test]
+    fn code_is_words_with_remarks() {
+        let code = machine_code("# begin\n10500073 # wfi\n\n 13\n").expect("good");
+        assert_eq!(code, [0x73, 0, 0x50, 0x10, 0x13, 0, 0, 0]);
+        assert!(machine_code("wfi\n").is_err());
     }
 
     #[test]

@@ -46,9 +46,16 @@ pub struct Finding {
 }
 
 /// Builds the system of a scenario.
-pub fn prepare(workspace: &Workspace, scenario: Scenario) -> Result<Job> {
+pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
     let file = workspace.root().join(&scenario.system);
     let name = format!("test-{}", scenario.name);
+    if let Some(code) = &scenario.code {
+        let folder = workspace.target().join("skerry");
+        fs::create_dir_all(&folder)?;
+        let kernel = folder.join(format!("{name}.flat"));
+        fs::write(&kernel, code)?;
+        scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
+    }
     let system = system::build(workspace, &file, &scenario.overrides, &name)?;
     Ok(Job { scenario, system })
 }

@@ -10,7 +10,7 @@
 //!       └───────── │ StopPending │ ◀─────────────────┘
 //!                  └─────────────┘
 //! ```
-//! Suspending is retentive and ends at once, so a hart is never seen suspended.
+//! Suspending is not supported, so a hart is never seen suspended.
 
 /// State of a hart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

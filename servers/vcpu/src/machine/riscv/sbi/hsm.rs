@@ -65,12 +65,11 @@ impl Riscv {
     }
 }
 
-/// Suspends the calling hart. A retentive suspend may end for any reason, so it ends at once;
-/// guests that want to wait have wfi.
+/// Refuses to suspend the calling hart: nobody here hears of the interrupt that would wake it, and
+/// one that returned at once would never be seen suspended. Guests that want to wait have wfi.
 fn hart_suspend(kind: u32) -> Answer {
     match kind {
-        RETENTIVE => Ok(0).into(),
-        NON_RETENTIVE => Err(SbiError::NotSupported).into(),
+        RETENTIVE | NON_RETENTIVE => Err(SbiError::NotSupported).into(),
         _ => Err(SbiError::InvalidParameter).into(),
     }
 }
