@@ -88,6 +88,7 @@ pub struct Story {
     expected: Vec<String>,
     ended: BTreeMap<String, u64>,
     reported: Option<u64>,
+    quit: bool,
     system: Option<u64>,
     panic: Option<String>,
 }
@@ -106,6 +107,7 @@ impl Story {
         match event {
             Event::Panic(line) => drop(self.panic.get_or_insert(line)),
             Event::GuestEnded { name, status } => drop(self.ended.insert(name, status)),
+            Event::Quit => self.quit = true,
             Event::SystemEnded(status) => self.system = Some(status),
             Event::GuestReported(status) => drop(self.reported.get_or_insert(status)),
         }
@@ -155,7 +157,7 @@ impl Story {
             return Ending::Emulator(what);
         }
         let missing = self.missing();
-        if missing.is_empty() {
+        if missing.is_empty() || self.quit {
             Ending::Clean
         } else {
             Ending::Unfinished(missing)

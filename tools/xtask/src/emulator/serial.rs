@@ -8,6 +8,7 @@
 //! skerry: guest NAME ended: status N       N = 0 for a clean power-off
 //! skerry: system ended: status N           of a system without guests, where it has one
 //! conformance: N passed, N failed, N skipped    likewise: status 1 if a case failed
+//! skerry: quit                             the user typed Ctrl-] q
 //! EXIT: STATUS=n                           a guest's own report; its status is n >> 1
 //! ```
 //!
@@ -30,6 +31,8 @@ pub enum Event {
     },
     /// The system ended by itself, not for a guest.
     SystemEnded(u64),
+    /// The user wants to quit.
+    Quit,
     /// A guest said by itself how it ended; its machine is over.
     GuestReported(u64),
 }
@@ -45,6 +48,9 @@ pub fn event(line: &str) -> Option<Event> {
             name: name.to_owned(),
             status: number(rest)?,
         });
+    }
+    if line.trim_end().ends_with("skerry: quit") {
+        return Some(Event::Quit);
     }
     if let Some((_, rest)) = line.split_once("skerry: system ended: status ") {
         return number(rest).map(Event::SystemEnded);

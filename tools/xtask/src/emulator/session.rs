@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
-use super::serial::{self, Lines};
+use super::serial::{self, Event, Lines};
 
 /// Set when somebody asked us to stop.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -185,7 +185,9 @@ impl<'a> Watch<'a> {
 
     /// Takes one line.
     fn line(&mut self, line: String) {
-        if let Some(event) = serial::event(&line) {
+        // Without keys nobody can quit: then a guest wrote the line.
+        let told = |event: &Event| self.options.interactive || *event != Event::Quit;
+        if let Some(event) = serial::event(&line).filter(told) {
             self.story.take(event);
         }
         self.lines.push(line);
@@ -276,6 +278,23 @@ mod tests {
         );
         assert_eq!(outcome.ending, Ending::Clean);
         assert_eq!(outcome.lines, ["one", "skerry: guest a ended: status 0"]);
+    }
+
+    #[test]
+    fn only_a_user_at_the_keys_can_quit() {
+        let text = "echo '[log] skerry: quit'";
+        for (interactive, ending) in [
+            (true, Ending::Clean),
+            (false, Ending::Unfinished(vec!["a".to_owned()])),
+        ] {
+            let options = Options {
+                guests: vec!["a".to_owned()],
+                interactive,
+                ..Options::default()
+            };
+            let outcome = run(Command::new("sh").args(["-c", text]), &options);
+            assert_eq!(outcome.expect("there is a shell").ending, ending);
+        }
     }
 
     #[test]
