@@ -144,12 +144,7 @@ fn start_touchers(context: &Context, core: u64, address: u64) -> Outcome<Thread>
 }
 
 /// Starts one of them.
-fn start_toucher(
-    context: &Context,
-    program: Program,
-    core: u64,
-    address: u64,
-) -> Outcome<Thread> {
+fn start_toucher(context: &Context, program: Program, core: u64, address: u64) -> Outcome<Thread> {
     let (thread, budget) = (context.thread_on(core)?, context.budget_on(core)?);
     thread.bind(Binding::Space, Some(context.own_space().capability()))?;
     thread.bind(Binding::CapTable, Some(context.own_table().capability()))?;
@@ -174,7 +169,9 @@ fn start_guests(context: &Context, core: u64, top: Top) -> Outcome<Guests> {
     let counter = context.guest_on(core, machine.count)?;
     counter.set_register(0, Guests::page_address());
     let below = top == Top::Toucher;
-    counter.vcpu.set_priority(if below { LOW - 1 } else { LOW + 1 })?;
+    counter
+        .vcpu
+        .set_priority(if below { LOW - 1 } else { LOW + 1 })?;
     let page = context.frame(12)?;
     let alias = context.window(Frame::at(context.copy(page.capability())?.slot()))?;
     page.map(
@@ -200,10 +197,7 @@ fn start_guests(context: &Context, core: u64, top: Top) -> Outcome<Guests> {
 /// Answers the counter's faults when the page is there again.
 fn pager(number: u64) {
     let note = crew::note(number);
-    let (exits, mapped) = (
-        Endpoint::at(note.slot(0)),
-        Notification::at(note.slot(1)),
-    );
+    let (exits, mapped) = (Endpoint::at(note.slot(0)), Notification::at(note.slot(1)));
     while exits.receive(FOREVER).is_ok() {
         while MAPPED.load(SeqCst) == 0 {
             let _ = mapped.wait(FOREVER);
