@@ -68,9 +68,7 @@ impl Scene {
     fn step(&self, random: &mut Random, kind: Kind) -> Outcome {
         match (kind, &self.guests) {
             (Kind::Map, _) => self.mapping(random),
-            (Kind::Inject, Some(guests)) => {
-                Ok(rivals::raise(guests.taker.vcpu, guests.taker.memory)?)
-            }
+            (Kind::Inject, Some(guests)) => self.interruption(guests, random),
             (Kind::Guest, Some(guests)) => second_stage(guests, random),
             _ => {
                 SENT.fetch_add(1, SeqCst);
@@ -178,6 +176,17 @@ impl Scene {
         middle.delete()?;
         helper.thread.capability().delete()?;
         forget(context, &helper, first)
+    }
+
+    /// Raises a line of the taker. An interrupt of its core comes first as often as not: the line
+    /// then meets the guest on its way out or in, and nothing later makes up for one that is lost.
+    fn interruption(&self, guests: &Guests, random: &mut Random) -> Outcome {
+        if random.below(2) == 0 {
+            SENT.fetch_add(1, SeqCst);
+            self.notification.signal()?;
+            random.moment();
+        }
+        Ok(rivals::raise(guests.taker.vcpu, guests.taker.memory)?)
     }
 
     /// Unmaps the page that threads store to; no store may come after that.

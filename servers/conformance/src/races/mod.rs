@@ -79,9 +79,11 @@ impl Random {
         self.next() % end
     }
 
-    /// Spins for a moment of random length.
+    /// Spins for a moment of random length: most are short, a few are as long as a call that
+    /// wakes a thread of another core, so that what follows meets every point of it.
     fn moment(&mut self) {
-        for _ in 0..self.below(200) {
+        let longest = 1 << self.below(14);
+        for _ in 0..self.below(longest) {
             core::hint::spin_loop();
         }
     }
