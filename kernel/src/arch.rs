@@ -175,7 +175,10 @@ pub trait Arch: Sized + Sync + 'static {
     /// Interrupts every core of the mask.
     fn send_ipi(&self, cores: u64);
 
-    /// Fills the kernel's part of a new process's root table.
+    /// Returns the entry of a table of this level that says nothing: new tables are filled with it,
+    /// and what [`Arch::decode`] reads out of it is [`TableEntry::Empty`].
+    fn empty(&self, stage: Stage, level: &Level) -> u64;
+    /// Fills the kernel's part of a new process's root table, whose entries are empty.
     fn initialise_root(&self, root: &[AtomicU64]);
     /// Makes a table entry for memory. Without any access it is one that no access uses, but that
     /// [`Arch::decode`] still tells from an empty one: the place is taken. `device` asks for

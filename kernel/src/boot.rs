@@ -202,14 +202,10 @@ impl<A: Arch> Kernel<A> {
         space.identity.set(self.identities.get());
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        let root = A::USER_LEVELS.first().map_or(0, Level::table_bytes);
-        let root = self
-            .allocate_table(entry, space, root)
-            .ok_or(BootError::OutOfMemory)?;
-        if let Some(words) = entry.words(root, PAGE_SIZE) {
-            self.arch.initialise_root(words);
+        self.make_root(entry, space);
+        if space.root.get() == 0 {
+            return Err(BootError::OutOfMemory);
         }
-        space.root.set(root);
         let thread_address = thread;
         let thread = Handle::<Thread<A>>::from_address(thread).ok_or(BootError::OutOfMemory)?;
         let thread = entry.get(thread);

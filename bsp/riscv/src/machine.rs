@@ -63,6 +63,11 @@ impl Arch for Riscv {
         send_ipi(cores);
     }
 
+    fn empty(&self, _: Stage, _: &Level) -> u64 {
+        // An entry of zeros is not valid, and its software bits are not those of a reserved leaf.
+        0
+    }
+
     fn initialise_root(&self, root: &[AtomicU64]) {
         paging::initialise_root(root);
     }

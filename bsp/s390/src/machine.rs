@@ -34,8 +34,12 @@ impl Arch for S390 {
         not_ported("send_ipi")
     }
 
-    fn initialise_root(&self, root: &[AtomicU64]) {
-        paging::initialise_root(root);
+    fn empty(&self, _stage: Stage, level: &Level) -> u64 {
+        paging::empty(level)
+    }
+
+    fn initialise_root(&self, _root: &[AtomicU64]) {
+        // The kernel runs with DAT off and has no part in any table.
     }
 
     fn leaf(&self, _stage: Stage, physical: u64, access: Rights, _device: bool) -> u64 {

@@ -6,7 +6,6 @@
 
 use abi::{PAGE_SHIFT, Rights};
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::{Level, TableEntry};
 use s390_regs::entry::{INDEX_BITS, PAGE_INDEX_BITS};
 use s390_regs::{Asce, PageEntry, SegmentEntry, TableType};
@@ -67,10 +66,12 @@ pub fn decode(entry: u64, level: &Level) -> TableEntry {
     }
 }
 
-/// Makes every entry of a new segment table empty.
-pub fn initialise_root(root: &[AtomicU64]) {
-    for entry in root {
-        entry.store(SegmentEntry::EMPTY.into_bits(), Ordering::Relaxed);
+/// Returns an entry that is not in use.
+pub const fn empty(level: &Level) -> u64 {
+    if level.shift == PAGE_SHIFT {
+        PageEntry::EMPTY.into_bits()
+    } else {
+        SegmentEntry::EMPTY.into_bits()
     }
 }
 

@@ -45,6 +45,10 @@ impl Arch for X86 {
         not_ported("send_ipi")
     }
 
+    fn empty(&self, _stage: Stage, _level: &Level) -> u64 {
+        0
+    }
+
     fn initialise_root(&self, _root: &[AtomicU64]) {
         not_ported("initialise_root")
     }

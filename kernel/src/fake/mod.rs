@@ -89,6 +89,8 @@ const VALID: u64 = 1;
 const NOTHING: u64 = 1 << 8;
 /// Entry bit of device memory.
 const DEVICE: u64 = 1 << 9;
+/// The empty entry. A word of zeros is none: nobody may think that zeroed memory is a table.
+const EMPTY: u64 = 1 << 63;
 
 impl FakeArch {
     /// Returns the core that acts.
@@ -145,6 +147,10 @@ impl Arch for FakeArch {
         }
     }
 
+    fn empty(&self, _: Stage, _: &Level) -> u64 {
+        EMPTY
+    }
+
     fn initialise_root(&self, _: &[AtomicU64]) {}
 
     fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
@@ -162,7 +168,8 @@ impl Arch for FakeArch {
     }
 
     fn decode(&self, _: Stage, entry: u64, level: &Level) -> TableEntry {
-        let physical = entry >> 10 << 12;
+        assert_ne!(entry, 0, "no entry of a table is a word of zeros");
+        let physical = (entry & !EMPTY) >> 10 << 12;
         let access = u16::try_from(entry >> 1 & 0x7).unwrap();
         match (entry & VALID, access) {
             (0, _) if entry & NOTHING == 0 => TableEntry::Empty,

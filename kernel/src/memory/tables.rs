@@ -95,7 +95,7 @@ impl<A: Arch> Kernel<A> {
                 .ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
                 TableEntry::Empty => {
-                    let table = self.allocate_table(entry, space, next.table_bytes());
+                    let table = self.allocate_table(entry, space, next);
                     place.set(self.arch.table(stage, table.ok_or(Error::NeedsMemory)?));
                 }
                 TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
@@ -116,7 +116,7 @@ impl<A: Arch> Kernel<A> {
             .get(place.depth + 1)
             .ok_or(Error::Misaligned)?;
         let table = self
-            .allocate_table(entry, space, next.table_bytes())
+            .allocate_table(entry, space, next)
             .ok_or(Error::NeedsMemory)?;
         let words = entry
             .words(table, next.table_bytes())
@@ -132,18 +132,28 @@ impl<A: Arch> Kernel<A> {
         Ok(())
     }
 
-    /// Takes zeroed table memory from the fund of a space.
+    /// Takes memory for a table of this level from the fund of a space; all entries are empty.
     pub(crate) fn allocate_table(
         &self,
         entry: &Entry<'_>,
         space: &AddressSpace,
-        bytes: u64,
+        level: &Level,
     ) -> Option<u64> {
+        let table = self.take_table(entry, space, level.table_bytes())?;
+        let empty = self.arch.empty(stage_of(space), level);
+        entry
+            .words(table, level.table_bytes())?
+            .iter()
+            .for_each(|word| word.store(empty, Ordering::Relaxed));
+        Some(table)
+    }
+
+    /// Takes table memory from the fund of a space, whatever it holds.
+    fn take_table(&self, entry: &Entry<'_>, space: &AddressSpace, bytes: u64) -> Option<u64> {
         let free = space.free.get();
         if bytes == abi::PAGE_SIZE && free != 0 {
-            let words = entry.words(free, bytes)?;
-            let (first, _) = words.split_first()?;
-            space.free.set(first.swap(0, Ordering::Relaxed));
+            let (first, _) = entry.words(free, bytes)?.split_first()?;
+            space.free.set(first.load(Ordering::Relaxed));
             return Some(free);
         }
         let table = space.fund_next.get().next_multiple_of(bytes);
@@ -151,10 +161,6 @@ impl<A: Arch> Kernel<A> {
             return None;
         }
         space.fund_next.set(table + bytes);
-        entry
-            .words(table, bytes)?
-            .iter()
-            .for_each(|word| word.store(0, Ordering::Relaxed));
         Some(table)
     }
 

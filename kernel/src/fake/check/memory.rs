@@ -66,9 +66,13 @@ fn table_leaves(
         {
             TableEntry::Empty => {}
             TableEntry::Table(next) => {
-                let bytes = below.first().map_or(0, Level::table_bytes);
-                let words = entry.words(next, bytes).expect("a table is there");
-                let is_empty = words.iter().all(|word| word.load(Ordering::Relaxed) == 0);
+                let level = below.first().expect("a table is of a level");
+                let words = entry.words(next, level.table_bytes());
+                let words = words.expect("a table is there");
+                let is_empty = words.iter().all(|word| {
+                    let bits = word.load(Ordering::Relaxed);
+                    kernel.arch.decode(stage, bits, level) == TableEntry::Empty
+                });
                 assert!(!is_empty, "an empty table is kept at {address:#x}");
                 tables += 1 + table_leaves(kernel, entry, (stage, below), (next, address), each);
             }
