@@ -76,6 +76,18 @@ pub enum TableEntry {
     },
 }
 
+/// What a leaf designates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Physical address.
+    pub physical: u64,
+    /// Of `read`, `write`, `execute`. None is a leaf that no access uses, but that
+    /// [`Arch::decode`] still tells from an empty entry: the place is taken.
+    pub access: Rights,
+    /// Whether accesses are uncached.
+    pub device: bool,
+}
+
 /// Names translations in the TLB; the machine's address-space number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpaceTag(pub u64);
@@ -180,13 +192,11 @@ pub trait Arch: Sized + Sync + 'static {
     fn empty(&self, stage: Stage, level: &Level) -> u64;
     /// Fills the kernel's part of a new process's root table, whose entries are empty.
     fn initialise_root(&self, root: &[AtomicU64]);
-    /// Makes a table entry for memory. Without any access it is one that no access uses, but that
-    /// [`Arch::decode`] still tells from an empty one: the place is taken. `device` asks for
-    /// uncached access.
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64;
-    /// Makes a table entry for a table.
-    fn table(&self, stage: Stage, physical: u64) -> u64;
-    /// Reads a table entry of a level that may be a leaf or not.
+    /// Makes an entry of a table of this level for memory.
+    fn leaf(&self, stage: Stage, level: &Level, memory: Memory) -> u64;
+    /// Makes an entry of a table of this level for a table of the next level.
+    fn table(&self, stage: Stage, level: &Level, physical: u64) -> u64;
+    /// Reads an entry of a table of this level.
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry;
     /// Returns the most space tags.
     fn space_tags(&self) -> u64;

@@ -1,7 +1,7 @@
 //! The first process: made by the kernel out of the boot bundle, with a capability to everything.
 
 use crate::Kernel;
-use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, UserFrame};
 use crate::cap::derivation;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::object::budget::Budget;
@@ -285,7 +285,12 @@ impl<A: Arch> Kernel<A> {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
             })?;
-            place.set(self.arch.leaf(Stage::User, from, access, false));
+            let memory = Memory {
+                physical: from,
+                access,
+                device: false,
+            };
+            place.set(self.arch.leaf(Stage::User, place.level, memory));
             self.arch.flush_page(SpaceTag(space.tag.get()), at);
             done += place.bytes();
         }

@@ -183,8 +183,10 @@ fn device_memory_stays_device_memory_when_a_leaf_is_split() {
         entry.words(table, bytes).expect("a table")[index]
             .load(core::sync::atomic::Ordering::Relaxed)
     };
-    let middle = walk(root, 3, 4096) >> 10 << 12;
-    let last = walk(middle, 0, 4096) >> 10 << 12;
+    // The top byte names the level.
+    let next = |bits: u64| bits << 8 >> 18 << 12;
+    let middle = next(walk(root, 3, 4096));
+    let last = next(walk(middle, 0, 4096));
     for index in [0, 1, 511] {
         assert_eq!(
             walk(last, index, 4096) >> 9 & 1,

@@ -3,10 +3,10 @@
 use crate::frame::RiscvFrame;
 use crate::guest::{self, RiscvGuest};
 use crate::{csr, irq, paging, percore, sbi, timer};
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
 use riscv_regs::csr as number;
 
 /// The machine.
@@ -72,13 +72,12 @@ impl Arch for Riscv {
         paging::initialise_root(root);
     }
 
-    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, _: Stage, _: &Level, memory: Memory) -> u64 {
         // Device memory is uncached by its physical memory attributes.
-        let _ = device;
-        paging::leaf(physical, access)
+        paging::leaf(memory.physical, memory.access)
     }
 
-    fn table(&self, _: Stage, physical: u64) -> u64 {
+    fn table(&self, _: Stage, _: &Level, physical: u64) -> u64 {
         paging::table(physical)
     }
 

@@ -4,10 +4,10 @@ use crate::frame::S390Frame;
 use crate::paging;
 use crate::stop::not_ported;
 use crate::timer;
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
 
 /// An s390x machine.
 pub struct S390;
@@ -42,11 +42,11 @@ impl Arch for S390 {
         // The kernel runs with DAT off and has no part in any table.
     }
 
-    fn leaf(&self, _stage: Stage, physical: u64, access: Rights, _device: bool) -> u64 {
-        paging::leaf(physical, access)
+    fn leaf(&self, _stage: Stage, _level: &Level, memory: Memory) -> u64 {
+        paging::leaf(memory.physical, memory.access)
     }
 
-    fn table(&self, _stage: Stage, physical: u64) -> u64 {
+    fn table(&self, _stage: Stage, _level: &Level, physical: u64) -> u64 {
         paging::table(physical)
     }
 

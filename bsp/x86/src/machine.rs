@@ -4,10 +4,10 @@ use crate::frame::X86Frame;
 use crate::paging::{self, SecondStage};
 use crate::stop::not_ported;
 use crate::timer;
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
 
 /// An x86-64 machine.
 pub struct X86 {
@@ -53,12 +53,12 @@ impl Arch for X86 {
         not_ported("initialise_root")
     }
 
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, stage: Stage, _level: &Level, memory: Memory) -> u64 {
         let format = paging::format(stage, self.second_stage);
-        paging::leaf(format, physical, access, device)
+        paging::leaf(format, memory.physical, memory.access, memory.device)
     }
 
-    fn table(&self, stage: Stage, physical: u64) -> u64 {
+    fn table(&self, stage: Stage, _level: &Level, physical: u64) -> u64 {
         paging::table(paging::format(stage, self.second_stage), physical)
     }
 

@@ -22,7 +22,7 @@ pub use frame::FakeFrame;
 pub use guest::FakeGuest;
 pub use machine::Machine;
 
-use crate::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use crate::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::cell::Cell;
@@ -89,8 +89,14 @@ const VALID: u64 = 1;
 const NOTHING: u64 = 1 << 8;
 /// Entry bit of device memory.
 const DEVICE: u64 = 1 << 9;
-/// The empty entry. A word of zeros is none: nobody may think that zeroed memory is a table.
-const EMPTY: u64 = 1 << 63;
+/// Entry bits that name the level that an entry was made for: entries of different levels look
+/// different, and a word of zeros is no entry of any.
+const LEVEL_MASK: u64 = 0xff << 56;
+
+/// Returns the bits that every entry of this level has; an empty one has no others.
+fn of_level(level: &Level) -> u64 {
+    u64::from(level.shift) << 56
+}
 
 impl FakeArch {
     /// Returns the core that acts.
@@ -147,29 +153,29 @@ impl Arch for FakeArch {
         }
     }
 
-    fn empty(&self, _: Stage, _: &Level) -> u64 {
-        EMPTY
+    fn empty(&self, _: Stage, level: &Level) -> u64 {
+        of_level(level)
     }
 
     fn initialise_root(&self, _: &[AtomicU64]) {}
 
-    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
-        let place = physical >> 12 << 10;
-        let device = if device { DEVICE } else { 0 };
-        if access == Rights::new() {
-            return place | NOTHING | device;
+    fn leaf(&self, _: Stage, level: &Level, memory: Memory) -> u64 {
+        let device = if memory.device { DEVICE } else { 0 };
+        let place = memory.physical >> 12 << 10 | device | of_level(level);
+        if memory.access == Rights::new() {
+            return place | NOTHING;
         }
-        let bits = u64::from(access.into_bits() & 0x7) << 1;
-        place | bits | VALID | device
+        place | u64::from(memory.access.into_bits() & 0x7) << 1 | VALID
     }
 
-    fn table(&self, _: Stage, physical: u64) -> u64 {
-        physical >> 12 << 10 | VALID
+    fn table(&self, _: Stage, level: &Level, physical: u64) -> u64 {
+        physical >> 12 << 10 | VALID | of_level(level)
     }
 
     fn decode(&self, _: Stage, entry: u64, level: &Level) -> TableEntry {
-        assert_ne!(entry, 0, "no entry of a table is a word of zeros");
-        let physical = (entry & !EMPTY) >> 10 << 12;
+        let made_for = entry & LEVEL_MASK;
+        assert_eq!(made_for, of_level(level), "an entry was made for its level");
+        let physical = (entry & !LEVEL_MASK) >> 10 << 12;
         let access = u16::try_from(entry >> 1 & 0x7).unwrap();
         match (entry & VALID, access) {
             (0, _) if entry & NOTHING == 0 => TableEntry::Empty,

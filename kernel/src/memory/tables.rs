@@ -2,9 +2,9 @@
 
 use super::{levels_of, stage_of};
 use crate::Kernel;
-use crate::arch::{Arch, Level, Stage, TableEntry};
+use crate::arch::{Arch, Level, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
-use abi::{Error, Rights};
+use abi::Error;
 use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,7 +96,8 @@ impl<A: Arch> Kernel<A> {
             match self.arch.decode(stage, place.bits(), place.level) {
                 TableEntry::Empty => {
                     let table = self.allocate_table(entry, space, next);
-                    place.set(self.arch.table(stage, table.ok_or(Error::NeedsMemory)?));
+                    let table = table.ok_or(Error::NeedsMemory)?;
+                    place.set(self.arch.table(stage, place.level, table));
                 }
                 TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
             }
@@ -109,7 +110,7 @@ impl<A: Arch> Kernel<A> {
         entry: &Entry<'_>,
         space: &AddressSpace,
         place: Place<'_>,
-        (physical, access, device): (u64, Rights, bool),
+        memory: Memory,
     ) -> Result<(), Error> {
         let stage = stage_of(space);
         let next = levels_of::<A>(stage)
@@ -122,13 +123,13 @@ impl<A: Arch> Kernel<A> {
             .words(table, next.table_bytes())
             .ok_or(Error::NeedsMemory)?;
         for (index, word) in words.iter().enumerate() {
-            let part = physical + ((index as u64) << next.shift);
-            word.store(
-                self.arch.leaf(stage, part, access, device),
-                Ordering::Relaxed,
-            );
+            let part = Memory {
+                physical: memory.physical + ((index as u64) << next.shift),
+                ..memory
+            };
+            word.store(self.arch.leaf(stage, next, part), Ordering::Relaxed);
         }
-        place.set(self.arch.table(stage, table));
+        place.set(self.arch.table(stage, place.level, table));
         Ok(())
     }
 
