@@ -76,6 +76,19 @@ pub enum TableEntry {
     },
 }
 
+/// An entry of a table that cores may be using.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveEntry<'e> {
+    /// The entry.
+    pub word: &'e AtomicU64,
+    /// Whose tables it is in.
+    pub stage: Stage,
+    /// The shape of its level.
+    pub level: &'static Level,
+    /// An address that it translates.
+    pub address: u64,
+}
+
 /// What a leaf designates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
@@ -198,7 +211,14 @@ pub trait Arch: Sized + Sync + 'static {
     fn table(&self, stage: Stage, level: &Level, physical: u64) -> u64;
     /// Reads an entry of a table of this level.
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry;
-    /// Returns the most space tags.
+    /// Changes an entry of a table that cores may be using. It never reads as something third in
+    /// between, so that a fault of another core finds what was there or what is there now. What
+    /// cores remember of the old entry may be dropped here or by the flush that follows; a machine
+    /// that follows remembered tables until that flush must not take the address of a page for a
+    /// valid entry (the link of free tables is one).
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64);
+    /// Returns how many spaces can have a number of their own; a machine without tags in its TLB
+    /// returns a bound.
     fn space_tags(&self) -> u64;
     /// Makes a process's tables current on this core; `None` is the kernel's own.
     fn load_space(&self, space: Option<(u64, SpaceTag)>);

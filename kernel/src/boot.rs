@@ -290,7 +290,7 @@ impl<A: Arch> Kernel<A> {
                 access,
                 device: false,
             };
-            place.set(self.arch.leaf(Stage::User, place.level, memory));
+            self.replace(&place, self.arch.leaf(Stage::User, place.level, memory));
             self.arch.flush_page(SpaceTag(space.tag.get()), at);
             done += place.bytes();
         }

@@ -6,7 +6,9 @@ use crate::{csr, irq, paging, percore, sbi, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 use riscv_regs::csr as number;
 
 /// The machine.
@@ -83,6 +85,11 @@ impl Arch for Riscv {
 
     fn decode(&self, _: Stage, entry: u64, _: &Level) -> TableEntry {
         paging::decode(entry)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        // Entries may change while harts use them; the flush follows.
+        place.word.store(entry, Ordering::Relaxed);
     }
 
     fn space_tags(&self) -> u64 {

@@ -7,7 +7,9 @@ use crate::timer;
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 
 /// An s390x machine.
 pub struct S390;
@@ -52,6 +54,10 @@ impl Arch for S390 {
 
     fn decode(&self, _stage: Stage, entry: u64, level: &Level) -> TableEntry {
         paging::decode(entry, level)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        paging::replace(place, entry);
     }
 
     fn space_tags(&self) -> u64 {

@@ -6,8 +6,10 @@ use crate::stop::not_ported;
 use crate::timer;
 use abi::Error;
 use abi::exit::AccessInfo;
-use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 
 /// An x86-64 machine.
 pub struct X86 {
@@ -64,6 +66,11 @@ impl Arch for X86 {
 
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry {
         paging::decode(paging::format(stage, self.second_stage), entry, level)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        // Entries may change while processors use them; the flush follows.
+        place.word.store(entry, Ordering::Relaxed);
     }
 
     fn space_tags(&self) -> u64 {

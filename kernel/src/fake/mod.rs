@@ -22,7 +22,9 @@ pub use frame::FakeFrame;
 pub use guest::FakeGuest;
 pub use machine::Machine;
 
-use crate::arch::{Arch, GuestRegisters, GuestTimer, Level, Memory, SpaceTag, Stage, TableEntry};
+use crate::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::cell::Cell;
@@ -185,6 +187,12 @@ impl Arch for FakeArch {
                 access: Rights::from_bits(access),
             },
         }
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        let made_for = entry & LEVEL_MASK;
+        assert_eq!(made_for, of_level(place.level), "an entry is at its level");
+        place.word.store(entry, Ordering::SeqCst);
     }
 
     fn space_tags(&self) -> u64 {

@@ -121,7 +121,7 @@ impl<A: Arch> Kernel<A> {
                     access,
                     device: tag.device(),
                 };
-                place.set(self.arch.leaf(stage, level, memory));
+                self.replace(&place, self.arch.leaf(stage, level, memory));
             }
             if stage == Stage::User {
                 self.arch

@@ -125,7 +125,7 @@ impl<A: Arch> Kernel<A> {
                 access,
                 device,
             };
-            place.set(self.arch.leaf(stage, place.level, memory));
+            self.replace(&place, self.arch.leaf(stage, place.level, memory));
             done += place.bytes();
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{levels_of, stage_of};
 use crate::Kernel;
-use crate::arch::{Arch, Level, Memory, Stage, TableEntry};
+use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
 use abi::Error;
 use arena::Entry;
@@ -17,17 +17,16 @@ pub(crate) struct Place<'e> {
     pub depth: usize,
     /// The shape of that level.
     pub level: &'static Level,
+    /// Whose tables these are.
+    pub stage: Stage,
+    /// The address that the walk was for.
+    pub address: u64,
 }
 
 impl Place<'_> {
     /// Returns the entry's bits.
     pub fn bits(&self) -> u64 {
         self.entry.load(Ordering::Relaxed)
-    }
-
-    /// Sets the entry's bits.
-    pub fn set(&self, bits: u64) {
-        self.entry.store(bits, Ordering::Relaxed);
     }
 
     /// Returns the bytes that one entry of this level covers.
@@ -65,6 +64,8 @@ impl<A: Arch> Kernel<A> {
                 entry: found,
                 depth: at,
                 level,
+                stage,
+                address,
             };
             match self.arch.decode(stage, place.bits(), level) {
                 TableEntry::Table(next) if at < depth => table = next,
@@ -72,6 +73,17 @@ impl<A: Arch> Kernel<A> {
             }
         }
         None
+    }
+
+    /// Changes an entry that a walk ended at.
+    pub(crate) fn replace(&self, place: &Place<'_>, bits: u64) {
+        let live = LiveEntry {
+            word: place.entry,
+            stage: place.stage,
+            level: place.level,
+            address: place.address,
+        };
+        self.arch.replace(&live, bits);
     }
 
     /// Returns the entry for `address` at level `depth`, making the tables above it.
@@ -97,7 +109,7 @@ impl<A: Arch> Kernel<A> {
                 TableEntry::Empty => {
                     let table = self.allocate_table(entry, space, next);
                     let table = table.ok_or(Error::NeedsMemory)?;
-                    place.set(self.arch.table(stage, place.level, table));
+                    self.replace(&place, self.arch.table(stage, place.level, table));
                 }
                 TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
             }
@@ -129,7 +141,7 @@ impl<A: Arch> Kernel<A> {
             };
             word.store(self.arch.leaf(stage, next, part), Ordering::Relaxed);
         }
-        place.set(self.arch.table(stage, place.level, table));
+        self.replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
     }
 

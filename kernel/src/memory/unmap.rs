@@ -101,7 +101,7 @@ impl<A: Arch> Kernel<A> {
                 }
                 tables += 1;
             }
-            place.set(self.arch.empty(stage_of(space), level));
+            self.replace(&place, self.arch.empty(stage_of(space), level));
             if let TableEntry::Table(table) = found {
                 self.drop_tables(entry, space, (table, depth + 1));
             }
@@ -158,7 +158,7 @@ impl<A: Arch> Kernel<A> {
             if words.iter().any(is_used) {
                 return;
             }
-            place.set(self.arch.empty(stage, place.level));
+            self.replace(&place, self.arch.empty(stage, place.level));
             self.free_table(entry, space, table, level.table_bytes());
         }
     }
