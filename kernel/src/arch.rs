@@ -184,7 +184,8 @@ pub trait Arch: Sized + Sync + 'static {
     /// What a vCPU has beside its general registers, valid when all zero.
     type Guest: FromBytes + Sync + 'static;
 
-    /// Levels of a process's tables, root first.
+    /// Levels of a process's tables, root first. Tables below the root have one size, but those of
+    /// the last level can have another; so it is in a guest space.
     const USER_LEVELS: &'static [Level];
     /// Levels of a guest space's tables, root first; empty where the machine has no guests.
     const GUEST_LEVELS: &'static [Level];

@@ -479,3 +479,19 @@ fn a_free_untyped_capability_can_be_moved_into_a_table() {
     );
     assert_eq!(status(&machine, CallNumber::Delete, &[table]), Ok(()));
 }
+
+#[test]
+fn tables_of_a_guest_space_come_back_to_their_fund() {
+    let machine = Machine::new(1);
+    let space = machine.make(ObjectKind::GuestSpace, 0);
+    // A root of 16 KiB, and room for 12 small tables: too few if none came back.
+    let fund = machine.make(ObjectKind::Untyped, 16);
+    machine.must(CallNumber::Fund, &[space, fund]);
+    let frame = machine.make(ObjectKind::Frame, 12);
+    for round in 0..200 {
+        let address = (round % 3) * (1 << 30) + round * (1 << 21);
+        machine.must(CallNumber::Map, &[frame, space, address, READ]);
+        machine.must(CallNumber::Unmap, &[frame]);
+    }
+    machine.check();
+}

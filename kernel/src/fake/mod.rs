@@ -131,8 +131,10 @@ impl Arch for FakeArch {
     type Frame = FakeFrame;
     type Guest = FakeGuest;
 
-    const USER_LEVELS: &'static [Level] = &levels(9);
-    const GUEST_LEVELS: &'static [Level] = &levels(11);
+    /// As Sv39 has them.
+    const USER_LEVELS: &'static [Level] = &[level(30, 9), level(21, 9), level(12, 9)];
+    /// As Sv39x4 has them.
+    const GUEST_LEVELS: &'static [Level] = &[level(30, 11), level(21, 9), level(12, 9)];
     const USER_END: u64 = 1 << 38;
     const INTERRUPTS: u32 = LINES;
 
@@ -342,9 +344,4 @@ const fn level(shift: u32, bits: u32) -> Level {
         bits,
         leaf: true,
     }
-}
-
-/// Returns three levels of tables, as Sv39 has them, with a root of `1 << bits` entries.
-const fn levels(bits: u32) -> [Level; 3] {
-    [level(30, bits), level(21, 9), level(12, 9)]
 }

@@ -4,6 +4,7 @@ use super::{levels_of, stage_of};
 use crate::Kernel;
 use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
+use crate::word::Word;
 use abi::Error;
 use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -152,7 +153,7 @@ impl<A: Arch> Kernel<A> {
         space: &AddressSpace,
         level: &Level,
     ) -> Option<u64> {
-        let table = self.take_table(entry, space, level.table_bytes())?;
+        let table = self.take_table(entry, space, level)?;
         let empty = self.arch.empty(stage_of(space), level);
         entry
             .words(table, level.table_bytes())?
@@ -161,12 +162,14 @@ impl<A: Arch> Kernel<A> {
         Some(table)
     }
 
-    /// Takes table memory from the fund of a space, whatever it holds.
-    fn take_table(&self, entry: &Entry<'_>, space: &AddressSpace, bytes: u64) -> Option<u64> {
-        let free = space.free.get();
-        if bytes == abi::PAGE_SIZE && free != 0 {
+    /// Takes memory for a table of this level from the fund of a space, whatever it holds.
+    fn take_table(&self, entry: &Entry<'_>, space: &AddressSpace, level: &Level) -> Option<u64> {
+        let bytes = level.table_bytes();
+        let list = Self::free_list(space, level);
+        let free = list.get();
+        if space.root.get() != 0 && free != 0 {
             let (first, _) = entry.words(free, bytes)?.split_first()?;
-            space.free.set(first.load(Ordering::Relaxed));
+            list.set(first.load(Ordering::Relaxed));
             return Some(free);
         }
         let table = space.fund_next.get().next_multiple_of(bytes);
@@ -177,23 +180,31 @@ impl<A: Arch> Kernel<A> {
         Some(table)
     }
 
-    /// Gives an empty table back to the fund of its space.
+    /// Returns the list of free tables of a level below the root.
+    fn free_list<'s>(space: &'s AddressSpace, level: &Level) -> &'s Word {
+        let [last, others] = &space.free;
+        let levels = levels_of::<A>(stage_of(space));
+        match levels.last() {
+            Some(of) if of.bits == level.bits => last,
+            _ => others,
+        }
+    }
+
+    /// Gives an empty table of a level below the root back to the fund of its space.
     pub(crate) fn free_table(
         &self,
         entry: &Entry<'_>,
         space: &AddressSpace,
         table: u64,
-        bytes: u64,
+        level: &Level,
     ) {
-        if bytes != abi::PAGE_SIZE {
-            return;
-        }
         if let Some((first, _)) = entry
-            .words(table, bytes)
+            .words(table, level.table_bytes())
             .and_then(<[AtomicU64]>::split_first)
         {
-            first.store(space.free.get(), Ordering::Relaxed);
-            space.free.set(table);
+            let list = Self::free_list(space, level);
+            first.store(list.get(), Ordering::Relaxed);
+            list.set(table);
         }
     }
 }

@@ -124,7 +124,7 @@ impl<A: Arch> Kernel<A> {
                 self.drop_tables(entry, space, (below, depth + 1));
             }
         }
-        self.free_table(entry, space, table, level.table_bytes());
+        self.free_table(entry, space, table, level);
     }
 
     /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
@@ -159,7 +159,7 @@ impl<A: Arch> Kernel<A> {
                 return;
             }
             self.replace(&place, self.arch.empty(stage, place.level));
-            self.free_table(entry, space, table, level.table_bytes());
+            self.free_table(entry, space, table, level);
         }
     }
 }

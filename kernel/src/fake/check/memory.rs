@@ -149,14 +149,13 @@ impl<'e> Survey<'_, 'e> {
     /// Checks that the tables of a space with one fund are in use, free or not yet used.
     fn table_account(&self, space: &AddressSpace, tables: u64) {
         let mut free = 0;
-        let mut at = space.free.get();
-        while at != 0 {
-            free += 1;
-            let words = self
-                .entry
-                .words(at, PAGE_SIZE)
-                .expect("a free table is there");
-            at = words[0].load(Ordering::Relaxed);
+        for list in &space.free {
+            let mut at = list.get();
+            while at != 0 {
+                free += 1;
+                let words = self.entry.words(at, PAGE_SIZE);
+                at = words.expect("a free table is there")[0].load(Ordering::Relaxed);
+            }
         }
         let address = core::ptr::from_ref(space).addr();
         let owner = self.all::<Space>().into_iter();
