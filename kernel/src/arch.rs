@@ -232,7 +232,8 @@ pub trait Arch: Sized + Sync + 'static {
     /// Drops all cached translations of guests on this core.
     fn flush_guests(&self);
 
-    /// Masks an interrupt line.
+    /// Masks an interrupt line, on this core at least: the kernel drops what another core still
+    /// claims.
     fn mask_interrupt(&self, line: u32);
     /// Unmasks an interrupt line for delivery to this core.
     fn unmask_interrupt(&self, line: u32);

@@ -62,6 +62,8 @@ pub struct FakeCore {
     pub tlb: Mutex<Tlb>,
     /// Interrupt lines that wait.
     pub external: AtomicU64,
+    /// Lines that this core has not masked, one bit each: each core has a mask of its own.
+    pub unmasked: AtomicU64,
     /// Times that the timer was set.
     pub timer_writes: AtomicU64,
     /// Flushes of any kind.
@@ -75,8 +77,6 @@ pub struct FakeArch {
     pub now: AtomicU64,
     /// Its cores.
     pub cores: [FakeCore; CORES],
-    /// Lines that are not masked, one bit each.
-    pub unmasked: AtomicU64,
     /// Set where the machine has no guests.
     pub without_guests: AtomicU64,
     /// The most space tags; 0 stands for 4096.
@@ -122,8 +122,8 @@ impl FakeArch {
 
     /// Returns whether an unmasked line waits at a core.
     pub fn has_external(&self, core: usize) -> bool {
-        let waiting = self.cores[core].external.load(Ordering::SeqCst);
-        waiting & self.unmasked.load(Ordering::SeqCst) != 0
+        let core = &self.cores[core];
+        core.external.load(Ordering::SeqCst) & core.unmasked.load(Ordering::SeqCst) != 0
     }
 }
 
@@ -228,16 +228,17 @@ impl Arch for FakeArch {
     }
 
     fn mask_interrupt(&self, line: u32) {
-        self.unmasked.fetch_and(!(1 << line), Ordering::SeqCst);
+        let unmasked = &self.here().unmasked;
+        unmasked.fetch_and(!(1 << line), Ordering::SeqCst);
     }
 
     fn unmask_interrupt(&self, line: u32) {
-        self.unmasked.fetch_or(1 << line, Ordering::SeqCst);
+        self.here().unmasked.fetch_or(1 << line, Ordering::SeqCst);
     }
 
     fn claim_interrupt(&self) -> Option<u32> {
         let waiting = &self.here().external;
-        let ready = waiting.load(Ordering::SeqCst) & self.unmasked.load(Ordering::SeqCst);
+        let ready = waiting.load(Ordering::SeqCst) & self.here().unmasked.load(Ordering::SeqCst);
         let line = (ready != 0).then(|| ready.trailing_zeros())?;
         waiting.fetch_and(!(1 << line), Ordering::SeqCst);
         self.mask_interrupt(line);
