@@ -114,7 +114,9 @@ pub enum Trap {
     Fault {
         /// What kind.
         kind: FaultKind,
-        /// The address, or 0.
+        /// The address, or 0; of the page, where the machine knows no more. A machine that does not
+        /// know the kind of access reports a missing translation as a load; what an existing one
+        /// does not allow it reports as a store or a fetch.
         address: u64,
         /// The machine's cause.
         cause: u64,
@@ -147,9 +149,9 @@ pub enum Exit {
     },
     /// An access that the second stage does not translate.
     Memory {
-        /// Guest-physical address.
+        /// Guest-physical address; of the page, where the machine knows no more.
         address: u64,
-        /// The guest's own address.
+        /// The guest's own address, or 0 where the machine does not know it.
         virtual_address: u64,
         /// The machine's cause.
         cause: u64,
@@ -239,12 +241,14 @@ pub trait Arch: Sized + Sync + 'static {
     fn unmask_interrupt(&self, line: u32);
     /// Takes the line that interrupts this core and masks it; `None` when there is no more.
     fn claim_interrupt(&self) -> Option<u32>;
-    /// Makes an allow-listed firmware call.
+    /// Makes an allow-listed firmware call. `page` is the caller's message page, where it has one:
+    /// a machine whose calls take more than words passes them through it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`], [`Error::BadArgument`], [`Error::FirmwareRefused`].
-    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error>;
+    /// [`Error::Unsupported`], [`Error::BadArgument`] (also where a page is missing),
+    /// [`Error::FirmwareRefused`].
+    fn firmware(&self, arguments: [u64; 6], page: Option<&[AtomicU64]>) -> Result<u64, Error>;
 
     /// Returns whether vCPUs can be made.
     fn has_guests(&self) -> bool;

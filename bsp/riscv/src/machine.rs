@@ -148,7 +148,8 @@ impl Arch for Riscv {
         irq::claim()
     }
 
-    fn firmware(&self, [extension, function, first, second, ..]: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, arguments: [u64; 6], _: Option<&[AtomicU64]>) -> Result<u64, Error> {
+        let [extension, function, first, second, ..] = arguments;
         let is_listed = match extension {
             sbi::BASE => function <= 6,
             sbi::DBCN => function == 2,

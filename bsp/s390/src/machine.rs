@@ -96,7 +96,7 @@ impl Arch for S390 {
         not_ported("claim_interrupt")
     }
 
-    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, _: [u64; 6], _page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         // The allow-list is empty so far.
         Err(Error::Unsupported)
     }

@@ -109,7 +109,7 @@ impl Arch for X86 {
         not_ported("claim_interrupt")
     }
 
-    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, _: [u64; 6], _page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         // This machine's firmware has no calls for the allow-list.
         Err(Error::Unsupported)
     }

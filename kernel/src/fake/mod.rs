@@ -245,11 +245,18 @@ impl Arch for FakeArch {
         Some(line)
     }
 
-    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, arguments: [u64; 6], page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         match arguments {
             [1, value, ..] => Ok(value + 1),
             [2, ..] => Err(Error::FirmwareRefused),
             [3, ..] => Err(Error::BadArgument),
+            // Exchanges a word of the page.
+            [7, value, ..] => {
+                let word = page.and_then(<[AtomicU64]>::first);
+                Ok(word
+                    .ok_or(Error::BadArgument)?
+                    .swap(value, Ordering::SeqCst))
+            }
             _ => Err(Error::Unsupported),
         }
     }
