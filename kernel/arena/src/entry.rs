@@ -61,8 +61,10 @@ impl<'a> Entry<'a> {
     /// Where no `T` is at its address: a bug of the kernel, never the effect of a system call.
     #[inline(always)]
     pub fn get<T: Object>(&self, handle: Handle<T>) -> &T {
-        self.find(handle)
-            .expect("handles that the kernel keeps are alive")
+        match self.find(handle) {
+            Some(object) => object,
+            None => gone(handle.address()),
+        }
     }
 
     /// Returns the part that `handle` names, or `None` where no object has a `T` there.
@@ -194,6 +196,18 @@ impl<'a> Entry<'a> {
         }
         Ok(())
     }
+}
+
+/// Reports a name that the kernel kept of something that is not there: out of line and the same for
+/// all types, for it is behind every look at an object.
+///
+/// # Panics
+///
+/// Always.
+#[cold]
+#[inline(never)]
+pub fn gone(address: u64) -> ! {
+    panic!("the kernel keeps the name {address:#x} of something that is gone")
 }
 
 impl Drop for Entry<'_> {

@@ -91,19 +91,25 @@ macro_rules! parts {
                         let _: fn(&$whole) -> &$part = |whole| whole;
                         return offset % <$whole as $crate::Object>::STRIDE == 0;
                     }
+                    // Where objects are parts as a whole, those inside of others are rare: the
+                    // rest is one function, not a copy at each place.
+                    #[inline(never)]
                 )?
-                $(
-                    if kind == <$owner as $crate::Object>::KIND {
-                        const { assert!(<$owner as $crate::Object>::STRIDE <= 4096) };
-                        let _: fn(&$owner) -> &[$part; $count] = |owner| &owner.$field;
-                        let stride = <$owner as $crate::Object>::STRIDE;
-                        let first = ::core::mem::offset_of!($owner, $field) as u64;
-                        let within = (offset % stride).wrapping_sub(first);
-                        let size = size_of::<$part>() as u64;
-                        return within < size * ($count as u64) && within % size == 0;
-                    }
-                )+
-                false
+                fn inside<$($generics)*>(kind: u8, offset: u64) -> bool {
+                    $(
+                        if kind == <$owner as $crate::Object>::KIND {
+                            const { assert!(<$owner as $crate::Object>::STRIDE <= 4096) };
+                            let _: fn(&$owner) -> &[$part; $count] = |owner| &owner.$field;
+                            let stride = <$owner as $crate::Object>::STRIDE;
+                            let first = ::core::mem::offset_of!($owner, $field) as u64;
+                            let within = (offset % stride).wrapping_sub(first);
+                            let size = size_of::<$part>() as u64;
+                            return within < size * ($count as u64) && within % size == 0;
+                        }
+                    )+
+                    false
+                }
+                inside::<$program>(kind, offset)
             }
         }
     };

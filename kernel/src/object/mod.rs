@@ -94,9 +94,10 @@ kernel_objects! {
 /// Where it is not there: a bug of the kernel.
 #[inline(always)]
 pub fn part<'e, A: Arch, T: Part<A>>(entry: &'e Entry<'_>, handle: Handle<T>) -> &'e T {
-    entry
-        .part::<T, A>(handle)
-        .expect("parts that the kernel keeps the name of are alive")
+    match entry.part::<T, A>(handle) {
+        Some(part) => part,
+        None => arena::gone(handle.address()),
+    }
 }
 
 /// Returns the address of the object that has `slot` inside it.
