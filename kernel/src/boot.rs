@@ -11,7 +11,7 @@ use crate::object::part;
 use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
 use abi::boot::{self, BootInfo, UntypedRange};
-use abi::bundle::{Bundle, Segment};
+use abi::bundle::{Bundle, BundleError, Segment};
 use abi::call::ThreadRegister;
 use abi::{ObjectKind, PAGE_SIZE, Rights};
 use arena::{Entry, Handle, Object};
@@ -49,11 +49,26 @@ pub struct BootPlan<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
     /// The bundle is no good.
-    Bundle(abi::bundle::BundleError),
+    Bundle(BundleError),
     /// There is too little memory.
     OutOfMemory,
     /// A segment of the first process lies where it must not.
     BadSegment,
+}
+
+impl BootError {
+    /// Returns what to tell whoever started the machine.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Bundle(BundleError::Truncated) => "the boot bundle is truncated",
+            Self::Bundle(BundleError::NoMagic) => "the initial ramdisk is no boot bundle",
+            Self::Bundle(BundleError::BadChecksum) => "the boot bundle is corrupt",
+            Self::Bundle(BundleError::Malformed) => "the boot bundle is malformed",
+            Self::OutOfMemory => "there is too little memory",
+            Self::BadSegment => "one of its segments lies where it must not",
+        }
+    }
 }
 
 /// Bytes of table memory of the first process.

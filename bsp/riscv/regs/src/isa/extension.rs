@@ -16,13 +16,17 @@ macro_rules! extensions {
             /// Returns the name in an ISA string or a device tree.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
+                const NAMES: &[&str] = &[$($text,)+];
+                NAMES[self as usize]
             }
 
             /// Returns the extension with this name (lower case), or `None`.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$name),)+ _ => None }
+                Self::ALL
+                    .iter()
+                    .copied()
+                    .find(|extension| extension.name() == name)
             }
         }
     };
