@@ -7,7 +7,7 @@ use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::object::budget::Budget;
 use crate::object::execution::ExecutionRef;
 use crate::object::interrupt::Interrupt;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
 use abi::boot::{self, BootInfo, UntypedRange};
@@ -325,7 +325,7 @@ impl<A: Arch> Kernel<A> {
         };
         match first.last {
             Some(last) => derivation::insert_behind::<A>(entry, last, slot, &cap),
-            None => part::<A, Slot>(entry, slot).fill(&cap),
+            None => slot_named::<A>(entry, slot).fill(&cap),
         }
         first.last = Some(slot);
     }

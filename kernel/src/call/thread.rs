@@ -12,7 +12,7 @@ use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::call::{Binding, CallNumber, ThreadRegister};
 use abi::{Error, ObjectKind, Rights};
@@ -167,7 +167,7 @@ impl<A: Arch> Kernel<A> {
         }
         let from = self.bindable(entry, thread, kind, need)?;
         self.check_core(entry, target.object.execution(), from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, role)?;
@@ -188,7 +188,7 @@ impl<A: Arch> Kernel<A> {
         need: Rights,
     ) -> Result<SlotRef, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(2))?;
-        let slot = part::<A, Slot>(entry, from);
+        let slot = slot_named::<A>(entry, from);
         table::check(slot, kind, need)?;
         if kind == ObjectKind::Frame && slot.tag().device() {
             return Err(Error::BadArgument);
@@ -203,7 +203,7 @@ impl<A: Arch> Kernel<A> {
         execution: &Execution,
         from: SlotRef,
     ) -> Result<(), Error> {
-        let slot = part::<A, Slot>(entry, from);
+        let slot = slot_named::<A>(entry, from);
         let object = slot.object.get();
         let core = match slot.tag().object_kind() {
             Some(ObjectKind::Budget) => {
@@ -242,7 +242,7 @@ impl<A: Arch> Kernel<A> {
         place: SlotRef,
         role: Role,
     ) -> Result<(), Error> {
-        let cap = Cap::of(part::<A, Slot>(entry, from)).derive(Rights::ALL, role);
+        let cap = Cap::of(slot_named::<A>(entry, from)).derive(Rights::ALL, role);
         derivation::insert_child::<A>(entry, from, place, &cap)
     }
 
@@ -254,7 +254,7 @@ impl<A: Arch> Kernel<A> {
         from: SlotRef,
         role: Role,
     ) {
-        let object = part::<A, Slot>(entry, from).object.get();
+        let object = slot_named::<A>(entry, from).object.get();
         match role {
             Role::Budget => {
                 let handle = Handle::<Budget>::from_address(object);
@@ -281,7 +281,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         place: SlotRef,
     ) -> Outcome {
-        let slot = part::<A, Slot>(entry, place);
+        let slot = slot_named::<A>(entry, place);
         if slot.tag().is_empty() {
             return Outcome::ok();
         }

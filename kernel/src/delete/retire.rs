@@ -2,14 +2,14 @@
 
 use crate::Kernel;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::{Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Role, SlotRef, Tag};
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::interrupt::Interrupt;
 use crate::object::notification::Notification;
 use crate::object::reply::Reply;
-use crate::object::{owner_of, part};
+use crate::object::{owner_of, slot_named};
 use abi::{Error, ObjectKind};
 use arena::{Entry, Handle};
 
@@ -18,7 +18,7 @@ impl<A: Arch> Kernel<A> {
     pub(super) fn retire(&self, entry: &Entry<'_>) {
         let core = self.core(entry);
         for (slot, tag) in self.round.items() {
-            let object = part::<A, Slot>(entry, slot).object.get();
+            let object = slot_named::<A>(entry, slot).object.get();
             match tag.role() {
                 Role::Table if tag.original() => self.retire_object(entry, object, tag),
                 Role::Table => {}

@@ -7,7 +7,7 @@ use crate::call::thread::{CONTROL, execution_of};
 use crate::cap::slot::{Role, Slot, SlotRef};
 use crate::cap::table;
 use crate::object::execution::{ExecutionRef, State};
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::GuestSpace;
 use crate::object::thread::Thread;
 use crate::object::vcpu::{BUDGET, DEVICES, EXITS, GUEST_SPACE, REGISTER_PAGE, Vcpu};
@@ -46,7 +46,7 @@ impl<A: Arch> Kernel<A> {
         }
         let from = self.bindable(entry, thread, kind, need)?;
         self.check_core(entry, execution, from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, role)?;
@@ -85,7 +85,7 @@ impl<A: Arch> Kernel<A> {
         let need = Rights::new().with_call(true);
         let from = self.bindable(entry, thread, ObjectKind::Endpoint, need)?;
         self.check_core(entry, execution, from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, Role::Route)?;

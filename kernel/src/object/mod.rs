@@ -100,6 +100,17 @@ pub fn part<'e, A: Arch, T: Part<A>>(entry: &'e Entry<'_>, handle: Handle<T>) ->
     }
 }
 
+/// Returns a slot that the kernel keeps the name of: out of line, for where it is used a call costs
+/// little beside what is done with it.
+///
+/// # Panics
+///
+/// Where it is not there: a bug of the kernel.
+#[inline(never)]
+pub fn slot_named<'e, A: Arch>(entry: &'e Entry<'_>, handle: Handle<Slot>) -> &'e Slot {
+    part::<A, Slot>(entry, handle)
+}
+
 /// Returns the address of the object that has `slot` inside it.
 #[must_use]
 pub fn owner_of<A: Arch>(entry: &Entry<'_>, slot: u64) -> u64 {

@@ -34,13 +34,26 @@ enum Token<'a> {
     End,
 }
 
-/// Returns the big-endian word at `offset`.
+/// Returns the number that big-endian bytes make, the last eight of them: a property of one cell or
+/// of two.
+///
+/// Out of line: machines that do not load what is not aligned need many instructions for it.
+#[must_use]
+#[inline(never)]
+pub fn number(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Returns the cell at `offset`.
 fn word(bytes: &[u8], offset: usize) -> Option<u32> {
-    let bytes = bytes.get(offset..)?.first_chunk()?;
-    Some(u32::from_be_bytes(*bytes))
+    let cell = bytes.get(offset..offset.checked_add(4)?)?;
+    u32::try_from(number(cell)).ok()
 }
 
 /// Returns what begins at the offset that the header has at `field`.
+#[inline(never)]
 fn block(bytes: &[u8], field: usize) -> Option<&[u8]> {
     bytes.get(usize::try_from(word(bytes, field)?).ok()?..)
 }
@@ -142,11 +155,12 @@ impl<'a> Tree<'a> {
 
     /// Returns address and size of every range that is reserved (5.3).
     pub fn reservations(self) -> impl Iterator<Item = (u64, u64)> {
-        let rows = self.reservations.chunks_exact(16).map_while(|row| {
-            let address = u64::from_be_bytes(*row.first_chunk()?);
-            Some((address, u64::from_be_bytes(*row.last_chunk()?)))
-        });
-        rows.take_while(|row| *row != (0, 0))
+        let rows = self.reservations.chunks_exact(16);
+        rows.map(|row| {
+            let (address, size) = row.split_at(8);
+            (number(address), number(size))
+        })
+        .take_while(|row| *row != (0, 0))
     }
 }
 

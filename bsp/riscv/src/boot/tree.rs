@@ -3,7 +3,7 @@
 use super::memory::Ranges;
 use heapless::Vec;
 use kernel::boot::Range;
-use riscv_regs::tree::{Node, Tree};
+use riscv_regs::tree::{Node, Tree, number};
 use riscv_regs::{Extension, ExtensionSet, isa};
 
 /// The machine.
@@ -35,19 +35,12 @@ pub struct Host<'a> {
 }
 
 /// Supervisor external interrupt, as interrupts-extended names it.
-const SUPERVISOR_EXTERNAL: u32 = 9;
+const SUPERVISOR_EXTERNAL: u64 = 9;
 
 /// Returns cell `index` of a property of cells.
-fn cell(bytes: &[u8], index: usize) -> Option<u32> {
-    let bytes = bytes.get(index * 4..index * 4 + 4)?;
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// Returns the number that all cells of a property make.
-fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+#[inline(never)]
+fn cell(bytes: &[u8], index: usize) -> Option<u64> {
+    bytes.chunks_exact(4).nth(index).map(number)
 }
 
 /// Returns whether a property is a string list that has an entry.
@@ -216,7 +209,7 @@ impl<'a> Host<'a> {
     }
 
     /// Returns the handle of a hart's own interrupt controller.
-    fn interrupt_controller_of(&self, hart: u64) -> Option<u32> {
+    fn interrupt_controller_of(&self, hart: u64) -> Option<u64> {
         let cpus = self.tree.child_of_root("cpus")?;
         let cpu = cpus.children().find(|cpu| {
             lists(*cpu, "device_type", "cpu") && cpu.property("reg").map(number) == Some(hart)
@@ -253,8 +246,7 @@ fn is_supervisor(node: Node<'_>) -> bool {
 /// Returns the extensions of a hart.
 fn extensions_of(cpu: Node<'_>) -> ExtensionSet {
     if let Some(list) = cpu.property("riscv,isa-extensions") {
-        let names = list.split(|byte| *byte == 0);
-        return isa::from_list(names.filter_map(|name| core::str::from_utf8(name).ok()));
+        return isa::from_list(list.split(|byte| *byte == 0));
     }
     let text = cpu
         .property("riscv,isa")

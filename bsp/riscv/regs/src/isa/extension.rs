@@ -23,10 +23,14 @@ macro_rules! extensions {
             /// Returns the extension with this name (lower case), or `None`.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|extension| extension.name() == name)
+                Self::from_bytes(name.as_bytes())
+            }
+
+            /// Returns the extension with this name, as a device tree has it.
+            #[must_use]
+            pub fn from_bytes(name: &[u8]) -> Option<Self> {
+                let named = |extension: &Self| extension.name().as_bytes() == name;
+                Self::ALL.iter().copied().find(named)
             }
         }
     };
