@@ -132,26 +132,11 @@ impl<A: Arch> Kernel<A> {
         let mapping = (boot::BUNDLE, plan.bundle.base, plan.bundle.length);
         self.map_boot(entry, first.space, mapping, rights)?;
         let writable = rights.with_write(true);
-        let stack = bump.take(boot::STACK_SIZE, PAGE_SIZE)?;
+        let mut add = |place| self.map_new(entry, &mut bump, first.space, place);
         let bottom = boot::STACK_TOP - boot::STACK_SIZE;
-        self.zero_boot(entry, stack, boot::STACK_SIZE)?;
-        self.map_boot(
-            entry,
-            first.space,
-            (bottom, stack, boot::STACK_SIZE),
-            writable,
-        )?;
-        let page = bump.take(PAGE_SIZE, PAGE_SIZE)?;
-        self.zero_boot(entry, page, PAGE_SIZE)?;
-        self.map_boot(
-            entry,
-            first.space,
-            (boot::MESSAGE_PAGE, page, PAGE_SIZE),
-            writable,
-        )?;
-        let info = bump.take(size_of::<BootInfo>() as u64, PAGE_SIZE)?;
-        let length = (size_of::<BootInfo>() as u64).next_multiple_of(PAGE_SIZE);
-        self.map_boot(entry, first.space, (boot::BOOT_INFO, info, length), rights)?;
+        add((bottom, boot::STACK_SIZE, writable))?;
+        let page = add((boot::MESSAGE_PAGE, PAGE_SIZE, writable))?;
+        let info = add((boot::BOOT_INFO, size_of::<BootInfo>() as u64, rights))?;
         self.give_basics(entry, &mut first, page);
         self.give_memory(entry, &mut first, plan, (largest, &bump, info));
         self.start_first(entry, &first, &bundle);
@@ -257,8 +242,11 @@ impl<A: Arch> Kernel<A> {
         {
             return Err(BootError::BadSegment);
         }
-        let memory = bump.take(length, PAGE_SIZE)?;
-        self.zero_boot(entry, memory, length)?;
+        let access = Rights::new()
+            .with_read(segment.flags & abi::bundle::READ != 0)
+            .with_write(segment.flags & abi::bundle::WRITE != 0)
+            .with_execute(segment.flags & abi::bundle::EXECUTE != 0);
+        let memory = self.map_new(entry, bump, space, (segment.address, length, access))?;
         let start = usize::try_from(segment.offset).map_err(|_| BootError::BadSegment)?;
         let size = usize::try_from(segment.file_size).map_err(|_| BootError::BadSegment)?;
         let source = bytes
@@ -273,11 +261,22 @@ impl<A: Arch> Kernel<A> {
                 .for_each(|(to, from)| *to = *from);
             word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
         }
-        let access = Rights::new()
-            .with_read(segment.flags & abi::bundle::READ != 0)
-            .with_write(segment.flags & abi::bundle::WRITE != 0)
-            .with_execute(segment.flags & abi::bundle::EXECUTE != 0);
-        self.map_boot(entry, space, (segment.address, memory, length), access)
+        Ok(())
+    }
+
+    /// Takes zeroed memory and maps it into the first process; returns its physical address.
+    fn map_new(
+        &self,
+        entry: &Entry<'_>,
+        bump: &mut Bump,
+        space: &AddressSpace,
+        (address, bytes, access): (u64, u64, Rights),
+    ) -> Result<u64, BootError> {
+        let length = bytes.next_multiple_of(PAGE_SIZE);
+        let memory = bump.take(length, PAGE_SIZE)?;
+        self.zero_boot(entry, memory, length)?;
+        self.map_boot(entry, space, (address, memory, length), access)?;
+        Ok(memory)
     }
 
     /// Maps memory into the first process, with the largest leaves that alignment allows.

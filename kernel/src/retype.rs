@@ -15,7 +15,7 @@ use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use crate::object::{part, slot_named};
 use abi::{Error, ObjectKind, PAGE_SHIFT, PAGE_SIZE, Rights, SlotAddress};
-use arena::{Entry, Handle, KindError, Object};
+use arena::{Entry, KindError, Object};
 
 /// The most objects of one call.
 const MAX_COUNT: u64 = 256;
@@ -273,15 +273,13 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             ObjectKind::Space => {
-                let space = entry.get(Handle::<Space>::from_address(object).ok_or(Error::Revoked)?);
-                let [space] = &space.space;
+                let [space] = &entry.at::<Space>(object).ok_or(Error::Revoked)?.space;
                 space.tag.set(self.take_tag().ok_or(Error::OutOfMemory)?.0);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
             }
             ObjectKind::GuestSpace => {
-                let handle = Handle::<GuestSpace>::from_address(object).ok_or(Error::Revoked)?;
-                let [space] = &entry.get(handle).space;
+                let [space] = &entry.at::<GuestSpace>(object).ok_or(Error::Revoked)?.space;
                 space.is_guest.set(1);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
@@ -312,7 +310,7 @@ impl<A: Arch> Kernel<A> {
         field: impl Fn(&T) -> &crate::word::Word,
         core: u64,
     ) {
-        if let Some(object) = Handle::<T>::from_address(object).and_then(|it| entry.find(it)) {
+        if let Some(object) = entry.at(object) {
             field(object).set(core);
         }
     }

@@ -67,6 +67,12 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Returns the object at an address, or `None` where no `T` is there.
+    #[inline(always)]
+    pub fn at<T: Object>(&self, address: u64) -> Option<&T> {
+        self.find(Handle::from_address(address)?)
+    }
+
     /// Returns the part that `handle` names, or `None` where no object has a `T` there.
     #[inline(always)]
     pub fn part<T: Part<P>, P>(&self, handle: Handle<T>) -> Option<&T> {

@@ -72,8 +72,7 @@ impl<A: Arch> Kernel<A> {
         }
         self.bind(entry, from, place, Role::Interrupt)?;
         interrupt.object.masked.set(0);
-        self.arch
-            .unmask_interrupt(u32::try_from(interrupt.object.line.get()).unwrap_or(0));
+        self.arch.unmask_interrupt(interrupt.object.number());
         Ok(Outcome::ok())
     }
 

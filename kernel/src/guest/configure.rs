@@ -34,8 +34,7 @@ impl<A: Arch> Kernel<A> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if execution.core_index() != entry.core() {
-            self.ship(entry, caller, execution.core_index());
+        if self.is_shipped(entry, caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(execution)?;
@@ -65,8 +64,7 @@ impl<A: Arch> Kernel<A> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if execution.core_index() != entry.core() {
-            self.ship(entry, caller, execution.core_index());
+        if self.is_shipped(entry, caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         let (first, count) = if is_exit {
