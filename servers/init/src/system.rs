@@ -6,7 +6,7 @@ use crate::grants::Given;
 use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
-use crate::supervise::{self, Watch};
+use crate::supervise::{self, Supervisor, Watch};
 use abi::boot::SLOT_INTERRUPT_CONTROL;
 use abi::{Error, ObjectKind, Rights};
 use alloc::format;
@@ -96,13 +96,13 @@ pub fn run() -> Result<(), Failure> {
         audit::print(&system, &builder.processes)?;
     }
     builder.start_all()?;
-    supervise::run(
-        &mut builder.pool,
-        &system,
-        &guests,
-        watch,
-        &builder.processes,
-    )
+    let mut supervisor = Supervisor {
+        pool: &mut builder.pool,
+        system: &system,
+        guests: &guests,
+        processes: &builder.processes,
+    };
+    supervisor.run(&watch)
 }
 
 /// The system in the making.

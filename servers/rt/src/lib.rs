@@ -25,6 +25,7 @@ pub mod mmio;
 mod panic;
 pub mod serve;
 pub mod spawn;
+pub mod stack;
 pub mod start;
 pub mod synchronization;
 pub mod sys;
