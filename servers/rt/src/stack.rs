@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// What every word of a stack is before its thread runs.
 pub const PAINT: u64 = 0x5354_4143_4b5f_4f4b;
 /// Bytes below a local variable that the function that has it may use itself.
+#[cfg(target_os = "none")]
 const OWN_FRAME: u64 = 1024;
 
 /// How much of a stack was used.
