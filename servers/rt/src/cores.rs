@@ -49,7 +49,7 @@ pub fn run_on_cores(entry: fn(u64)) {
     let own = current();
     for (position, core) in cores().filter(|core| *core != own).enumerate() {
         if let Err(error) = start(position, core, entry) {
-            crate::log!("core {core} is not served: {error:?}");
+            crate::error!("core {=u64} is not served: {}", core, error);
         }
     }
     entry(own);

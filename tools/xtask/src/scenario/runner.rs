@@ -100,6 +100,7 @@ fn run(emulator: &Path, job: &Job, logs: &Path) -> Finding {
         timeout: Some(scenario.timeout),
         interactive: false,
         show: false,
+        log: job.system.log.clone(),
     };
     let mut command = scenario.machine.command(emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
