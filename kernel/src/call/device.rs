@@ -105,6 +105,7 @@ impl<A: Arch> Kernel<A> {
         let slot = table::slot_at(entry, thread, thread.frame.argument(0))?;
         table::check(part::<A, Slot>(entry, slot), ObjectKind::Firmware, CONTROL)?;
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
-        self.arch.firmware(arguments).map(Outcome::value)
+        let page = self.message_page(entry, thread);
+        self.arch.firmware(arguments, page).map(Outcome::value)
     }
 }

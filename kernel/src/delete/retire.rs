@@ -78,8 +78,7 @@ impl<A: Arch> Kernel<A> {
             Some(ObjectKind::Interrupt) if self.round_began_here(entry) => {
                 if let Some(interrupt) = Handle::<Interrupt>::from_address(object) {
                     let interrupt = entry.get(interrupt);
-                    self.arch
-                        .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
+                    self.mask(interrupt);
                     interrupt.taken.set(0);
                 }
             }
@@ -88,6 +87,13 @@ impl<A: Arch> Kernel<A> {
             }
             _ => {}
         }
+    }
+
+    /// Masks the line of an interrupt.
+    fn mask(&self, interrupt: &Interrupt) {
+        interrupt.masked.set(1);
+        self.arch
+            .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
     }
 
     /// Wakes everyone in the queues of an endpoint that dies.
@@ -113,8 +119,7 @@ impl<A: Arch> Kernel<A> {
             if self.round_began_here(entry)
                 && let Some(interrupt) = Handle::<Interrupt>::from_address(owner)
             {
-                let line = entry.get(interrupt).line.get();
-                self.arch.mask_interrupt(u32::try_from(line).unwrap_or(0));
+                self.mask(entry.get(interrupt));
             }
             return;
         }

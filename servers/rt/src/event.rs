@@ -3,7 +3,7 @@
 //! The macros [`error!`](crate::error) to [`trace!`](crate::trace) take defmt's format strings. An
 //! event is collected in a buffer of the thread that logs it, so threads do not wait for each other,
 //! and sent whole; `tools/logview` prints it with the strings of the server's ELF file. Lines that
-//! somebody relies on without that file are written with [`log!`](crate::log).
+//! somebody relies on without that file are written with [`log!`](crate::log!).
 
 use api::frame::MAX_EVENT;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
