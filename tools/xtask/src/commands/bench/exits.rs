@@ -38,6 +38,7 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(TIMEOUT),
+        log: system.log.clone(),
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
