@@ -1,7 +1,7 @@
 //! The first process: made by the kernel out of the boot bundle, with a capability to everything.
 
 use crate::Kernel;
-use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, UserFrame};
 use crate::cap::derivation;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::object::budget::Budget;
@@ -202,14 +202,10 @@ impl<A: Arch> Kernel<A> {
         space.identity.set(self.identities.get());
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        let root = A::USER_LEVELS.first().map_or(0, Level::table_bytes);
-        let root = self
-            .allocate_table(entry, space, root)
-            .ok_or(BootError::OutOfMemory)?;
-        if let Some(words) = entry.words(root, PAGE_SIZE) {
-            self.arch.initialise_root(words);
+        self.make_root(entry, space);
+        if space.root.get() == 0 {
+            return Err(BootError::OutOfMemory);
         }
-        space.root.set(root);
         let thread_address = thread;
         let thread = Handle::<Thread<A>>::from_address(thread).ok_or(BootError::OutOfMemory)?;
         let thread = entry.get(thread);
@@ -303,7 +299,12 @@ impl<A: Arch> Kernel<A> {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
             })?;
-            place.set(self.arch.leaf(Stage::User, from, access, false));
+            let memory = Memory {
+                physical: from,
+                access,
+                device: false,
+            };
+            self.replace(&place, self.arch.leaf(Stage::User, place.level, memory));
             self.arch.flush_page(SpaceTag(space.tag.get()), at);
             done += place.bytes();
         }

@@ -90,7 +90,7 @@ impl<A: Arch> Kernel<A> {
         }
         if interrupt.object.masked.replace(0) != 0 {
             self.arch
-                .unmask_interrupt(u32::try_from(interrupt.object.line.get()).unwrap_or(0));
+                .unmask_interrupt(interrupt.object.number());
         }
         Ok(Outcome::ok())
     }
@@ -104,6 +104,7 @@ impl<A: Arch> Kernel<A> {
         let slot = table::slot_at(entry, thread, thread.frame.argument(0))?;
         table::check(slot_named::<A>(entry, slot), ObjectKind::Firmware, CONTROL)?;
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
-        self.arch.firmware(arguments).map(Outcome::value)
+        let page = self.message_page(entry, thread);
+        self.arch.firmware(arguments, page).map(Outcome::value)
     }
 }

@@ -208,7 +208,8 @@ impl<A: Arch> Kernel<A> {
 
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
-        for word in [&space.root, &space.free, &space.fund_next, &space.fund_end] {
+        let [last, others] = &space.free;
+        for word in [&space.root, last, others, &space.fund_next, &space.fund_end] {
             word.set(0);
         }
         // Mappings that capabilities remember are those of the space before.

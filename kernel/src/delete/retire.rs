@@ -75,7 +75,7 @@ impl<A: Arch> Kernel<A> {
             }
             Some(ObjectKind::Interrupt) if self.round_began_here(entry) => {
                 if let Some(interrupt) = entry.at::<Interrupt>(object) {
-                    self.arch.mask_interrupt(interrupt.number());
+                    self.mask(interrupt);
                     interrupt.taken.set(0);
                 }
             }
@@ -84,6 +84,13 @@ impl<A: Arch> Kernel<A> {
             }
             _ => {}
         }
+    }
+
+    /// Masks the line of an interrupt.
+    fn mask(&self, interrupt: &Interrupt) {
+        interrupt.masked.set(1);
+        self.arch
+            .mask_interrupt(interrupt.number());
     }
 
     /// Wakes everyone in the queues of an endpoint that dies.
@@ -109,7 +116,7 @@ impl<A: Arch> Kernel<A> {
             if self.round_began_here(entry)
                 && let Some(interrupt) = entry.at::<Interrupt>(owner)
             {
-                self.arch.mask_interrupt(interrupt.number());
+                self.mask(interrupt);
             }
             return;
         }

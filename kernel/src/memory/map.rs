@@ -2,7 +2,7 @@
 
 use super::{levels_of, stage_of};
 use crate::Kernel;
-use crate::arch::{Arch, Level, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Slot, Tag};
 use crate::cap::table;
@@ -116,8 +116,12 @@ impl<A: Arch> Kernel<A> {
             };
             let offset = index << level.shift;
             if let Some(place) = self.walk(entry, space, address + offset, depth) {
-                let physical = slot.object.get() + offset;
-                place.set(self.arch.leaf(stage, physical, access, tag.device()));
+                let memory = Memory {
+                    physical: slot.object.get() + offset,
+                    access,
+                    device: tag.device(),
+                };
+                self.replace(&place, self.arch.leaf(stage, level, memory));
             }
             if stage == Stage::User {
                 self.arch

@@ -110,17 +110,19 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes the root table of a space that has none.
-    fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
+    pub(crate) fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
         if space.root.get() != 0 {
             return;
         }
         let stage = stage_of(space);
-        let bytes = levels_of::<A>(stage).first().map_or(0, Level::table_bytes);
-        let Some(root) = self.allocate_table(entry, space, bytes) else {
+        let Some(level) = levels_of::<A>(stage).first() else {
+            return;
+        };
+        let Some(root) = self.allocate_table(entry, space, level) else {
             return;
         };
         if stage == Stage::User
-            && let Some(words) = entry.words(root, bytes)
+            && let Some(words) = entry.words(root, level.table_bytes())
         {
             self.arch.initialise_root(words);
         }

@@ -3,7 +3,7 @@
 use super::map::access_of;
 use super::stage_of;
 use crate::Kernel;
-use crate::arch::{Arch, TableEntry, UserFrame};
+use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::table;
 use crate::delete::Ending;
@@ -94,7 +94,12 @@ impl<A: Arch> Kernel<A> {
                         )
                     }
                 };
-                self.split_leaf(entry, space, place, (physical, access, device))?;
+                let memory = Memory {
+                    physical,
+                    access,
+                    device,
+                };
+                self.split_leaf(entry, space, place, memory)?;
             }
         }
         Ok(())
@@ -114,7 +119,12 @@ impl<A: Arch> Kernel<A> {
             let Some(place) = self.walk(entry, space, range.address + done, usize::MAX) else {
                 return;
             };
-            place.set(self.arch.leaf(stage, range.physical + done, access, device));
+            let memory = Memory {
+                physical: range.physical + done,
+                access,
+                device,
+            };
+            self.replace(&place, self.arch.leaf(stage, place.level, memory));
             done += place.bytes();
         }
     }

@@ -8,14 +8,10 @@ use manifest::Overrides;
 use crate::build::elf;
 use crate::build::system::{self, Programs};
 use crate::guest::catalogue::NoImages;
+use crate::machine::Machine;
 use crate::workspace::Workspace;
 
 use super::{Report, deps, sources};
-
-/// The most bytes of code in the kernel. What it costs to stay below: a look at an object is some 40
-/// bytes wherever it is inlined, so rare ones are calls (`slot_named`), and panics behind them are
-/// one function; nothing formats with `Debug`; big- and little-endian bytes are read out of line.
-const KERNEL_TEXT_MAX: u64 = 64 << 10;
 
 /// Builds every system of the repository, which checks `image_max`, and checks the kernel's code.
 pub fn check(workspace: &Workspace) -> Result<Report> {
@@ -31,8 +27,9 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
         }
         let programs = Programs::build(workspace, &compiled)?;
         let text = elf::text_size(&fs::read(&programs.kernel)?)?;
-        let line = format!("{shown}: kernel text {text} of {KERNEL_TEXT_MAX} bytes");
-        if text > KERNEL_TEXT_MAX {
+        let limit = Machine::find(compiled.machine.bsp)?.kernel_text_max;
+        let line = format!("{shown}: kernel text {text} of {limit} bytes");
+        if text > limit {
             &mut report.wrong
         } else {
             &mut report.notes
