@@ -206,6 +206,10 @@ impl Process {
             boot::STACK_TOP - size,
             read_write(),
         )?;
+        let heap = pool.frame(plan.memory)?;
+        let address = self.map(heap, read_write())?;
+        self.grants.value("heap", address)?;
+        self.grants.value("heap-bytes", plan.memory)?;
         let message = pool.frame(abi::PAGE_SIZE)?;
         message.map(self.space.capability(), boot::MESSAGE_PAGE, read_write())?;
         self.thread
