@@ -16,6 +16,8 @@ const FAULT_BADGE: u64 = 1 << 32;
 /// One allocation; an empty one was released.
 struct Given {
     client: u64,
+    /// The guest of the client, and its space.
+    guest: (u64, GuestSpace),
     /// Guest-physical address of its first byte.
     start: u64,
     bytes: u64,
@@ -113,7 +115,7 @@ impl State {
     fn touch(&mut self, guest: u64, address: u64) -> bool {
         let holds = |given: &&mut Given| {
             let offset = address.wrapping_sub(given.start);
-            offset < given.bytes && guest_of(given.client) == Some(guest)
+            offset < given.bytes && given.guest.0 == guest
         };
         let Some(given) = self.given.iter_mut().find(holds) else {
             return false;
@@ -181,13 +183,14 @@ impl State {
             free_bytes: self.blocks.bytes(),
         };
         let plan = mem::plan(&self.blocks.ranges(), start, bytes).map_err(|_| too_little)?;
+        let (guest, space) = guest_of(client).ok_or(Refusal::TooMany)?;
         let is_lazy = rt::grant(&format!("lazy.{client}")).is_some();
         let mut folios = Vec::new();
         for folio in &plan.folios {
             let taken = self.blocks.take(folio).map_err(|_| Refusal::TooMany)?;
             clear(taken.frame).map_err(|_| Refusal::TooMany)?;
             if !is_lazy {
-                map(client, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
+                map(space, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
             }
             let offset_pages = u32::try_from(folio.offset >> 12).map_err(|_| too_little)?;
             folios.push((
@@ -202,6 +205,7 @@ impl State {
         let allocation = Allocation(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
         self.given.push(Given {
             client,
+            guest: (guest, space),
             start,
             bytes,
             unmapped: alloc::vec![is_lazy; folios.len()],
@@ -270,16 +274,18 @@ impl Given {
         };
         if *unmapped {
             let at = self.start + (u64::from(folio.offset_pages) << 12);
-            map(self.client, taken.frame, at)?;
+            map(self.guest.1, taken.frame, at)?;
             *unmapped = false;
         }
         Ok(())
     }
 }
 
-/// Returns the guest of a client.
-fn guest_of(client: u64) -> Option<u64> {
-    rt::grant(&format!("client.{client}")).map(|grant| grant.value)
+/// Returns the guest of a client, and its space.
+fn guest_of(client: u64) -> Option<(u64, GuestSpace)> {
+    let guest = rt::grant(&format!("client.{client}"))?.value;
+    let grant = rt::grant(&format!("guest.{guest}"))?;
+    Some((guest, GuestSpace::own(grant.index())))
 }
 
 /// Fills a folio with zeros: it may have been somebody else's.
@@ -289,13 +295,11 @@ fn clear(frame: Frame) -> Result<(), abi::Error> {
     frame.unmap()
 }
 
-/// Maps a folio into the guest of a client.
-fn map(client: u64, frame: Frame, address: u64) -> Result<(), abi::Error> {
-    let guest = guest_of(client).ok_or(abi::Error::NoCapability)?;
-    let grant = rt::grant(&format!("guest.{guest}")).ok_or(abi::Error::NoCapability)?;
+/// Maps a folio into a guest.
+fn map(space: GuestSpace, frame: Frame, address: u64) -> Result<(), abi::Error> {
     let rights = Rights::new()
         .with_read(true)
         .with_write(true)
         .with_execute(true);
-    frame.map(GuestSpace::own(grant.index()).capability(), address, rights)
+    frame.map(space.capability(), address, rights)
 }
