@@ -48,13 +48,9 @@ const fn given(capability: Capability, kind: ObjectKind, rights: Rights) -> Give
 }
 
 impl Guest {
-    /// Makes space and vCPUs of a guest, and declares its devices. `share` is amount and period of
-    /// the budget of a vCPU on a core.
-    pub fn new(
-        pool: &mut Pool,
-        plan: &compiled::Guest,
-        share: impl Fn(u16) -> (u64, u64),
-    ) -> Result<Self, Failure> {
+    /// Makes space and vCPUs of a guest, and declares its devices. vCPUs that share a core take
+    /// turns of `turn` ticks.
+    pub fn new(pool: &mut Pool, plan: &compiled::Guest, turn: u64) -> Result<Self, Failure> {
         let space = pool.make(ObjectKind::GuestSpace, 0)?;
         let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
@@ -83,8 +79,7 @@ impl Guest {
         for core in &plan.cores {
             let vcpu = pool.make_on(ObjectKind::Vcpu, u64::from(*core))?;
             let budget = pool.make_on(ObjectKind::Budget, u64::from(*core))?;
-            let (amount, period) = share(*core);
-            Budget::at(budget.slot()).configure(amount, period)?;
+            Budget::at(budget.slot()).take_turns(turn)?;
             let vcpu = Vcpu::at(vcpu.slot());
             vcpu.bind(Binding::GuestSpace, Some(space.capability()))?;
             vcpu.bind(Binding::Budget, Some(budget))?;

@@ -129,8 +129,10 @@ impl Builder<'_> {
     /// Makes all guests and connects them with their servers.
     fn make_guests(&mut self) -> Result<Vec<Guest>, Failure> {
         let mut guests = Vec::new();
+        let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
+        let turn = (ticks / TURNS_PER_SECOND).max(1);
         for (index, plan) in self.system.guests.iter().enumerate() {
-            let guest = Guest::new(&mut self.pool, plan, |core| share(self.system, core))?;
+            let guest = Guest::new(&mut self.pool, plan, turn)?;
             let index = u16::try_from(index).unwrap_or(0);
             let mem = self
                 .position_of("mem")
@@ -449,19 +451,5 @@ impl Builder<'_> {
 /// Badge of init's own lines at the console; those of processes are their index + 1.
 const LOG_BADGE: u64 = 0xffff;
 
-/// Parts of a second of the period in which vCPUs that share a core take turns.
-const PERIODS_PER_SECOND: u64 = 250;
-
-/// Returns amount and period of the budget of a vCPU: all of the time where it has a core for
-/// itself, else an equal part of every period.
-fn share(system: &System, core: u16) -> (u64, u64) {
-    let all = system.guests.iter().flat_map(|guest| &guest.cores);
-    let sharers = all.filter(|other| **other == core).count() as u64;
-    let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
-    let period = (ticks / PERIODS_PER_SECOND).max(1);
-    if sharers <= 1 {
-        (period, period)
-    } else {
-        ((period / sharers).max(1), period)
-    }
-}
+/// Parts of a second that a vCPU runs in a row while another of its core could run.
+const TURNS_PER_SECOND: u64 = 1000;
