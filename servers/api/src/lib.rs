@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod delivery;
 pub mod envelope;
 pub mod log;
 pub mod packing;
@@ -14,6 +15,7 @@ pub mod protocol;
 pub mod ring;
 
 pub use address::{GuestPage, GuestPhys, HostPhys, LineNumber, VcpuId};
+pub use delivery::{Deliveries, Delivery, Newest};
 pub use envelope::Refused;
 pub use packing::{MESSAGE_BYTES, MESSAGE_WORDS, Words};
 pub use postcard::experimental::max_size::MaxSize;

@@ -86,6 +86,8 @@ fn access(message: &Incoming) -> Outgoing {
     let [address, info, value, ..] = message.words;
     let info = AccessInfo::from_bits(info);
     let access = Access {
+        vcpu: message.vcpu(),
+        sequence: message.sequence,
         offset: address.wrapping_sub(PLIC_BASE),
         size: info.size(),
         store: info.write().then_some(value),
