@@ -12,6 +12,7 @@
 //! ```
 //! The same for any sender that numbers what it sends, and repeats what was not answered.
 
+use core::marker::PhantomData;
 use postcard::experimental::max_size::MaxSize;
 use serde::{Deserialize, Serialize};
 
@@ -30,58 +31,76 @@ pub enum Delivery<R> {
     Stale,
 }
 
-/// The last number of each of `N` senders, and the reply to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deliveries<R, const N: usize = MAX_VCPUS> {
-    last: [(u64, Option<R>); N],
+/// The last delivery of one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last<R> {
+    sequence: u64,
+    reply: Option<R>,
 }
 
-impl<R: Copy, const N: usize> Default for Deliveries<R, N> {
+impl<R> Default for Last<R> {
     fn default() -> Self {
-        Self::new()
+        Self {
+            sequence: 0,
+            reply: None,
+        }
     }
 }
 
-impl<R: Copy, const N: usize> Deliveries<R, N> {
-    /// Returns the state before anything was delivered; numbers begin at 1.
+/// The last number of each sender, and the reply to it, in storage `S` with a place for each sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deliveries<R, S> {
+    last: S,
+    reply: PhantomData<R>,
+}
+
+impl<R: Copy, S: AsRef<[Last<R>]> + AsMut<[Last<R>]>> Deliveries<R, S> {
+    /// Returns the state before anything was delivered, in storage of default places. Numbers begin
+    /// at 1.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new(last: S) -> Self {
         Self {
-            last: [const { (0, None) }; N],
+            last,
+            reply: PhantomData,
         }
     }
 
     /// Returns what a delivery of a sender is.
     #[must_use]
     pub fn look(&self, sender: usize, sequence: u64) -> Delivery<R> {
-        match self.last.get(sender) {
-            Some((last, _)) if sequence > *last => Delivery::New,
-            Some((last, Some(reply))) if sequence == *last => Delivery::Repeated(*reply),
+        match self.last.as_ref().get(sender) {
+            Some(last) if sequence > last.sequence => Delivery::New,
+            Some(Last {
+                sequence: last,
+                reply: Some(reply),
+            }) if sequence == *last => Delivery::Repeated(*reply),
             _ => Delivery::Stale,
         }
     }
 
     /// Records the reply to a delivery that had its effect.
     pub fn record(&mut self, sender: usize, sequence: u64, reply: R) {
-        if let Some(last) = self.last.get_mut(sender)
-            && sequence > last.0
+        if let Some(last) = self.last.as_mut().get_mut(sender)
+            && sequence > last.sequence
         {
-            *last = (sequence, Some(reply));
+            let reply = Some(reply);
+            *last = Last { sequence, reply };
         }
     }
 
     /// Makes everything that a sender sent up to `sequence` stale: it was reset behind that.
     pub fn retire(&mut self, sender: usize, sequence: u64) {
-        if let Some(last) = self.last.get_mut(sender)
-            && sequence >= last.0
+        if let Some(last) = self.last.as_mut().get_mut(sender)
+            && sequence >= last.sequence
         {
-            *last = (sequence, None);
+            let reply = None;
+            *last = Last { sequence, reply };
         }
     }
 
     /// Makes everything stale that the vCPUs of a guest sent before it was reset.
     pub fn retire_all(&mut self, newest: &Newest) {
-        for sender in 0..N.min(MAX_VCPUS) {
+        for sender in 0..self.last.as_ref().len().min(MAX_VCPUS) {
             self.retire(sender, newest.get(sender));
         }
     }
@@ -165,7 +184,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_exit_has_one_effect_and_one_reply(steps in proptest::collection::vec(step(), 1..200)) {
-            let mut deliveries = Deliveries::<u64>::new();
+            let mut deliveries = Deliveries::new([Last::<u64>::default(); 3]);
             let mut effects: Vec<(usize, u64)> = Vec::new();
             let mut newest = [0_u64; 3];
             let mut pending: BTreeMap<usize, (u64, bool)> = BTreeMap::new();
@@ -224,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_was_reset_has_no_effect_and_what_comes_after_it_has() {
-        let mut deliveries = Deliveries::<u8, 2>::new();
+        let mut deliveries = Deliveries::new([Last::<u8>::default(); 2]);
         assert_eq!(deliveries.serve((0, 5), 0, || 7), 7);
         deliveries.retire(0, 6);
         assert_eq!(deliveries.look(0, 5), Delivery::Stale);
@@ -235,12 +254,12 @@ mod tests {
 
     #[test]
     fn senders_and_numbers_that_cannot_be_have_no_effect() {
-        let mut deliveries = Deliveries::<u8, 2>::new();
+        let mut deliveries = Deliveries::new([Last::<u8>::default(); 2]);
         assert_eq!(deliveries.look(2, 1), Delivery::Stale);
         assert_eq!(deliveries.look(0, 0), Delivery::Stale);
         deliveries.record(2, 1, 1);
         deliveries.retire(2, 1);
-        assert_eq!(deliveries, Deliveries::new());
+        assert_eq!(deliveries, Deliveries::new([Last::default(); 2]));
     }
 
     #[test]

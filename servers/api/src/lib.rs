@@ -15,7 +15,7 @@ pub mod protocol;
 pub mod ring;
 
 pub use address::{GuestPage, GuestPhys, HostPhys, LineNumber, VcpuId};
-pub use delivery::{Deliveries, Delivery, Newest};
+pub use delivery::{Deliveries, Delivery, Last, Newest};
 pub use envelope::Refused;
 pub use packing::{MESSAGE_BYTES, MESSAGE_WORDS, Words};
 pub use postcard::experimental::max_size::MaxSize;

@@ -261,7 +261,8 @@ pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -
             process: device.process.0,
             route: route_of(position),
         });
-    let panic = system.process(plan.vcpu).panic_on_sbi;
+    let vcpu = system.process(plan.vcpu);
+    let (panic, touch) = (vcpu.panic_on_sbi, vcpu.touch_on_sbi);
     Description {
         name: plan.name.clone(),
         index,
@@ -271,6 +272,9 @@ pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -
         append: plan.append.clone(),
         devices: devices.collect(),
         panic_on_sbi: panic.map(|call| (call.extension, call.function)),
+        vcpu: plan.vcpu.0,
+        touch_on_sbi: touch.map(|touch| (touch.call.extension, touch.call.function, touch.address)),
+        reboots: plan.reboots,
     }
 }
 

@@ -88,7 +88,7 @@ pub fn run() -> Result<(), Failure> {
         system: &system,
         processes: Vec::new(),
     };
-    let watch = Watch::new(&mut builder.pool, info.cores)?;
+    let watch = Watch::new(&mut builder.pool, &system, info.cores)?;
     builder.make_processes(&watch)?;
     let guests = builder.make_guests()?;
     builder.grant_all(info, &guests, &watch)?;
@@ -210,6 +210,17 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Grants process `index` a way to ring another.
+    fn grant_ring(&mut self, index: usize, name: &str, peer: usize) -> Result<(), Failure> {
+        let given = Given {
+            capability: self.process(peer)?.notification.capability(),
+            kind: ObjectKind::Notification,
+            rights: Rights::new().with_signal(true),
+            badge: 1,
+        };
+        self.process(index)?.grants.capability(name, given, 0)
+    }
+
     /// Grants process `index` the text that its manifest entry has for it.
     fn grant_arguments(&mut self, index: usize, plan: &compiled::Process) -> Result<(), Failure> {
         if plan.arguments.is_empty() {
@@ -306,8 +317,10 @@ impl Builder<'_> {
             };
             self.process(vcpu)?.grants.capability("ended", ended, 0)?;
             guest.grant_irq(self.process(irq)?)?;
-            for device in &plan.devices {
-                self.grant_calls(usize::from(device.process.0), "vcpu", vcpu)?;
+            for (position, device) in plan.devices.iter().enumerate() {
+                let device = usize::from(device.process.0);
+                self.grant_calls(vcpu, &format!("device.{position}"), device)?;
+                self.grant_ring(device, "vcpu", vcpu)?;
             }
         }
         Ok(())

@@ -1,8 +1,10 @@
 //! The controller of one guest as its clients see it: who may move which line.
 
 use crate::plic::{LineChanges, Plic, SOURCES, ShapeError};
+use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
-use api::{Deliveries, Delivery};
+use api::{Deliveries, Delivery, Last};
 use irq_api::{MAX_SOURCE, Refusal, Reply, Request, Source};
 use vcpu_api::Description;
 
@@ -24,15 +26,15 @@ pub struct Access {
 /// The controller, and the owners of its sources.
 #[derive(Clone, Debug)]
 pub struct Controller {
-    plic: Plic,
+    plic: Box<Plic>,
     /// Badges of the clients that own a source.
     owners: Vec<(u64, Source)>,
     /// Badge of the guest's vcpu server.
     supervisor: u64,
     /// Accesses, by vCPU, and the values that they loaded.
-    accesses: Deliveries<u64>,
+    accesses: Deliveries<u64, Vec<Last<u64>>>,
     /// Reports of devices, by source.
-    reports: Deliveries<(), SOURCES>,
+    reports: Deliveries<(), Vec<Last<()>>>,
 }
 
 impl Controller {
@@ -47,11 +49,11 @@ impl Controller {
             Some((u64::from(device.process) + 1, source))
         });
         Ok(Self {
-            plic: Plic::new(description.cores.len(), MAX_SOURCE)?,
+            plic: Box::new(Plic::new(description.cores.len(), MAX_SOURCE)?),
             owners: owners.collect(),
             supervisor: u64::from(description.vcpu) + 1,
-            accesses: Deliveries::new(),
-            reports: Deliveries::new(),
+            accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),
+            reports: Deliveries::new(vec![Last::default(); SOURCES]),
         })
     }
 

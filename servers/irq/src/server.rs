@@ -34,14 +34,22 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the interrupt server, which never returns.
 pub fn run() -> ! {
-    let shared = shared();
-    if shared.is_some() {
-        *SHARED.lock() = shared;
+    if install() {
         rt::run_on_cores(serve_core);
     } else {
         log!("irq: the description of the guest is missing or wrong");
     }
     rt::spawn::exit()
+}
+
+/// Puts together what the threads share; returns whether it could. A function of its own, so that
+/// the stack is free again when serving begins.
+#[inline(never)]
+fn install() -> bool {
+    let shared = shared();
+    let is_complete = shared.is_some();
+    *SHARED.lock() = shared;
+    is_complete
 }
 
 /// Returns what the grants make of this process.

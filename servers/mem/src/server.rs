@@ -3,9 +3,13 @@
 use crate::blocks::{Blocks, Taken};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Rights, SlotAddress};
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 use mem_api::{Allocation, FOLIOS_PER_REPLY, Folio, Mem, Refusal, Reply, Request, Statistics};
+use rt::api::delivery::MAX_VCPUS;
+use rt::api::{Deliveries, Last};
 use rt::serve::{answer, refusal};
 use rt::window::{FIRST, Window};
 use rt::{Frame, GuestSpace, Incoming, Outgoing, ReplyAction, Space, TicketLock};
@@ -24,6 +28,8 @@ struct Given {
 struct State {
     blocks: Blocks,
     given: Vec<Given>,
+    /// Faults, by guest and vCPU, and how they were answered.
+    faults: BTreeMap<u64, Deliveries<ExitReply, Vec<Last<ExitReply>>>>,
 }
 
 /// Shared by the threads of all cores.
@@ -40,6 +46,7 @@ pub fn run() -> ! {
     *STATE.lock() = Some(State {
         blocks,
         given: Vec::new(),
+        faults: BTreeMap::new(),
     });
     rt::cores::run_on_cores(serve_core);
     rt::spawn::exit()
@@ -71,16 +78,12 @@ fn handle(message: &Incoming) -> ReplyAction {
 /// fault that comes all the same met a translation from before, or memory that was never given.
 fn answer_fault(message: &Incoming) -> Outgoing {
     let guest = (message.badge >> 8) & 0xff_ffff;
+    let vcpu = message.vcpu() & 0xff;
     let [_, address, ..] = message.words;
-    let has = STATE
-        .lock()
-        .as_ref()
-        .is_some_and(|state| state.has(guest, address));
-    let label = if has {
-        ExitReply::Resume
-    } else {
-        ExitReply::Decline
-    };
+    let mut guard = STATE.lock();
+    let label = guard.as_mut().map_or(ExitReply::Decline, |state| {
+        state.fault((guest, vcpu), message.sequence, address)
+    });
     Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
 }
 
@@ -112,6 +115,20 @@ impl State {
         self.given
             .iter()
             .any(|given| guest_of(given.client) == Some(guest) && offset < given.bytes)
+    }
+
+    /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer.
+    fn fault(&mut self, (guest, vcpu): (u64, usize), sequence: u64, address: u64) -> ExitReply {
+        let label = if self.has(guest, address) {
+            ExitReply::Resume
+        } else {
+            ExitReply::Decline
+        };
+        let faults = self
+            .faults
+            .entry(guest)
+            .or_insert_with(|| Deliveries::new(vec![Last::default(); MAX_VCPUS]));
+        faults.serve((vcpu, sequence), ExitReply::Decline, || label)
     }
 
     /// Decides about a request; the second part are frames that travel along.

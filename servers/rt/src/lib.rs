@@ -29,6 +29,7 @@ pub mod start;
 pub mod synchronization;
 pub mod sys;
 pub mod thread;
+pub mod touch;
 pub mod window;
 
 pub use abi;
@@ -45,3 +46,4 @@ pub use message::{Incoming, Outgoing};
 pub use serve::{ReplyAction, serve};
 pub use synchronization::{Endpoint, Notification, Reply};
 pub use thread::{Budget, Thread};
+pub use touch::touch;

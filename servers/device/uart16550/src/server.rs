@@ -13,8 +13,10 @@ use crate::request::Request;
 use abi::call::FOREVER;
 use abi::exit::AccessInfo;
 use abi::{DeliveryKind, Error, ObjectKind};
+use alloc::vec;
+use alloc::vec::Vec;
 use api::ring::Ends;
-use api::{Deliveries, Delivery, Refused};
+use api::{Deliveries, Delivery, Last, Refused};
 use device_api::{Bytes, Device, Refusal, Reply};
 use irq_api::{Irq, LineReports, Source};
 use rt::serve::{answer, refusal};
@@ -37,7 +39,7 @@ struct Shared {
     /// Badge of the vcpu server.
     supervisor: u64,
     /// Accesses, by vCPU, and the values that they loaded.
-    accesses: Deliveries<u64>,
+    accesses: Deliveries<u64, Vec<Last<u64>>>,
     /// The exit line that the vcpu server has to ask for.
     exit: Option<i64>,
 }
@@ -48,14 +50,22 @@ static REPORTS: TicketLock<LineReports> = TicketLock::new(LineReports::new());
 
 /// Runs the device, which never returns.
 pub fn run() -> ! {
-    let shared = shared();
-    if shared.is_some() {
-        *SHARED.lock() = shared;
+    if install() {
         rt::run_on_cores(serve_core);
     } else {
         log!("device-uart16550: the description, ring.0 or bell.0 is missing or wrong");
     }
     rt::spawn::exit()
+}
+
+/// Puts together what the threads share; returns whether it could. A function of its own, so that
+/// the stack is free again when serving begins.
+#[inline(never)]
+fn install() -> bool {
+    let shared = shared();
+    let is_complete = shared.is_some();
+    *SHARED.lock() = shared;
+    is_complete
 }
 
 /// Returns what the grants make of this process.
@@ -74,7 +84,7 @@ fn shared() -> Option<Shared> {
         bell: Notification::own(grant::slot("bell.0", ObjectKind::Notification)?),
         vcpu: grant::slot("vcpu", ObjectKind::Notification).map(Notification::own),
         supervisor: u64::from(description.vcpu) + 1,
-        accesses: Deliveries::new(),
+        accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),
         exit: None,
     })
 }

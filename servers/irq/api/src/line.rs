@@ -71,7 +71,7 @@ impl LineReports {
 mod tests {
     extern crate std;
     use super::*;
-    use api::Deliveries;
+    use api::{Deliveries, Last};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -81,7 +81,7 @@ mod tests {
             events in proptest::collection::vec((any::<bool>(), 0..3_u8), 1..100),
         ) {
             let mut reports = LineReports::new();
-            let mut deliveries = Deliveries::<(), 1>::new();
+            let mut deliveries = Deliveries::new([Last::<()>::default()]);
             let mut seen: Vec<bool> = Vec::new();
             let mut levels: Vec<bool> = Vec::new();
             for (level, luck) in events {

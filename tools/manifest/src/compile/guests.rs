@@ -11,7 +11,7 @@ use crate::source::{GuestDeviceSource, GuestSource, ProcessSource, SystemSource,
 
 use super::facts::{Facts, LARGE_PAGE, spanned, whole};
 use super::images::{Images, KernelImage};
-use super::processes::{Draft, Identity, draft, sbi_call};
+use super::processes::{Draft, Identity, draft, sbi_call, sbi_touch};
 use super::{BundleFile, GuestOverrides, devices, option, process_index};
 
 /// A guest's name with its place in the file.
@@ -84,6 +84,7 @@ impl<'a> Guests<'a, '_> {
             vcpu,
             irq,
             devices,
+            reboots: source.reboots,
         };
         Ok((place, guest))
     }
@@ -129,6 +130,7 @@ impl<'a> Guests<'a, '_> {
             let draft = &mut self.drafts[usize::from(process.0)].process;
             if draft.image == "vcpu" {
                 draft.panic_on_sbi = source.panic_on_sbi.map(sbi_call).or(draft.panic_on_sbi);
+                draft.touch_on_sbi = source.touch_on_sbi.map(sbi_touch);
             }
         }
         let vcpu = self.only(index, name, "vcpu", source)?;
