@@ -38,7 +38,7 @@ impl<'a> Guests<'a, '_> {
     pub(super) fn all(&mut self) -> Result<Vec<(Place, Guest)>, Problem> {
         let rows = in_order(&self.source.guest);
         if rows.is_empty() && *self.overrides != GuestOverrides::default() {
-            let place = option("--guest, --initrd, --append, --memory or --vcpus");
+            let place = option("--guest, --initrd, --append, --memory, --vcpus or --reboots");
             return Err(Reason::NoGuest.at_place(place));
         }
         let none = GuestOverrides::default();
@@ -84,7 +84,7 @@ impl<'a> Guests<'a, '_> {
             vcpu,
             irq,
             devices,
-            reboots: source.reboots,
+            reboots: overrides.reboots.or(source.reboots),
         };
         Ok((place, guest))
     }

@@ -52,6 +52,8 @@ pub struct GuestOverrides {
     pub memory: Option<Size>,
     /// Another number of vCPUs, spread over the machine's cores.
     pub vcpus: Option<u16>,
+    /// Another limit of reboots.
+    pub reboots: Option<u32>,
 }
 
 /// A package that has to be built for the system.
