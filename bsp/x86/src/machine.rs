@@ -4,10 +4,12 @@ use crate::frame::X86Frame;
 use crate::paging::{self, SecondStage};
 use crate::stop::not_ported;
 use crate::timer;
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
-use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 
 /// An x86-64 machine.
 pub struct X86 {
@@ -45,21 +47,30 @@ impl Arch for X86 {
         not_ported("send_ipi")
     }
 
+    fn empty(&self, _stage: Stage, _level: &Level) -> u64 {
+        0
+    }
+
     fn initialise_root(&self, _root: &[AtomicU64]) {
         not_ported("initialise_root")
     }
 
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, stage: Stage, _level: &Level, memory: Memory) -> u64 {
         let format = paging::format(stage, self.second_stage);
-        paging::leaf(format, physical, access, device)
+        paging::leaf(format, memory.physical, memory.access, memory.device)
     }
 
-    fn table(&self, stage: Stage, physical: u64) -> u64 {
+    fn table(&self, stage: Stage, _level: &Level, physical: u64) -> u64 {
         paging::table(paging::format(stage, self.second_stage), physical)
     }
 
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry {
         paging::decode(paging::format(stage, self.second_stage), entry, level)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        // Entries may change while processors use them; the flush follows.
+        place.word.store(entry, Ordering::Relaxed);
     }
 
     fn space_tags(&self) -> u64 {
@@ -98,7 +109,7 @@ impl Arch for X86 {
         not_ported("claim_interrupt")
     }
 
-    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, _: [u64; 6], _page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         // This machine's firmware has no calls for the allow-list.
         Err(Error::Unsupported)
     }

@@ -24,17 +24,31 @@ pub struct Machine {
 }
 
 /// All machines.
-const MACHINES: [Machine; 1] = [Machine {
-    name: "qemu-virt",
-    bsp: "riscv",
-    target: "riscv64imac-unknown-none-elf",
-    max_cores: 8,
-    default_cores: 2,
-    default_memory: 1 << 30,
-    guest_memory_base: 0x8000_0000,
-    flat_image_offset: 0x20_0000,
-    guest_interrupt_controller: (0x0c00_0000, 0x60_0000),
-}];
+const MACHINES: [Machine; 2] = [
+    Machine {
+        name: "qemu-virt",
+        bsp: "riscv",
+        target: "riscv64imac-unknown-none-elf",
+        max_cores: 8,
+        default_cores: 2,
+        default_memory: 1 << 30,
+        guest_memory_base: 0x8000_0000,
+        flat_image_offset: 0x20_0000,
+        guest_interrupt_controller: (0x0c00_0000, 0x60_0000),
+    },
+    Machine {
+        name: "qemu-ccw",
+        bsp: "s390",
+        target: "s390x-unknown-none-softfloat",
+        max_cores: 8,
+        default_cores: 2,
+        default_memory: 512 << 20,
+        // A guest has no interrupt controller in memory.
+        guest_memory_base: 0,
+        flat_image_offset: 0x1_0000,
+        guest_interrupt_controller: (0, 0),
+    },
+];
 
 impl Machine {
     /// Returns the machine with this name.

@@ -9,6 +9,7 @@ use manifest::compiled::ENTRY_NAME;
 use manifest::{Compiled, Images, Overrides, Package};
 
 use crate::guest::catalogue::Catalogue;
+use crate::machine::Machine;
 use crate::workspace::Workspace;
 
 use super::bundle::Writer;
@@ -17,6 +18,8 @@ use super::{cargo, elf};
 /// A system that can be booted.
 #[derive(Debug)]
 pub struct System {
+    /// The machine that it is for.
+    pub machine: &'static Machine,
     /// The checked and compiled manifest.
     pub compiled: Compiled,
     /// The kernel's ELF file.
@@ -76,10 +79,10 @@ pub fn absent(workspace: &Workspace, compiled: &Compiled) -> Vec<String> {
 impl Programs {
     /// Builds the programs of a system.
     pub fn build(workspace: &Workspace, compiled: &Compiled) -> Result<Self> {
-        let machine = compiled.machine;
+        let machine = Machine::find(compiled.machine.bsp)?;
         let packages = packages(compiled);
         let names: Vec<_> = packages.iter().map(String::as_str).collect();
-        let executables = cargo::build(workspace, &names, machine.bsp, machine.target)?;
+        let executables = cargo::build(workspace, &names, machine)?;
         let executable =
             |package: &str| executables.get(package).context("a package was not built");
         let program = |package: &str| Ok((package.to_owned(), read(executable(package)?)?));
@@ -135,6 +138,7 @@ pub fn build(
     let images = programs.sizes(&compiled)?;
     let bundle = write(workspace, name, &programs.bundle(&compiled)?)?;
     Ok(System {
+        machine: Machine::find(compiled.machine.bsp)?,
         compiled,
         kernel: programs.kernel,
         bundle,

@@ -14,6 +14,7 @@ use crate::build::system::{self, System};
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
 use crate::emulator::session::{self, Options};
+use crate::machine::Chosen;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -35,9 +36,9 @@ pub struct Args {
 /// Which system, and what the command line changes in it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SystemArgs {
-    /// The machine.
-    #[arg(long, value_enum, default_value_t = Machine::Riscv)]
-    machine: Machine,
+    /// The machine, if the system does not say: riscv, x86 or s390.
+    #[arg(long, value_name = "NAME", default_value = "riscv")]
+    machine: Chosen,
     /// The system manifest, in place of the machine's own.
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
@@ -77,13 +78,6 @@ pub struct SystemArgs {
     texts: Vec<(String, String)>,
 }
 
-/// The machines, by processor family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Machine {
-    /// QEMU's RISC-V `virt`.
-    Riscv,
-}
-
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Level {
@@ -117,9 +111,9 @@ fn argument(text: &str) -> Result<(String, String), String> {
 impl SystemArgs {
     /// Returns the manifest to use.
     pub fn file(&self, workspace: &Workspace) -> Result<PathBuf> {
-        match (&self.system, self.machine) {
-            (Some(file), _) => absolute(file),
-            (None, Machine::Riscv) => Ok(workspace.root().join("bsp/riscv/systems/qemu-virt.toml")),
+        match &self.system {
+            Some(file) => absolute(file),
+            None => self.machine.0.system(workspace.root()),
         }
     }
 
@@ -168,8 +162,9 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     setup::rust::ensure()?;
-    let emulator = setup::qemu::ensure(&workspace, args.emulated.emulator.as_deref())?;
     let system = args.system.build(&workspace)?;
+    let chosen = args.emulated.emulator.as_deref();
+    let emulator = setup::qemu::ensure(&workspace, &system.machine.qemu, chosen)?;
     session::watch_interrupts()?;
     let guests = system
         .compiled

@@ -149,11 +149,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
-        cpu: variant
-            .cpu
-            .clone()
-            .or_else(|| file.cpu.clone())
-            .unwrap_or_else(|| "rv64".to_owned()),
+        cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
         ..MachineArgs::default()
@@ -226,7 +222,7 @@ mod tests {
             scenarios[0].overrides.texts,
             [pair("rounds", "2"), pair("seed", "3")]
         );
-        assert_eq!(scenarios[1].machine.cpu, "rva23s64");
+        assert_eq!(scenarios[1].machine.cpu.as_deref(), Some("rva23s64"));
         assert_eq!(scenarios[1].overrides.cores, None);
     }
 

@@ -20,11 +20,9 @@ const PACKAGE: &str = "guest-benchmark";
 /// Returns what the guest prints.
 pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement>> {
     let machine = machine()?;
-    let programs = cargo::build(workspace, &[PACKAGE], machine.bsp, machine.target)?;
+    let programs = cargo::build(workspace, &[PACKAGE], machine)?;
     let kernel = programs.get(PACKAGE).context("the guest was not built")?;
-    let file = workspace
-        .root()
-        .join(format!("bsp/{}/systems/{}.toml", machine.bsp, machine.name));
+    let file = machine.system(workspace.root())?;
     let guest = GuestOverrides {
         kernel: Some(kernel.to_string_lossy().into_owned()),
         vcpus: Some(1),
