@@ -192,10 +192,10 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Exit { vcpu, gap } => {
-                        if !pending.contains_key(&vcpu) {
+                        pending.entry(vcpu).or_insert_with(|| {
                             newest[vcpu] += gap;
-                            pending.insert(vcpu, (newest[vcpu], false));
-                        }
+                            (newest[vcpu], false)
+                        });
                     }
                     Step::Deliver { vcpu } => {
                         let Some((sequence, delivered)) = pending.get_mut(&vcpu) else { continue };

@@ -64,7 +64,8 @@ fn request_in<P: Protocol>(incoming: &Incoming) -> Result<P::Request, Refused> {
     open_request::<P>(incoming.label(), words)
 }
 
-/// Returns the message of a reply. Not inlined, as [`request_in`].
+/// Returns the message of a reply. Not inlined, so that its buffers are on the stack for a
+/// moment only.
 #[inline(never)]
 pub fn reply_of<P: Protocol>(reply: &P::Reply) -> Outgoing {
     match encode_reply::<P>(reply) {

@@ -91,6 +91,10 @@ impl From<Bytes> for Encoded {
 
 /// What the vcpu server may ask. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is bytes on the stack: there is no heap to box in"
+)]
 pub enum Request {
     /// The guest is reset: the device is as at first, and its interrupt line is low at the
     /// interrupt server before the answer.
@@ -114,6 +118,10 @@ pub enum Request {
 
 /// What the device answers. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is bytes on the stack: there is no heap to box in"
+)]
 pub enum Reply {
     /// The device is reset.
     Done,

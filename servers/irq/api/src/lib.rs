@@ -81,6 +81,10 @@ impl From<Source> for u8 {
 
 /// What a client may ask. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is bytes on the stack: there is no heap to box in"
+)]
 pub enum Request {
     /// Sets the level of a source's line. Never waits and never fails for a source that exists.
     Raise {
