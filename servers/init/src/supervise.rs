@@ -11,6 +11,7 @@ use abi::boot::{SLOT_CAP_TABLE, SLOT_FIRMWARE, SLOT_SPACE};
 use abi::call::{Binding, FOREVER};
 use abi::fault::FaultKind;
 use abi::{DeliveryKind, ObjectKind, Rights};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -168,11 +169,12 @@ fn put_aside(core: usize) {
 /// Prints what a process did.
 fn report(core: u64, message: &Incoming) {
     let kind = FaultKind::from_number(u64::from(message.label()));
+    let kind = kind.map_or_else(|| String::from("fault"), |kind| format!("{kind:?}"));
     let [pc, address, cause, ..] = message.words;
     let index = usize::try_from(message.badge.wrapping_sub(1)).unwrap_or(usize::MAX);
     let name = NAMES.lock().get(index).cloned().unwrap_or_default();
     rt::log!(
-        "skerry: server {name} on core {core} faulted: {kind:?} at {pc:#x}, address {address:#x}, cause {cause}"
+        "skerry: server {name} on core {core} faulted: {kind} at {pc:#x}, address {address:#x}, cause {cause}"
     );
 }
 
