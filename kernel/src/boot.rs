@@ -364,6 +364,8 @@ impl<A: Arch> Kernel<A> {
         (largest, bump, info): (&Range, &Bump, u64),
     ) {
         let mut given = Given { info, count: 0 };
+        // Should there be too many blocks, no file may be cut: memory can be done without.
+        self.give_blocks(entry, first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
         let rest = Range {
             base: bump.next,
             length: bump.end - bump.next,
@@ -375,7 +377,6 @@ impl<A: Arch> Kernel<A> {
         for range in plan.devices {
             self.give_blocks(entry, first, &mut given, (*range, boot::DEVICE));
         }
-        self.give_blocks(entry, first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
         let words = [
             boot::MAGIC,
             u64::from(self.online().count_ones()),

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod delivery;
 pub mod envelope;
+pub mod frame;
 pub mod log;
 pub mod packing;
 pub mod protocol;

@@ -26,6 +26,7 @@ pub struct Access {
 /// The controller, and the owners of its sources.
 #[derive(Clone, Debug)]
 pub struct Controller {
+    /// On the heap: it has kilobytes, and every move of it would be one more copy on the stack.
     plic: Box<Plic>,
     /// Badges of the clients that own a source.
     owners: Vec<(u64, Source)>,

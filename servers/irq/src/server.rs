@@ -47,6 +47,9 @@ pub fn run() -> ! {
 #[inline(never)]
 fn install() -> bool {
     let shared = shared();
+    if let Some(shared) = &shared {
+        rt::debug!("interrupts of {} vCPUs", shared.vcpus.len());
+    }
     let is_complete = shared.is_some();
     *SHARED.lock() = shared;
     is_complete
@@ -72,6 +75,7 @@ fn serve_core(core: u64) {
         log!("irq: no endpoint on core {core}");
         return;
     };
+    rt::debug!("core {=u64} is served", core);
     if let Err(error) = rt::serve(endpoint, handle) {
         log!("irq: core {core}: {error:?}");
     }
@@ -133,12 +137,18 @@ impl Shared {
 
     /// Moves the line of one vCPU. One that is gone takes no interrupts.
     fn inject(&self, index: usize, raise: u64, lower: u64) {
+        rt::trace!(
+            "vCPU {}: raise {=u64:#x}, lower {=u64:#x}",
+            index,
+            raise,
+            lower
+        );
         let vcpu = self.vcpus.get(index);
         let moved = vcpu.map_or(Err(Error::NoCapability), |vcpu| vcpu.inject(raise, lower));
         if let Err(error) = moved
             && !REPORTED.swap(true, Relaxed)
         {
-            log!("irq: vCPU {index}: {error:?}");
+            rt::error!("vCPU {} takes no interrupts: {}", index, error);
         }
     }
 }

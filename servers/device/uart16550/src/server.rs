@@ -100,6 +100,7 @@ fn serve_core(core: u64) {
         endpoint,
         ticks_per_second: grant::value("ticks").unwrap_or(0).max(PAUSES),
     };
+    rt::debug!("core {=u64} is served", core);
     let error = thread.serve();
     log!("device-uart16550: core {core}: {error:?}");
 }
@@ -251,6 +252,7 @@ impl Thread {
             Some(shared) => {
                 let outcome = event(shared);
                 if let Some(status) = outcome.exit {
+                    rt::info!("the guest printed its exit line, with {=i64}", status.0);
                     shared.exit.get_or_insert(status.0);
                 }
                 (outcome, shared.bell, shared.vcpu)

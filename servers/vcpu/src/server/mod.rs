@@ -92,6 +92,7 @@ impl<P: Platform> Server<P> {
         let Some(endpoint) = rt::cores::endpoint_of(core) else {
             return rt::log!("vcpu: there is no endpoint on core {core}");
         };
+        rt::debug!("core {=u64} is served", core);
         if let Err(error) = rt::serve(endpoint, |incoming| self.handle(incoming)) {
             rt::log!("vcpu: core {core} is not served any more: {error:?}");
         }
@@ -159,7 +160,16 @@ impl<P: Platform> Server<P> {
         };
         let name = &setup.description.name;
         let is_reset = again.is_none() || self.reset(&setup);
-        match is_reset.then(|| P::load(&setup, again)) {
+        let loaded = is_reset.then(|| P::load(&setup, again));
+        if let Some(Ok(boot)) = &loaded {
+            rt::debug!(
+                "guest {=str}: begins at {=u64:#x}, its device tree is at {=u64:#x}",
+                name.as_str(),
+                boot.entry,
+                boot.device_tree
+            );
+        }
+        match loaded {
             None => {}
             Some(Err(error)) => rt::log!("guest {name}: {error}"),
             Some(Ok(boot)) => match self.with(|state| state.boot(boot)) {
@@ -214,13 +224,13 @@ fn answer_to(label: ExitReply, words: &[u64]) -> Outgoing {
 fn answer(message: &Outgoing) {
     match rt::synchronization::reply(message) {
         Ok(()) | Err(Error::NoCaller) => {}
-        Err(error) => rt::log!("vcpu: an answer is lost: {error:?}"),
+        Err(error) => rt::error!("an answer is lost: {}", error),
     }
 }
 
 /// Lets the running thread survive copies that meet absent pages.
 fn protect_thread() {
     if let Err(error) = guest_memory::protect_thread() {
-        rt::log!("vcpu: absent pages of the guest will be fatal: {error:?}");
+        rt::error!("absent pages of the guest will be fatal: {}", error);
     }
 }
