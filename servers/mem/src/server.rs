@@ -3,9 +3,13 @@
 use crate::blocks::{Blocks, Taken};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Rights, SlotAddress};
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 use mem_api::{Allocation, FOLIOS_PER_REPLY, Folio, Mem, Refusal, Reply, Request, Statistics};
+use rt::api::delivery::MAX_VCPUS;
+use rt::api::{Deliveries, Last};
 use rt::serve::{answer, refusal};
 use rt::window::{FIRST, Window};
 use rt::{Frame, GuestSpace, Incoming, Outgoing, ReplyAction, Space, TicketLock};
@@ -30,6 +34,8 @@ struct Given {
 struct State {
     blocks: Blocks,
     given: Vec<Given>,
+    /// Faults, by guest and vCPU, and how they were answered.
+    faults: BTreeMap<u64, Deliveries<ExitReply, Vec<Last<ExitReply>>>>,
 }
 
 /// Shared by the threads of all cores.
@@ -46,6 +52,7 @@ pub fn run() -> ! {
     *STATE.lock() = Some(State {
         blocks,
         given: Vec::new(),
+        faults: BTreeMap::new(),
     });
     rt::cores::run_on_cores(serve_core);
     rt::spawn::exit()
@@ -78,16 +85,12 @@ fn handle(message: &Incoming) -> ReplyAction {
 /// guest touches it. Other faults met a translation from before, or memory that was never given.
 fn answer_fault(message: &Incoming) -> Outgoing {
     let guest = (message.badge >> 8) & 0xff_ffff;
+    let vcpu = message.vcpu() & 0xff;
     let [_, address, ..] = message.words;
-    let has = STATE
-        .lock()
-        .as_mut()
-        .is_some_and(|state| state.touch(guest, address));
-    let label = if has {
-        ExitReply::Resume
-    } else {
-        ExitReply::Decline
-    };
+    let mut guard = STATE.lock();
+    let label = guard.as_mut().map_or(ExitReply::Decline, |state| {
+        state.fault((guest, vcpu), message.sequence, address)
+    });
     Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
 }
 
@@ -128,6 +131,21 @@ impl State {
                 false
             }
         }
+    }
+
+    /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer.
+    fn fault(&mut self, (guest, vcpu): (u64, usize), sequence: u64, address: u64) -> ExitReply {
+        let none = || Deliveries::new(vec![Last::default(); MAX_VCPUS]);
+        let mut faults = self.faults.remove(&guest).unwrap_or_else(none);
+        let label = faults.serve((vcpu, sequence), ExitReply::Decline, || {
+            if self.touch(guest, address) {
+                ExitReply::Resume
+            } else {
+                ExitReply::Decline
+            }
+        });
+        self.faults.insert(guest, faults);
+        label
     }
 
     /// Decides about a request; the second part are frames that travel along.

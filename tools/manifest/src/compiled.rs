@@ -115,6 +115,8 @@ pub struct Process {
     pub arguments: String,
     /// For tests of isolation: a vcpu server panics when its guest makes this SBI call.
     pub panic_on_sbi: Option<SbiCall>,
+    /// For tests of isolation: a vcpu server reads at this address when its guest makes the call.
+    pub touch_on_sbi: Option<SbiTouch>,
 }
 
 /// A peer, under the name that the user calls it.
@@ -146,6 +148,15 @@ pub struct SbiCall {
     pub function: u64,
 }
 
+/// An address, and the call of a guest at which its vcpu server reads there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SbiTouch {
+    /// The call.
+    pub call: SbiCall,
+    /// The address, in the server's space.
+    pub address: u64,
+}
+
 /// One virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
@@ -171,6 +182,8 @@ pub struct Guest {
     pub devices: Vec<GuestDevice>,
     /// When its memory is mapped.
     pub population: Population,
+    /// How often it may reboot; nothing is no limit.
+    pub reboots: Option<u32>,
 }
 
 /// A guest's kernel as a flat image: every format was unpacked when the bundle was made.

@@ -80,6 +80,15 @@ pub(crate) struct SbiCallSource {
     pub(crate) function: u64,
 }
 
+/// A function of an SBI extension, and an address.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SbiTouchSource {
+    pub(crate) extension: u64,
+    pub(crate) function: u64,
+    pub(crate) address: u64,
+}
+
 /// A guest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +105,8 @@ pub(crate) struct GuestSource {
     #[serde(default)]
     pub(crate) devices: Named<Spanned<GuestDeviceSource>>,
     pub(crate) panic_on_sbi: Option<SbiCallSource>,
+    pub(crate) touch_on_sbi: Option<SbiTouchSource>,
+    pub(crate) reboots: Option<u32>,
 }
 
 /// A device of a guest.

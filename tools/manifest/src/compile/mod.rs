@@ -54,6 +54,8 @@ pub struct GuestOverrides {
     pub population: Option<Population>,
     /// Another number of vCPUs, spread over the machine's cores.
     pub vcpus: Option<u16>,
+    /// Another limit of reboots.
+    pub reboots: Option<u32>,
 }
 
 /// A package that has to be built for the system.

@@ -67,6 +67,9 @@ pub struct SystemArgs {
     /// The first guest's number of vCPUs.
     #[arg(long, value_name = "N")]
     vcpus: Option<u16>,
+    /// How often the first guest may reboot; a reboot beyond that ends it.
+    #[arg(long, value_name = "N")]
+    reboots: Option<u32>,
     /// Text for a server, as `conformance=seed=3`.
     #[arg(long = "argument", value_name = "SERVER=TEXT", value_parser = argument)]
     arguments: Vec<(String, String)>,
@@ -127,6 +130,7 @@ impl SystemArgs {
             append: self.append.clone(),
             memory: self.memory,
             vcpus: self.vcpus,
+            reboots: self.reboots,
         };
         Ok(Overrides {
             cores: self.harts,
