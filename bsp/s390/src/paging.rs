@@ -6,7 +6,7 @@
 
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use kernel::arch::{Level, LiveEntry, Memory, TableEntry};
 use s390_regs::entry::{INDEX_BITS, PAGE_INDEX_BITS, PAGE_TABLE_BYTES};
 use s390_regs::{Asce, PageEntry, RegionEntry, SegmentEntry, TableType};
@@ -46,10 +46,35 @@ pub const SPACE_TAGS: u64 = 1 << 12;
 /// `PageEntry::software` of an invalid entry that keeps memory without any access in its place.
 const RESERVED_LEAF: u8 = 1;
 
+/// Whether the machine keeps processes from executing pages (facility 130).
+static HAS_NO_EXECUTE: AtomicBool = AtomicBool::new(false);
+/// Number of the instruction-execution-protection facility.
+const EXECUTION_PROTECTION: u64 = 130;
+
+/// Finds out what the machine has; returns whether it keeps pages from being executed.
+pub fn probe() -> bool {
+    let mut facilities = [0_u64; 4];
+    // SAFETY: STFLE stores at most as many doublewords as r0 says plus one, at that address.
+    unsafe {
+        asm!(
+            ".insn s, 0xb2b00000, 0({})",
+            in(reg_addr) facilities.as_mut_ptr(),
+            inout("r0") facilities.len() as u64 - 1 => _,
+            options(nostack)
+        );
+    }
+    let [.., third, _] = facilities;
+    let has = third >> (63 - EXECUTION_PROTECTION % 64) & 1 == 1;
+    HAS_NO_EXECUTE.store(has, Ordering::Relaxed);
+    has
+}
+
 /// Makes an entry for memory. There is no device memory: all I/O is instructions.
 pub fn leaf(memory: Memory) -> u64 {
     let (frame, access) = (memory.physical >> PAGE_SHIFT, memory.access);
-    let entry = PageEntry::leaf(frame, access.write(), access.execute());
+    // Without the facility the bit means something else, or nothing.
+    let executes = access.execute() || !HAS_NO_EXECUTE.load(Ordering::Relaxed);
+    let entry = PageEntry::leaf(frame, access.write(), executes);
     if access == Rights::new() {
         return entry
             .with_invalid(true)
@@ -191,4 +216,27 @@ pub fn load(root: Option<u64>) {
 pub fn flush_all() {
     // SAFETY: PTLB only drops cached translations.
     unsafe { asm!("ptlb", options(nostack, preserves_flags)) };
+}
+
+/// Returns the first two bytes of the instruction at an address of the current space.
+pub fn instruction_at(address: u64) -> Option<u16> {
+    let (real, condition): (u64, u64);
+    // SAFETY: LRA translates by the primary space, whatever the PSW says, and accesses nothing else.
+    unsafe {
+        asm!(
+            "lrag {real}, 0({address})",
+            "ipm {condition}",
+            "srlg {condition}, {condition}, 28",
+            real = out(reg) real,
+            condition = lateout(reg) condition,
+            address = in(reg_addr) address,
+            options(nostack, readonly)
+        );
+    }
+    if condition & 3 != 0 || !real.is_multiple_of(2) {
+        return None;
+    }
+    // SAFETY: what a process's table designates is memory, at its real address; it may hold anything
+    // by now, and an atomic access of two aligned bytes reads it whatever it is.
+    Some(unsafe { &*(real as *const AtomicU16) }.load(Ordering::Relaxed))
 }

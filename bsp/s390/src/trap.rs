@@ -5,7 +5,7 @@ use crate::console::{Console, stop_machine};
 use crate::entry::{_return_to, _wait, kind};
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
-use crate::{irq, sclp};
+use crate::{irq, paging, sclp};
 use abi::fault::FaultKind;
 use arena::{Entry, Handle};
 use core::fmt::Write;
@@ -90,7 +90,7 @@ fn fault(thread: &Thread<S390>) -> Trap {
     }
     let identification = Identification(percore::stored(lowcore::TRANSLATION_EXCEPTION));
     let (kind, address) = match exception {
-        ProgramException::Operation => (FaultKind::IllegalInstruction, 0),
+        ProgramException::Operation => (kind_of_operation(thread.frame.program_counter()), 0),
         ProgramException::Specification => (FaultKind::Misaligned, 0),
         ProgramException::Addressing => (FaultKind::Load, 0),
         ProgramException::Protection => (FaultKind::Store, identification.page()),
@@ -104,6 +104,17 @@ fn fault(thread: &Thread<S390>) -> Trap {
         kind,
         address,
         cause,
+    }
+}
+
+/// Returns what an instruction that cannot be executed was: the machine has none for breakpoints,
+/// and debuggers use this one.
+fn kind_of_operation(address: u64) -> FaultKind {
+    const BREAKPOINT: u16 = 0x0001;
+    if paging::instruction_at(address) == Some(BREAKPOINT) {
+        FaultKind::Breakpoint
+    } else {
+        FaultKind::IllegalInstruction
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod control;
 pub mod entry;
+pub mod feature;
 pub mod lowcore;
 pub mod program;
 pub mod psw;

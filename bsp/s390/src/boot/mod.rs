@@ -8,7 +8,7 @@ use crate::control::{self, order};
 use crate::entry::{_boot_stack_end, _image_end, _start_secondary, FRAME_BYTES, STACK_BYTES};
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
-use crate::{timer, trap};
+use crate::{paging, timer, trap};
 use arena::Arena;
 use core::fmt::Write;
 use core::ptr::NonNull;
@@ -19,7 +19,7 @@ use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use memory::Ranges;
-use s390_regs::{Cr0, PswMask, lowcore};
+use s390_regs::{Cr0, PswMask, feature, lowcore};
 use spin::Once;
 
 /// The kernel.
@@ -38,6 +38,9 @@ const CONTROL_0: u64 = Cr0::new()
     .with_emergency_signal(true)
     .with_clock_comparator(true)
     .into_bits();
+
+/// Bit of CR0 with which page entries can forbid execution.
+const NO_EXECUTE: u64 = Cr0::new().with_execution_protection(true).into_bits();
 
 /// Prints why the machine cannot be used, and stops it.
 fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
@@ -83,6 +86,11 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
             "no boot bundle: the loader passed no initial ramdisk"
         ))
     };
+    let features = if cpu.control0.get() & NO_EXECUTE != 0 {
+        feature::NO_EXECUTE
+    } else {
+        0
+    };
     let plan = BootPlan {
         memory: free.as_slice(),
         devices: &[],
@@ -90,7 +98,7 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         bytes: physical_bytes(bundle),
         ticks_per_second: timer::TICKS_PER_SECOND,
         device_tree: Range { base: 0, length: 0 },
-        features: 0,
+        features,
     };
     let entry = trap::enter(kernel, cpu);
     if let Err(error) = kernel.boot(&entry, &plan) {
@@ -122,11 +130,13 @@ pub extern "C" fn secondary_cpu() -> ! {
 
 /// Sets this CPU's registers that never change, and masks all lines.
 fn start_cpu_state(cpu: &PerCore) {
-    cpu.control0.set(CONTROL_0);
-    control::load!("0", CONTROL_0);
+    let no_execute = if paging::probe() { NO_EXECUTE } else { 0 };
+    let control0 = CONTROL_0 | no_execute;
+    cpu.control0.set(control0);
+    control::load!("0", control0);
     control::load!("6", 0);
     timer::set(u64::MAX);
-    crate::paging::load(None);
+    paging::load(None);
 }
 
 /// Returns bytes of physical memory.
