@@ -93,6 +93,9 @@ fn fault(thread: &Thread<S390>) -> Trap {
         ProgramException::Operation => (kind_of_operation(thread.frame.program_counter()), 0),
         ProgramException::Specification => (FaultKind::Misaligned, 0),
         ProgramException::Addressing => (FaultKind::Load, 0),
+        ProgramException::Protection if identification.is_protected_fetch() => {
+            (FaultKind::Fetch, thread.frame.program_counter())
+        }
         ProgramException::Protection => (FaultKind::Store, identification.page()),
         ProgramException::Translation => (
             kind_of_access((thread.frame.program_counter(), length), identification),

@@ -18,6 +18,12 @@ pub struct Machine {
     pub spin: &'static [u8],
     /// Stores its argument at the address in it, for ever.
     pub touch: &'static [u8],
+    /// Base-two logarithm of the bytes that the second-smallest leaf maps, or of a page where there
+    /// are no other leaves.
+    pub large_order: u64,
+    /// Base-two logarithm of a fund that has room for the tables of one place, and of few others
+    /// far away from it.
+    pub small_fund: u64,
     /// Feature bits of the boot information, of which one says that pages without `execute` cannot
     /// be executed; 0 where it is always so.
     pub execute_feature: u64,

@@ -41,6 +41,9 @@ pub static S390: Machine = Machine {
     spin: &SPIN,
     // stg %r2, 0(%r2); j -6
     touch: &[0xe3, 0x20, 0x20, 0, 0, 0x24, 0xa7, 0xf4, 0xff, 0xfd],
+    large_order: 12,
+    // The root, and tables of 16 KiB at multiples of their size.
+    small_fund: 16,
     execute_feature: s390_regs::feature::NO_EXECUTE,
     firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
     // Stopping, neither well nor failed.
