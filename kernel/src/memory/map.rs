@@ -6,9 +6,9 @@ use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Slot, Tag};
 use crate::cap::table;
-use crate::object::part;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
+use crate::object::{part, slot_named};
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
@@ -30,7 +30,7 @@ pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
 impl<A: Arch> Kernel<A> {
     /// Maps a frame.
     pub(crate) fn map(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );

@@ -5,11 +5,10 @@ use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::Slot;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
@@ -33,7 +32,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );

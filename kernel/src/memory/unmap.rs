@@ -8,7 +8,7 @@ use crate::cap::slot::Slot;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
@@ -26,7 +26,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use logview::Programs as LogPrograms;
 use manifest::compiled::ENTRY_NAME;
 use manifest::{Compiled, Images, Overrides, Package};
 
@@ -28,6 +29,8 @@ pub struct System {
     pub bundle: PathBuf,
     /// Package and bytes in memory of every process image, the first process's included.
     pub images: Vec<(String, u64)>,
+    /// What decodes its log.
+    pub log: LogPrograms,
 }
 
 /// The programs of a system.
@@ -106,6 +109,16 @@ impl Programs {
         Ok(sizes)
     }
 
+    /// Returns what decodes the log of the system.
+    fn log(&self, compiled: &Compiled) -> Result<LogPrograms> {
+        let programs = || self.others.iter().chain([&self.init]);
+        LogPrograms::of_system(&compiled.system, &compiled.init, |package| {
+            let program = programs().find(|(name, _)| name == package);
+            let (_, bytes) = program.context("a package was not built")?;
+            Ok(bytes.clone())
+        })
+    }
+
     /// Returns the boot bundle of the system.
     fn bundle(&self, compiled: &Compiled) -> Result<Vec<u8>> {
         let (entry_point, segments) = elf::segments(&self.init.1).context("the first process")?;
@@ -137,7 +150,9 @@ pub fn build(
     let programs = Programs::build(workspace, &compiled)?;
     let images = programs.sizes(&compiled)?;
     let bundle = write(workspace, name, &programs.bundle(&compiled)?)?;
+    let log = programs.log(&compiled)?;
     Ok(System {
+        log,
         machine: Machine::find(compiled.machine.bsp)?,
         compiled,
         kernel: programs.kernel,

@@ -174,6 +174,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         timeout: args.timeout.map(Duration::from_secs),
         interactive: !args.batch && std::io::stdin().is_terminal(),
         show: true,
+        log: system.log.clone(),
     };
     let outcome = session::run(&mut args.emulated.command(&emulator, &system), &options)?;
     if outcome.ending != Ending::Clean {

@@ -107,6 +107,7 @@ fn run(job: &Job, logs: &Path) -> Finding {
         timeout: Some(scenario.timeout),
         interactive: false,
         show: false,
+        log: job.system.log.clone(),
     };
     let mut command = scenario.machine.command(&job.emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
