@@ -16,7 +16,7 @@ pub const WRITE_EVENT_DATA: u32 = 0x0076_0005;
 /// Command: fetches an event.
 pub const READ_EVENT_DATA: u32 = 0x0077_0005;
 /// Text that one event carries at most.
-const LINE_BYTES: usize = 128;
+const LINE_BYTES: usize = 250;
 /// Bytes of an event with that.
 const EVENT_BYTES: usize = LINE_BYTES + 64;
 
