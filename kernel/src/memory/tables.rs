@@ -153,31 +153,43 @@ impl<A: Arch> Kernel<A> {
         space: &AddressSpace,
         level: &Level,
     ) -> Option<u64> {
-        let table = self.take_table(entry, space, level)?;
         let empty = self.arch.empty(stage_of(space), level);
-        entry
-            .words(table, level.table_bytes())?
-            .iter()
-            .for_each(|word| word.store(empty, Ordering::Relaxed));
-        Some(table)
-    }
-
-    /// Takes memory for a table of this level from the fund of a space, whatever it holds.
-    fn take_table(&self, entry: &Entry<'_>, space: &AddressSpace, level: &Level) -> Option<u64> {
-        let bytes = level.table_bytes();
-        let list = Self::free_list(space, level);
-        let free = list.get();
-        if space.root.get() != 0 && free != 0 {
-            let (first, _) = entry.words(free, bytes)?.split_first()?;
-            list.set(first.load(Ordering::Relaxed));
-            return Some(free);
+        if let Some(table) = self.take_free_table(entry, space, level) {
+            // It is one empty entry over and over, but for its first word: the second one tells
+            // whether that is this level's.
+            match entry.words(table, level.table_bytes())? {
+                [first, second, ..] if second.load(Ordering::Relaxed) == empty => {
+                    first.store(empty, Ordering::Relaxed);
+                }
+                words => arena::fill(words, empty),
+            }
+            return Some(table);
         }
+        let bytes = level.table_bytes();
         let table = space.fund_next.get().next_multiple_of(bytes);
         if table == 0 || table.checked_add(bytes)? > space.fund_end.get() {
             return None;
         }
         space.fund_next.set(table + bytes);
+        arena::fill(entry.words(table, bytes)?, empty);
         Some(table)
+    }
+
+    /// Takes a table of this level's size that came back to the fund of a space.
+    fn take_free_table(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        level: &Level,
+    ) -> Option<u64> {
+        let list = Self::free_list(space, level);
+        let free = list.get();
+        if space.root.get() == 0 || free == 0 {
+            return None;
+        }
+        let (first, _) = entry.words(free, level.table_bytes())?.split_first()?;
+        list.set(first.load(Ordering::Relaxed));
+        Some(free)
     }
 
     /// Returns the list of free tables of a level below the root.
