@@ -84,7 +84,7 @@ pub static MACHINES: [Machine; 3] = [
         target: "s390x-unknown-none-softfloat",
         builds_core: true,
         servers: true,
-        system: None,
+        system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
         qemu: Qemu {
             program: "qemu-system-s390x",

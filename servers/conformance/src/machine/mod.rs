@@ -1,14 +1,13 @@
 //! What cases need to know of the machine: instructions, register ids, numbers that it refuses.
 
 mod riscv;
+mod s390;
 
 use abi::fault::FaultKind;
 
 /// The machine's part of the suite.
 #[derive(Debug)]
 pub struct Machine {
-    /// Bytes of each of the instructions in `faults`, so that a handler can skip one.
-    pub instruction_size: u64,
     /// Instructions that fault: the kind, whether the address in the argument register is what they
     /// access, and their bytes.
     pub faults: &'static [(FaultKind, &'static [u8])],
@@ -19,6 +18,15 @@ pub struct Machine {
     pub spin: &'static [u8],
     /// Stores its argument at the address in it, for ever.
     pub touch: &'static [u8],
+    /// Base-two logarithm of the bytes that the second-smallest leaf maps, or of a page where there
+    /// are no other leaves.
+    pub large_order: u64,
+    /// Base-two logarithm of a fund that has room for the tables of one place, and of few others
+    /// far away from it.
+    pub small_fund: u64,
+    /// Feature bits of the boot information, of which one says that pages without `execute` cannot
+    /// be executed; 0 where it is always so.
+    pub execute_feature: u64,
     /// A firmware call that is not on the kernel's list.
     pub firmware_unknown: [u64; 6],
     /// A firmware call on the list with an argument that the kernel does not let through.
@@ -78,6 +86,7 @@ pub struct Guest {
 #[must_use]
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
-        rt::sys::Machine::Riscv | rt::sys::Machine::X86 | rt::sys::Machine::S390 => &riscv::RISCV,
+        rt::sys::Machine::Riscv | rt::sys::Machine::X86 => &riscv::RISCV,
+        rt::sys::Machine::S390 => &s390::S390,
     }
 }

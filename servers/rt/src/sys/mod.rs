@@ -5,22 +5,16 @@
 
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 mod riscv;
-#[cfg(target_arch = "s390x")]
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
 mod s390;
-#[cfg(any(
-    target_arch = "x86_64",
-    not(any(target_os = "none", target_arch = "s390x"))
-))]
+#[cfg(any(target_arch = "x86_64", not(target_os = "none")))]
 mod x86;
 
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 use riscv as machine;
-#[cfg(target_arch = "s390x")]
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
 use s390 as machine;
-#[cfg(any(
-    target_arch = "x86_64",
-    not(any(target_os = "none", target_arch = "s390x"))
-))]
+#[cfg(any(target_arch = "x86_64", not(target_os = "none")))]
 use x86 as machine;
 
 pub use machine::{MACHINE, counter, counting_cost, halt, synchronize_code};
