@@ -159,10 +159,6 @@ pub trait Arch: Sized + Sync + 'static {
     /// What a vCPU has beside its general registers, valid when all zero.
     type Guest: FromBytes + Sync + 'static;
 
-    /// Levels of a process's tables, root first.
-    const USER_LEVELS: &'static [Level];
-    /// Levels of a guest space's tables, root first; empty where the machine has no guests.
-    const GUEST_LEVELS: &'static [Level];
     /// First address that no process may map.
     const USER_END: u64;
     /// Largest index of an interrupt line plus one.
@@ -175,6 +171,9 @@ pub trait Arch: Sized + Sync + 'static {
     /// Interrupts every core of the mask.
     fn send_ipi(&self, cores: u64);
 
+    /// Returns the levels of a stage's tables, root first; of guests, none where the machine has no
+    /// guests. What they are is found out before the kernel is made, and never changes.
+    fn levels(&self, stage: Stage) -> &'static [Level];
     /// Fills the kernel's part of a new process's root table.
     fn initialise_root(&self, root: &[AtomicU64]);
     /// Makes a table entry for memory. Without any access it is one that no access uses, but that

@@ -202,7 +202,11 @@ impl<A: Arch> Kernel<A> {
         space.identity.set(self.identities.get());
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        let root = A::USER_LEVELS.first().map_or(0, Level::table_bytes);
+        let root = self
+            .arch
+            .levels(Stage::User)
+            .first()
+            .map_or(0, Level::table_bytes);
         let root = self
             .allocate_table(entry, space, root)
             .ok_or(BootError::OutOfMemory)?;
@@ -280,7 +284,9 @@ impl<A: Arch> Kernel<A> {
                 let bytes = 1_u64 << level.shift;
                 level.leaf && bytes <= length - done && (at | from).is_multiple_of(bytes)
             };
-            let depth = A::USER_LEVELS
+            let depth = self
+                .arch
+                .levels(Stage::User)
                 .iter()
                 .position(fits)
                 .ok_or(BootError::BadSegment)?;

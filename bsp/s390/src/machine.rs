@@ -16,8 +16,6 @@ impl Arch for S390 {
     type Frame = S390Frame;
     type Guest = ();
 
-    const USER_LEVELS: &'static [Level] = paging::LEVELS;
-    const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
     const USER_END: u64 = paging::USER_END;
     /// Eight subclasses of I/O interrupts, and the service signal.
     const INTERRUPTS: u32 = 9;
@@ -32,6 +30,11 @@ impl Arch for S390 {
 
     fn send_ipi(&self, _cores: u64) {
         not_ported("send_ipi")
+    }
+
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        let _ = stage;
+        paging::LEVELS
     }
 
     fn initialise_root(&self, root: &[AtomicU64]) {

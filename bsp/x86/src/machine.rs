@@ -27,8 +27,6 @@ impl Arch for X86 {
     type Frame = X86Frame;
     type Guest = ();
 
-    const USER_LEVELS: &'static [Level] = paging::LEVELS;
-    const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
     const USER_END: u64 = paging::USER_END;
     /// One line for each vector from 32 to 255.
     const INTERRUPTS: u32 = 224;
@@ -43,6 +41,11 @@ impl Arch for X86 {
 
     fn send_ipi(&self, _cores: u64) {
         not_ported("send_ipi")
+    }
+
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        let _ = stage;
+        paging::LEVELS
     }
 
     fn initialise_root(&self, _root: &[AtomicU64]) {

@@ -121,8 +121,6 @@ impl Arch for FakeArch {
     type Frame = FakeFrame;
     type Guest = FakeGuest;
 
-    const USER_LEVELS: &'static [Level] = &levels(9);
-    const GUEST_LEVELS: &'static [Level] = &levels(11);
     const USER_END: u64 = 1 << 38;
     const INTERRUPTS: u32 = LINES;
 
@@ -142,6 +140,15 @@ impl Arch for FakeArch {
                 core.ipi.store(1, Ordering::SeqCst);
                 self.ipis_sent.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        const USER: [Level; 3] = levels(9);
+        const GUEST: [Level; 3] = levels(11);
+        match stage {
+            Stage::User => &USER,
+            Stage::Guest => &GUEST,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Mapping frames.
 
-use super::{levels_of, stage_of};
+use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, Level, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -45,7 +45,7 @@ impl<A: Arch> Kernel<A> {
             return Err(Error::AlreadyMapped);
         }
         let address = thread.frame.argument(2);
-        let (depth, level) = Self::check_place(stage_of(space), address, tag.order())?;
+        let (depth, level) = self.check_place(stage_of(space), address, tag.order())?;
         let count = 1_u64 << (u32::from(tag.order()) - level.shift);
         for index in 0..count {
             let at = address + (index << level.shift);
@@ -82,15 +82,16 @@ impl<A: Arch> Kernel<A> {
 
     /// Checks where a block would be mapped, and returns the level of its leaves.
     fn check_place(
+        &self,
         stage: Stage,
         address: u64,
         order: u8,
     ) -> Result<(usize, &'static Level), Error> {
-        let (depth, level) = Self::leaf_level(stage, order).ok_or(Error::Misaligned)?;
+        let (depth, level) = self.leaf_level(stage, order).ok_or(Error::Misaligned)?;
         if !address.is_multiple_of(1 << level.shift) {
             return Err(Error::Misaligned);
         }
-        let root = levels_of::<A>(stage).first().ok_or(Error::Unsupported)?;
+        let root = self.arch.levels(stage).first().ok_or(Error::Unsupported)?;
         let end = match stage {
             Stage::User => A::USER_END,
             Stage::Guest => 1 << (root.shift + root.bits),
@@ -111,7 +112,7 @@ impl<A: Arch> Kernel<A> {
     ) {
         let stage = stage_of(space);
         for index in 0..count {
-            let Some(level) = levels_of::<A>(stage).get(depth) else {
+            let Some(level) = self.arch.levels(stage).get(depth) else {
                 return;
             };
             let offset = index << level.shift;

@@ -1,6 +1,6 @@
 //! Walking, allocating and freeing translation tables.
 
-use super::{levels_of, stage_of};
+use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, Level, Stage, TableEntry};
 use crate::object::space::AddressSpace;
@@ -38,8 +38,8 @@ impl Place<'_> {
 
 impl<A: Arch> Kernel<A> {
     /// Returns the largest level that can map a block of `1 << order` bytes as a row of leaves.
-    pub(crate) fn leaf_level(stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
-        let mut levels = levels_of::<A>(stage).iter().enumerate();
+    pub(crate) fn leaf_level(&self, stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
+        let mut levels = self.arch.levels(stage).iter().enumerate();
         levels.find(|(_, level)| level.leaf && level.shift <= u32::from(order))
     }
 
@@ -54,7 +54,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Option<Place<'e>> {
         let stage = stage_of(space);
         let mut table = space.root.get();
-        for (at, level) in levels_of::<A>(stage).iter().enumerate() {
+        for (at, level) in self.arch.levels(stage).iter().enumerate() {
             if table == 0 {
                 return None;
             }
@@ -90,7 +90,9 @@ impl<A: Arch> Kernel<A> {
                 return Ok(place);
             }
             let stage = stage_of(space);
-            let next = levels_of::<A>(stage)
+            let next = self
+                .arch
+                .levels(stage)
                 .get(place.depth + 1)
                 .ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
@@ -112,7 +114,9 @@ impl<A: Arch> Kernel<A> {
         (physical, access, device): (u64, Rights, bool),
     ) -> Result<(), Error> {
         let stage = stage_of(space);
-        let next = levels_of::<A>(stage)
+        let next = self
+            .arch
+            .levels(stage)
             .get(place.depth + 1)
             .ok_or(Error::Misaligned)?;
         let table = self

@@ -1,7 +1,7 @@
 //! Unmapping frames, and the shoot-down that follows.
 
+use super::stage_of;
 use super::tables::Place;
-use super::{levels_of, stage_of};
 use crate::Kernel;
 use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -83,7 +83,7 @@ impl<A: Arch> Kernel<A> {
         };
         self.note_flush(space);
         let order = slot.tag().order();
-        let Some((depth, level)) = Self::leaf_level(stage_of(space), order) else {
+        let Some((depth, level)) = self.leaf_level(stage_of(space), order) else {
             return true;
         };
         let mut tables = 0;
@@ -113,7 +113,7 @@ impl<A: Arch> Kernel<A> {
     /// Gives back the tables below an entry that belong to one frame.
     fn drop_subtree(&self, entry: &Entry<'_>, space: &AddressSpace, place: Place<'_>) {
         let stage = stage_of(space);
-        let Some(level) = levels_of::<A>(stage).get(place.depth + 1) else {
+        let Some(level) = self.arch.levels(stage).get(place.depth + 1) else {
             return;
         };
         let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), place.level) else {
@@ -144,7 +144,7 @@ impl<A: Arch> Kernel<A> {
             let Some(place) = self.walk(entry, space, address, above) else {
                 return;
             };
-            let Some(level) = levels_of::<A>(stage).get(above + 1) else {
+            let Some(level) = self.arch.levels(stage).get(above + 1) else {
                 return;
             };
             if place.depth != above {
