@@ -13,14 +13,15 @@ use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
 
-/// Returns the access that bits of a register ask for.
+/// Returns the access that bits of a register ask for. Writing and executing need reading: not
+/// every machine can tell them apart.
 pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
     let asked = Rights::from_bits(u16::try_from(bits).map_err(|_| Error::BadArgument)?);
     let all = Rights::new()
         .with_read(true)
         .with_write(true)
         .with_execute(true);
-    if all.covers(asked) && (asked.read() || !asked.write()) {
+    if all.covers(asked) && (asked.read() || asked == Rights::new()) {
         Ok(asked)
     } else {
         Err(Error::BadArgument)
