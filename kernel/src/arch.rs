@@ -1,7 +1,7 @@
 //! The machine, as the portable kernel sees it. `docs/arch-trait.md` says for each method what it
 //! means on RISC-V H, SVM, VMX and SIE.
 
-use abi::exit::AccessInfo;
+use abi::exit::{AccessInfo, RouteKey};
 use abi::fault::FaultKind;
 use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
@@ -120,19 +120,28 @@ pub enum Exit {
         /// Its bits, or 0.
         bits: u64,
     },
-    /// An access that the second stage does not translate.
-    Memory {
-        /// Guest-physical address.
+    /// An access that somebody else has to make: to memory that the second stage does not translate,
+    /// or to another of the machine's address spaces.
+    Access {
+        /// The address space: [`RouteKey::Device`] stands for guest-physical memory.
+        key: RouteKey,
+        /// The address in it.
         address: u64,
-        /// The guest's own address.
+        /// The guest's own address, or 0.
         virtual_address: u64,
         /// The machine's cause.
         cause: u64,
-        /// The access, where the hardware describes it (route 0), and a store's value.
+        /// The access, where the hardware describes it (key and route 0), and a store's value.
         access: Option<(AccessInfo, u64)>,
     },
     /// It waits for an interrupt; the program counter is behind the instruction.
     Idle,
+    /// It can take an interrupt now: lines are requests on this machine, whose delivery is a
+    /// server's. They stay raised until `Inject` lowers them.
+    Window {
+        /// The raised lines that it can take.
+        lines: u64,
+    },
     /// Anything else.
     Other {
         /// The machine's cause and details.
