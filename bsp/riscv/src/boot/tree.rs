@@ -1,10 +1,10 @@
 //! What the device tree says of the machine (Devicetree Specification 0.4).
 
-use super::memory::Ranges;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use heapless::Vec;
 use kernel::boot::Range;
+use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::{Extension, ExtensionSet, isa};
 
 /// The machine.
@@ -126,8 +126,7 @@ impl<'a> Host<'a> {
             }
             if node.name() == "reserved-memory" {
                 for child in node.children() {
-                    ranges(&child)
-                        .for_each(|range| self.reserved.add(super::memory::whole_pages(range)));
+                    ranges(&child).for_each(|range| self.reserved.add(whole_pages(range)));
                 }
             }
         }
@@ -187,7 +186,7 @@ impl<'a> Host<'a> {
                 "google,goldfish-rtc",
             ];
             if is_for_drivers.iter().any(|name| lists(compatible, name)) {
-                ranges(&node).for_each(|range| devices.add(super::memory::whole_pages(range)));
+                ranges(&node).for_each(|range| devices.add(whole_pages(range)));
             }
         });
         self.devices = devices;
