@@ -1,9 +1,8 @@
-//! The machine, for the kernel. What an entry stub cannot do stops the machine.
+//! The machine, as the portable kernel sees it.
 
 use crate::frame::X86Frame;
 use crate::paging::{self, SecondStage};
-use crate::stop::not_ported;
-use crate::timer;
+use crate::{apic, console, irq, percore, power, timer};
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
@@ -11,45 +10,49 @@ use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, Tab
 
 /// An x86-64 machine.
 pub struct X86 {
-    second_stage: Option<SecondStage>,
+    /// How guests are run; `None` where they are not.
+    pub second_stage: Option<SecondStage>,
 }
 
-impl X86 {
-    /// Asks the processor what it has.
-    pub fn detect() -> Self {
-        Self {
-            second_stage: SecondStage::detect(),
-        }
-    }
-}
+/// Firmware call: writes a byte to COM1.
+const WRITE_BYTE: u64 = 0;
+/// Firmware call: switches off; 1 as argument tells of a failure.
+const SHUT_DOWN: u64 = 1;
 
 impl Arch for X86 {
     type Frame = X86Frame;
     type Guest = ();
 
     const USER_END: u64 = paging::USER_END;
-    /// One line for each vector from 32 to 255.
-    const INTERRUPTS: u32 = 224;
+    const INTERRUPTS: u32 = irq::LINES;
 
+    #[inline(always)]
     fn now(&self) -> u64 {
         timer::now()
     }
 
-    fn set_timer(&self, _deadline: u64) {
-        not_ported("set_timer")
+    fn set_timer(&self, deadline: u64) {
+        timer::set(deadline);
     }
 
-    fn send_ipi(&self, _cores: u64) {
-        not_ported("send_ipi")
+    fn send_ipi(&self, cores: u64) {
+        let mut rest = cores;
+        while rest != 0 {
+            let core = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if let Some(core) = percore::get(core) {
+                apic::send(core.apic.get() as u32, apic::IPI as u32);
+            }
+        }
     }
 
-    fn levels(&self, stage: Stage) -> &'static [Level] {
-        let _ = stage;
-        paging::LEVELS
+    #[inline(always)]
+    fn levels(&self, _: Stage) -> &'static [Level] {
+        paging::levels()
     }
 
-    fn initialise_root(&self, _root: &[AtomicU64]) {
-        not_ported("initialise_root")
+    fn initialise_root(&self, root: &[AtomicU64]) {
+        paging::initialise_root(root);
     }
 
     fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
@@ -69,41 +72,51 @@ impl Arch for X86 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, _space: Option<(u64, SpaceTag)>) {
-        not_ported("load_space")
+    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+        match space {
+            Some((root, tag)) => paging::load(root, tag.0),
+            None => paging::load(paging::physical_of(&raw const paging::ROOT), 0),
+        }
     }
 
-    fn flush_space(&self, _tag: SpaceTag) {
-        paging::flush_all();
+    fn flush_space(&self, tag: SpaceTag) {
+        paging::flush_space(tag.0);
     }
 
     fn flush_all_spaces(&self) {
-        paging::flush_all();
+        paging::flush_all_spaces();
     }
 
-    fn flush_page(&self, _tag: SpaceTag, address: u64) {
-        paging::flush_page(address);
+    fn flush_page(&self, tag: SpaceTag, address: u64) {
+        paging::flush_page(tag.0, address);
     }
 
     fn flush_guests(&self) {
         // There are no guests whose translations could be cached.
     }
 
-    fn mask_interrupt(&self, _line: u32) {
-        not_ported("mask_interrupt")
+    fn mask_interrupt(&self, line: u32) {
+        irq::mask(line);
     }
 
-    fn unmask_interrupt(&self, _line: u32) {
-        not_ported("unmask_interrupt")
+    fn unmask_interrupt(&self, line: u32) {
+        irq::unmask(line);
     }
 
     fn claim_interrupt(&self) -> Option<u32> {
-        not_ported("claim_interrupt")
+        irq::claim()
     }
 
-    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
-        // This machine's firmware has no calls for the allow-list.
-        Err(Error::Unsupported)
+    fn firmware(&self, [call, argument, ..]: [u64; 6]) -> Result<u64, Error> {
+        match (call, argument) {
+            (WRITE_BYTE, byte) => {
+                console::write_byte(u8::try_from(byte).map_err(|_| Error::BadArgument)?);
+                Ok(0)
+            }
+            (SHUT_DOWN, failed @ 0..=1) => power::off(failed == 1),
+            (SHUT_DOWN, _) => Err(Error::BadArgument),
+            _ => Err(Error::Unsupported),
+        }
     }
 
     fn has_guests(&self) -> bool {
@@ -114,49 +127,37 @@ impl Arch for X86 {
         0
     }
 
-    fn guest_reset(&self, (): &()) {
-        not_ported("guest_reset")
-    }
+    fn guest_reset(&self, (): &()) {}
 
-    fn guest_load(&self, (): &(), _root: u64) {
-        not_ported("guest_load")
-    }
+    fn guest_load(&self, (): &(), _root: u64) {}
 
-    fn guest_unload(&self, (): &()) {
-        not_ported("guest_unload")
-    }
+    fn guest_unload(&self, (): &()) {}
 
-    fn guest_set_lines(&self, (): &(), _lines: u64) {
-        not_ported("guest_set_lines")
-    }
+    fn guest_set_lines(&self, (): &(), _lines: u64) {}
 
-    fn guest_remaining_lines(&self, (): &(), _lines: u64) -> u64 {
-        not_ported("guest_remaining_lines")
+    fn guest_remaining_lines(&self, (): &(), lines: u64) -> u64 {
+        lines
     }
 
     fn guest_wakes(&self, (): &(), _loaded: bool, _lines: u64) -> bool {
-        not_ported("guest_wakes")
+        false
     }
 
     fn guest_timer(&self, (): &(), _loaded: bool) -> Option<GuestTimer> {
-        not_ported("guest_timer")
+        None
     }
 
     fn guest_timer_line(&self, (): &(), _now: u64) -> u64 {
-        not_ported("guest_timer_line")
+        0
     }
 
-    fn guest_flush(&self, (): &(), _kind: u64) {
-        not_ported("guest_flush")
-    }
+    fn guest_flush(&self, (): &(), _kind: u64) {}
 
     fn guest_program_counter(&self, (): &()) -> u64 {
-        not_ported("guest_program_counter")
+        0
     }
 
-    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {
-        not_ported("guest_complete")
-    }
+    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {}
 
     fn guest_read(
         &self,
@@ -165,7 +166,7 @@ impl Arch for X86 {
         _registers: Option<GuestRegisters<'_>>,
         _id: u64,
     ) -> Result<u64, Error> {
-        not_ported("guest_read")
+        Err(Error::NoSuchRegister)
     }
 
     fn guest_write(
@@ -175,6 +176,6 @@ impl Arch for X86 {
         _registers: Option<GuestRegisters<'_>>,
         _write: (u64, u64),
     ) -> Result<(), Error> {
-        not_ported("guest_write")
+        Err(Error::NoSuchRegister)
     }
 }

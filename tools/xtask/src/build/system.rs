@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use manifest::compiled::ENTRY_NAME;
 use manifest::{Compiled, Images, Overrides, Package};
 
+use crate::emulator::machine::Emulated;
 use crate::guest::catalogue::Catalogue;
 use crate::workspace::Workspace;
 
@@ -25,6 +26,14 @@ pub struct System {
     pub bundle: PathBuf,
     /// Package and bytes in memory of every process image, the first process's included.
     pub images: Vec<(String, u64)>,
+}
+
+impl System {
+    /// Returns the emulated machine that the system is for.
+    pub fn machine(&self) -> Result<&'static Emulated> {
+        let bsp = self.compiled.machine.bsp;
+        Emulated::find(bsp).with_context(|| format!("no emulator is known for bsp/{bsp}"))
+    }
 }
 
 /// The programs of a system.

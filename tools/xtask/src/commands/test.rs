@@ -10,9 +10,10 @@ use crate::host_tests;
 use crate::progress::Step;
 use crate::scenario::{self, Scenario};
 use crate::setup;
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-use crate::tally::Tally;
+use super::run::Machine;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub struct Args {
     /// Runs only scenarios whose name contains this, and no host tests.
     #[arg(value_name = "SCENARIO")]
     only: Option<String>,
+    /// Runs only scenarios of this machine, and no host tests.
+    #[arg(long, value_enum)]
+    machine: Option<Machine>,
     /// Runs no host tests.
     #[arg(long)]
     no_host: bool,
@@ -38,6 +42,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(only) = &args.only {
         scenarios.retain(|scenario| scenario.name.contains(only.as_str()));
     }
+    if let Some(machine) = args.machine {
+        scenarios.retain(|scenario| scenario.bsp().as_deref() == Some(machine.bsp()));
+    }
     if args.list {
         scenarios
             .iter()
@@ -46,7 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     session::watch_interrupts()?;
     let mut tally = Tally::default();
-    if !args.no_host && args.only.is_none() {
+    if !args.no_host && args.only.is_none() && args.machine.is_none() {
         tally += host_tests::run(&workspace)?;
     }
     if !args.no_emulator {
@@ -80,7 +87,6 @@ fn skip(pending: Vec<Scenario>) -> Tally {
 /// Runs the scenarios.
 fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
     setup::rust::ensure()?;
-    let emulator = setup::qemu::ensure(workspace, None)?;
     let mut tally = Tally::default();
     let mut jobs = Vec::new();
     let mut reasons = BTreeSet::new();
@@ -99,7 +105,7 @@ fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
         }
     }
     reasons.iter().for_each(|reason| println!("    {reason}"));
-    for finding in scenario::run_all(workspace, &emulator, jobs)? {
+    for finding in scenario::run_all(workspace, jobs)? {
         tally += finding.tally;
     }
     Ok(tally)

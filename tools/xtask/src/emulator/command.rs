@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+
 use crate::build::system::System;
 
+use super::machine::Emulated;
+
 /// What can be chosen about the emulated machine.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
-    /// The processor, as QEMU names it.
-    #[arg(long, value_name = "MODEL", default_value = "rv64")]
-    pub cpu: String,
+    /// The processor, as QEMU names it, in place of the machine's usual one.
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<String>,
     /// Gives the machine AIA (APLIC and IMSIC) in place of its PLIC.
     #[arg(long)]
     pub aia: bool,
@@ -25,49 +29,38 @@ pub struct MachineArgs {
     pub emulator: Option<PathBuf>,
 }
 
-impl Default for MachineArgs {
-    fn default() -> Self {
-        let (cpu, machine_options, emulator) = ("rv64".to_owned(), Vec::new(), None);
-        Self {
-            cpu,
-            aia: false,
-            machine_options,
-            icount: false,
-            emulator,
-        }
-    }
-}
-
 impl MachineArgs {
     /// Returns the value of QEMU's `-M`.
-    fn machine(&self) -> String {
+    fn board(&self, machine: &Emulated) -> String {
         let aia = self.aia.then_some("aia=aplic-imsic,aia-guests=5");
         let options = aia
             .into_iter()
             .chain(self.machine_options.iter().map(String::as_str));
-        std::iter::once("virt")
+        std::iter::once(machine.board)
             .chain(options)
             .collect::<Vec<_>>()
             .join(",")
     }
 
-    /// Returns the command that boots `system`.
-    pub fn command(&self, emulator: &Path, system: &System) -> Command {
+    /// Returns the command that boots `system` on its machine.
+    pub fn command(&self, emulator: &Path, system: &System) -> Result<Command> {
         let described = &system.compiled.system;
-        let mut command = self.native(emulator, described.cores, described.memory);
+        let machine = system.machine()?;
+        let mut command = self.native(emulator, machine, described.cores, described.memory);
         command
             .arg("-kernel")
             .arg(&system.kernel)
             .arg("-initrd")
             .arg(&system.bundle);
-        command
+        Ok(command)
     }
 
     /// Returns a command for a machine of this kind that has nothing to boot yet. Its serial line
     /// is on standard input and output; no key is taken from the guest for a monitor.
-    pub fn native(&self, emulator: &Path, cores: u16, memory: u64) -> Command {
+    pub fn native(&self, emulator: &Path, machine: &Emulated, cores: u16, memory: u64) -> Command {
         let mut command = Command::new(emulator);
-        command.args(["-M", &self.machine(), "-cpu", &self.cpu]);
+        let cpu = self.cpu.as_deref().unwrap_or(machine.cpu);
+        command.args(["-M", &self.board(machine), "-cpu", cpu]);
         command.args([
             "-smp",
             &cores.to_string(),
@@ -88,6 +81,7 @@ impl MachineArgs {
             "-serial",
             "chardev:line",
         ]);
+        command.args(machine.devices);
         if self.icount {
             command.args(["-icount", "shift=0,sleep=off", "-seed", "1"]);
             command.args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
@@ -101,13 +95,29 @@ mod tests {
     use super::*;
     use crate::process::line;
 
+    /// Returns the machine of most tests.
+    fn riscv() -> &'static Emulated {
+        Emulated::find("riscv").expect("is known")
+    }
+
+    #[test]
+    fn a_failing_x86_ends_the_emulator_with_a_status() {
+        let x86 = Emulated::find("x86").expect("is known");
+        let text = line(&MachineArgs::default().native(Path::new("qemu"), x86, 2, 1 << 28));
+        assert!(
+            text.starts_with("qemu -M q35 -cpu max -smp 2 -m 256M "),
+            "{text}"
+        );
+        assert!(text.contains("isa-debug-exit"), "{text}");
+    }
+
     #[test]
     fn the_machine_has_what_was_asked_for() {
         let mut args = MachineArgs {
-            cpu: "rva23s64".to_owned(),
+            cpu: Some("rva23s64".to_owned()),
             ..MachineArgs::default()
         };
-        let text = line(&args.native(Path::new("qemu"), 4, 1 << 30));
+        let text = line(&args.native(Path::new("qemu"), riscv(), 4, 1 << 30));
         assert!(
             text.starts_with("qemu -M virt -cpu rva23s64 -smp 4 -m 1024M "),
             "{text}"
@@ -116,7 +126,7 @@ mod tests {
         args.icount = true;
         args.aia = true;
         args.machine_options.push("acpi=off".to_owned());
-        let text = line(&args.native(Path::new("qemu"), 1, 1 << 30));
+        let text = line(&args.native(Path::new("qemu"), riscv(), 1, 1 << 30));
         assert!(
             text.contains("-M virt,aia=aplic-imsic,aia-guests=5,acpi=off "),
             "{text}"
@@ -129,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_key_is_taken_for_a_monitor() {
-        let text = line(&MachineArgs::default().native(Path::new("qemu"), 1, 1 << 30));
+        let text = line(&MachineArgs::default().native(Path::new("qemu"), riscv(), 1, 1 << 30));
         assert!(
             text.contains("signal=off") && !text.contains("mon:"),
             "{text}"

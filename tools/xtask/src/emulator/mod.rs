@@ -2,5 +2,6 @@
 
 pub mod command;
 pub mod ending;
+pub mod machine;
 pub mod serial;
 pub mod session;

@@ -58,6 +58,16 @@ pub struct Scenario {
     pub code: Option<Vec<u8>>,
 }
 
+impl Scenario {
+    /// Returns the machine family whose system it runs: its folder in `bsp/`.
+    pub fn bsp(&self) -> Option<String> {
+        let mut parts = self.system.components();
+        let first = parts.next()?.as_os_str() == "bsp";
+        let family = parts.next()?.as_os_str().to_str()?;
+        first.then(|| family.to_owned())
+    }
+}
+
 /// What a file says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,11 +158,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
-        cpu: variant
-            .cpu
-            .clone()
-            .or_else(|| file.cpu.clone())
-            .unwrap_or_else(|| "rv64".to_owned()),
+        cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
         ..MachineArgs::default()
@@ -224,7 +230,7 @@ mod tests {
             scenarios[0].overrides.texts,
             [pair("rounds", "2"), pair("seed", "3")]
         );
-        assert_eq!(scenarios[1].machine.cpu, "rva23s64");
+        assert_eq!(scenarios[1].machine.cpu.as_deref(), Some("rva23s64"));
         assert_eq!(scenarios[1].overrides.cores, None);
     }
 

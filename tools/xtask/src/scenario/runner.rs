@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::build::system::{self, System};
 use crate::emulator::session::{self, Options};
 use crate::progress;
+use crate::setup;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -27,6 +28,7 @@ const TAIL: usize = 30;
 pub struct Job {
     scenario: Scenario,
     system: System,
+    emulator: PathBuf,
 }
 
 /// What a scenario came to.
@@ -57,11 +59,16 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
     let system = system::build(workspace, &file, &scenario.overrides, &name)?;
-    Ok(Job { scenario, system })
+    let emulator = setup::qemu::ensure(workspace, system.machine()?, None)?;
+    Ok(Job {
+        scenario,
+        system,
+        emulator,
+    })
 }
 
 /// Runs all jobs and prints each one's finding as it comes.
-pub fn run_all(workspace: &Workspace, emulator: &Path, jobs: Vec<Job>) -> Result<Vec<Finding>> {
+pub fn run_all(workspace: &Workspace, jobs: Vec<Job>) -> Result<Vec<Finding>> {
     let logs = workspace.target().join("skerry/logs");
     fs::create_dir_all(&logs)?;
     let bar = progress::bar(jobs.len() as u64);
@@ -72,7 +79,7 @@ pub fn run_all(workspace: &Workspace, emulator: &Path, jobs: Vec<Job>) -> Result
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some((index, job)) = next() {
-                    let finding = run(emulator, &job, &logs);
+                    let finding = run(&job, &logs);
                     bar.suspend(|| finding.print());
                     bar.inc(1);
                     if let Ok(mut findings) = findings.lock() {
@@ -91,7 +98,7 @@ pub fn run_all(workspace: &Workspace, emulator: &Path, jobs: Vec<Job>) -> Result
 }
 
 /// Runs one job.
-fn run(emulator: &Path, job: &Job, logs: &Path) -> Finding {
+fn run(job: &Job, logs: &Path) -> Finding {
     let started = Instant::now();
     let scenario = &job.scenario;
     let guests = &job.system.compiled.system.guests;
@@ -101,22 +108,23 @@ fn run(emulator: &Path, job: &Job, logs: &Path) -> Finding {
         interactive: false,
         show: false,
     };
-    let mut command = scenario.machine.command(emulator, &job.system);
+    let command = scenario.machine.command(&job.emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
-    let (tally, wrong, lines) = match session::run(&mut command, &options) {
-        Ok(outcome) => {
-            let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
-            (tally, wrong, outcome.lines)
-        }
-        Err(error) => (
-            Tally {
-                failed: 1,
-                ..Tally::default()
-            },
-            vec![format!("{error:#}")],
-            vec![],
-        ),
-    };
+    let (tally, wrong, lines) =
+        match command.and_then(|mut command| session::run(&mut command, &options)) {
+            Ok(outcome) => {
+                let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
+                (tally, wrong, outcome.lines)
+            }
+            Err(error) => (
+                Tally {
+                    failed: 1,
+                    ..Tally::default()
+                },
+                vec![format!("{error:#}")],
+                vec![],
+            ),
+        };
     let _ = fs::write(&log, lines.join("\n") + "\n");
     let tail = lines[lines.len().saturating_sub(TAIL)..].to_vec();
     Finding {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::emulator::machine::Emulated;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -12,13 +13,12 @@ use super::apt;
 
 /// The oldest release that has what we need.
 const MIN_VERSION: u32 = 10;
-/// The emulator of RISC-V machines.
-const PROGRAM: &str = "qemu-system-riscv64";
-/// The package that has it.
-const PACKAGE: &str = "qemu-system-riscv";
 
-/// Returns the emulator to use, installing it where it is missing or too old.
-pub fn ensure(workspace: &Workspace, chosen: Option<&Path>) -> Result<PathBuf> {
+/// Returns the emulator to use for a machine, installing it where it is missing or too old.
+pub fn ensure(workspace: &Workspace, machine: &Emulated, chosen: Option<&Path>) -> Result<PathBuf> {
+    let Emulated {
+        program, package, ..
+    } = machine;
     if let Some(path) = chosen {
         return match version(path) {
             Some(version) if version >= MIN_VERSION => Ok(path.to_path_buf()),
@@ -29,19 +29,19 @@ pub fn ensure(workspace: &Workspace, chosen: Option<&Path>) -> Result<PathBuf> {
             None => bail!("{} is no QEMU that runs here", path.display()),
         };
     }
-    if let Some(path) = installed() {
+    if let Some(path) = installed(program) {
         return Ok(path);
     }
-    apt::install_newer(workspace, PACKAGE, MIN_VERSION)?;
-    match installed() {
+    apt::install_newer(workspace, package, MIN_VERSION)?;
+    match installed(program) {
         Some(path) => Ok(path),
-        None => bail!("{PACKAGE} was installed, but there is no {PROGRAM} {MIN_VERSION} in PATH"),
+        None => bail!("{package} was installed, but there is no {program} {MIN_VERSION} in PATH"),
     }
 }
 
 /// Returns the installed emulator if it is new enough.
-fn installed() -> Option<PathBuf> {
-    process::find(PROGRAM).filter(|path| version(path).is_some_and(|found| found >= MIN_VERSION))
+fn installed(program: &str) -> Option<PathBuf> {
+    process::find(program).filter(|path| version(path).is_some_and(|found| found >= MIN_VERSION))
 }
 
 /// Returns the major version of an emulator.

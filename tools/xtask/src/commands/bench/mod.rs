@@ -17,6 +17,7 @@ use crate::build::elf;
 use crate::build::system;
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
+use crate::emulator::machine::Emulated;
 use crate::emulator::session::{self, Options};
 use crate::progress::Step;
 use crate::setup;
@@ -45,7 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     setup::rust::ensure()?;
-    let emulator = setup::qemu::ensure(&workspace, None)?;
+    let emulator = setup::qemu::ensure(&workspace, emulated()?, None)?;
     session::watch_interrupts()?;
     let mut measurements = Vec::new();
     let mut failed = Vec::new();
@@ -55,7 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if stem.starts_with("benchmark") {
+        if stem.starts_with("benchmark") && is_measured(&workspace, &file)? {
             let outcome = programs(&workspace, &emulator, &file, &stem);
             collect(&stem, outcome, &mut measurements, &mut failed);
         }
@@ -87,6 +88,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Returns whether a system is of the machine that is measured.
+fn is_measured(workspace: &Workspace, file: &Path) -> Result<bool> {
+    let folder = workspace.root().join("bsp").join(machine()?.bsp);
+    Ok(file.starts_with(folder))
 }
 
 /// Prints the measurements.
@@ -139,7 +146,7 @@ fn programs(
         ..Options::default()
     };
     let _step = Step::begin(&format!("measuring {name}"));
-    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
+    let outcome = session::run(&mut exact().command(emulator, &system)?, &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let mut found: Vec<_> = outcome
         .lines
@@ -167,4 +174,9 @@ fn exact() -> MachineArgs {
 /// Returns the facts of the machine that is measured.
 fn machine() -> Result<&'static Machine> {
     Machine::find(MACHINE).context("the measured machine is unknown")
+}
+
+/// Returns the emulated machine that is measured.
+fn emulated() -> Result<&'static Emulated> {
+    Emulated::find(machine()?.bsp).context("the measured machine has no emulator")
 }
