@@ -1,14 +1,13 @@
 //! What cases need to know of the machine: instructions, register ids, numbers that it refuses.
 
 mod riscv;
+mod x86;
 
 use abi::fault::FaultKind;
 
 /// The machine's part of the suite.
 #[derive(Debug)]
 pub struct Machine {
-    /// Bytes of each of the instructions in `faults`, so that a handler can skip one.
-    pub instruction_size: u64,
     /// Instructions that fault: the kind, whether the address in the argument register is what they
     /// access, and their bytes.
     pub faults: &'static [(FaultKind, &'static [u8])],
@@ -76,6 +75,7 @@ pub struct Guest {
 #[must_use]
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
-        rt::sys::Machine::Riscv | rt::sys::Machine::X86 | rt::sys::Machine::S390 => &riscv::RISCV,
+        rt::sys::Machine::X86 => &x86::X86,
+        rt::sys::Machine::Riscv | rt::sys::Machine::S390 => &riscv::RISCV,
     }
 }

@@ -29,7 +29,6 @@ const ECALL: u32 = 0x0000_0073;
 
 /// The machine's part of the suite.
 pub static RISCV: Machine = Machine {
-    instruction_size: 4,
     faults: &[
         // ld a1, 0(a0)
         (FaultKind::Load, &code::<1, 4>([0x0005_3583])),

@@ -59,7 +59,12 @@ impl MachineArgs {
     /// is on standard input and output; no key is taken from the guest for a monitor.
     pub fn native(&self, emulator: &Path, machine: &Emulated, cores: u16, memory: u64) -> Command {
         let mut command = Command::new(emulator);
-        let cpu = self.cpu.as_deref().unwrap_or(machine.cpu);
+        let usual = if self.icount {
+            machine.counted_cpu
+        } else {
+            machine.cpu
+        };
+        let cpu = self.cpu.as_deref().unwrap_or(usual);
         command.args(["-M", &self.board(machine), "-cpu", cpu]);
         command.args([
             "-smp",
