@@ -77,7 +77,7 @@ pub mod offset {
 }
 
 const _: () = assert!(
-    offset::END % 16 == 0 && offset::END - offset::RIP == 40,
+    offset::END.is_multiple_of(16) && offset::END - offset::RIP == 40,
     "the processor aligns the stack before it writes five words"
 );
 

@@ -1,6 +1,7 @@
 //! The machine, as the portable kernel sees it.
 
 use crate::frame::X86Frame;
+use crate::guest::{self, X86Guest};
 use crate::paging::{self, SecondStage};
 use crate::{apic, console, irq, percore, power, timer};
 use abi::exit::AccessInfo;
@@ -21,7 +22,7 @@ const SHUT_DOWN: u64 = 1;
 
 impl Arch for X86 {
     type Frame = X86Frame;
-    type Guest = ();
+    type Guest = X86Guest;
 
     const USER_END: u64 = paging::USER_END;
     const INTERRUPTS: u32 = irq::LINES;
@@ -92,7 +93,7 @@ impl Arch for X86 {
     }
 
     fn flush_guests(&self) {
-        // There are no guests whose translations could be cached.
+        guest::flush_all();
     }
 
     fn mask_interrupt(&self, line: u32) {
@@ -120,62 +121,81 @@ impl Arch for X86 {
     }
 
     fn has_guests(&self) -> bool {
-        false
+        self.second_stage == Some(SecondStage::Nested)
     }
 
     fn guest_lines(&self) -> u64 {
-        0
+        guest::LINES
     }
 
-    fn guest_reset(&self, (): &()) {}
+    fn guest_reset(&self, guest: &X86Guest) {
+        guest.reset();
+    }
 
-    fn guest_load(&self, (): &(), _root: u64) {}
+    fn guest_load(&self, guest: &X86Guest, root: u64) {
+        guest.load(root);
+    }
 
-    fn guest_unload(&self, (): &()) {}
+    fn guest_unload(&self, guest: &X86Guest) {
+        guest.unload();
+    }
 
-    fn guest_set_lines(&self, (): &(), _lines: u64) {}
+    fn guest_set_lines(&self, guest: &X86Guest, lines: u64) {
+        guest.set_lines(lines);
+    }
 
-    fn guest_remaining_lines(&self, (): &(), lines: u64) -> u64 {
+    fn guest_remaining_lines(&self, _: &X86Guest, lines: u64) -> u64 {
+        // Lines are requests: only `Inject` lowers them.
         lines
     }
 
-    fn guest_wakes(&self, (): &(), _loaded: bool, _lines: u64) -> bool {
-        false
+    fn guest_wakes(&self, guest: &X86Guest, _: bool, lines: u64) -> bool {
+        guest.wakes(lines)
     }
 
-    fn guest_timer(&self, (): &(), _loaded: bool) -> Option<GuestTimer> {
-        None
+    fn guest_timer(&self, guest: &X86Guest, _: bool) -> Option<GuestTimer> {
+        guest.timer()
     }
 
-    fn guest_timer_line(&self, (): &(), _now: u64) -> u64 {
-        0
+    fn guest_timer_line(&self, guest: &X86Guest, now: u64) -> u64 {
+        guest.timer_line(now)
     }
 
-    fn guest_flush(&self, (): &(), _kind: u64) {}
-
-    fn guest_program_counter(&self, (): &()) -> u64 {
-        0
+    fn guest_flush(&self, guest: &X86Guest, _: u64) {
+        guest.flush();
     }
 
-    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {}
+    fn guest_program_counter(&self, guest: &X86Guest) -> u64 {
+        guest.program_counter()
+    }
+
+    fn guest_complete(
+        &self,
+        guest: &X86Guest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    ) {
+        guest.complete(registers, access, value);
+    }
 
     fn guest_read(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _id: u64,
+        guest: &X86Guest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
     ) -> Result<u64, Error> {
-        Err(Error::NoSuchRegister)
+        guest.read(registers, id)
     }
 
     fn guest_write(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _write: (u64, u64),
+        guest: &X86Guest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        write: (u64, u64),
     ) -> Result<(), Error> {
-        Err(Error::NoSuchRegister)
+        guest.write(registers, write)
     }
 }

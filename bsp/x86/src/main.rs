@@ -1,7 +1,7 @@
 //! The kernel's image for x86-64.
 //!
 //! Everything here is mechanism of the machine: entry and return, translation-table formats, the
-//! timer and interrupts. What happens is decided in `kernel`.
+//! timer, interrupts and guests. What happens is decided in `kernel`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
@@ -19,6 +19,8 @@ mod entry;
 #[cfg(target_os = "none")]
 mod frame;
 #[cfg(target_os = "none")]
+mod guest;
+#[cfg(target_os = "none")]
 mod irq;
 #[cfg(target_os = "none")]
 mod machine;
@@ -28,6 +30,8 @@ mod paging;
 mod percore;
 #[cfg(target_os = "none")]
 mod power;
+#[cfg(target_os = "none")]
+mod svm;
 #[cfg(target_os = "none")]
 mod timer;
 #[cfg(target_os = "none")]

@@ -23,6 +23,14 @@ pub struct PerCore {
     pub pending: Word,
     /// The deadline that the timer is set to.
     pub timer: Word,
+    /// Physical address of the host's pages for SVM.
+    pub host: Word,
+    /// Generation of the guest tags of this core.
+    pub generation: Word,
+    /// The next guest tag to hand out.
+    pub next_space: Word,
+    /// 0 while cached translations of an earlier generation may be left.
+    pub is_fresh: Word,
     /// Segments, task state and interrupt stacks.
     pub descriptors: Descriptors,
 }
@@ -58,6 +66,10 @@ impl PerCore {
             apic: Word::new(0),
             pending: Word::new(0),
             timer: Word::new(u64::MAX),
+            host: Word::new(0),
+            generation: Word::new(1),
+            next_space: Word::new(1),
+            is_fresh: Word::new(0),
             descriptors: Descriptors::new(),
         }
     }

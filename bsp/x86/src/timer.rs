@@ -29,7 +29,7 @@ pub fn calibrate() -> Clock {
     const TSC_DEADLINE: u32 = 1 << 24;
     let by_deadline = cpu::identify(1, 0).ecx & TSC_DEADLINE != 0;
     // Whatever gets between the clocks makes a sample longer: the shortest is the truest.
-    let samples = [(); 8].map(|()| sample());
+    let samples = [(); 32].map(|()| sample());
     let (ticks, counts) = samples.into_iter().min().unwrap_or((1, 1));
     if !by_deadline {
         RATE.store((counts << 32) / ticks.max(1), Ordering::Relaxed);
@@ -41,7 +41,7 @@ pub fn calibrate() -> Clock {
 }
 
 /// Samples in a second.
-const SAMPLES_PER_SECOND: u64 = 200;
+const SAMPLES_PER_SECOND: u64 = 1000;
 
 /// Returns how far the TSC and the APIC's timer get in a part of a second, by counter 2 of the
 /// 8254 (8254 data sheet, mode 0).

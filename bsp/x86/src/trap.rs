@@ -3,9 +3,10 @@
 use crate::boot::KERNEL;
 use crate::entry::{_return_from_call, _return_to, SYSTEM_CALL};
 use crate::frame::{X86Frame, offset};
+use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
-use crate::{apic, console, cpu, power, timer};
+use crate::{apic, console, cpu, paging, power, timer};
 use abi::fault::FaultKind;
 use arena::Entry;
 use core::fmt::Write;
@@ -167,7 +168,13 @@ pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Entry<'_>) -> 
                 address: thread.frame.rip.get(),
                 cause: PAGE_FAULT,
             },
-            Next::Guest(..) => unreachable!("no vCPU can be made"),
+            Next::Guest(vcpu, page) => {
+                let (guest, object) = (&raw const vcpu.guest, page);
+                drop(entry);
+                let what = run_guest(core, guest, object);
+                entry = enter(kernel, core);
+                what
+            }
             Next::Idle => {
                 drop(entry);
                 let what = wait_for_interrupt(core);
@@ -179,14 +186,36 @@ pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Entry<'_>) -> 
     }
 }
 
+/// Runs a guest until it leaves, and returns why; `page` has its general registers.
+fn run_guest(core: &PerCore, guest: *const X86Guest, page: u64) -> Trap {
+    // SAFETY: the guest is that of the current vCPU, which the kernel keeps until this core has been
+    // in the kernel again; it is made of atomics.
+    let guest = unsafe { &*guest };
+    let registers = paging::virtual_of(page) as *const [AtomicU64; 16];
+    // SAFETY: so is the page; a server that shares it writes whole words.
+    let registers = unsafe { &*registers };
+    match guest.run(core, registers) {
+        Some(exit) => Trap::Exit(exit),
+        None => {
+            cpu::take_interrupts();
+            take_pending(core).unwrap_or(Trap::Ipi)
+        }
+    }
+}
+
+/// Returns one of the interrupts that were noted.
+fn take_pending(core: &PerCore) -> Option<Trap> {
+    let bits = core.pending.get();
+    let lowest = bits & bits.wrapping_neg();
+    core.pending.set(bits & !lowest);
+    (bits != 0).then(|| reason(lowest))
+}
+
 /// Waits for an interrupt and returns which one it was.
 fn wait_for_interrupt(core: &PerCore) -> Trap {
     loop {
-        let bits = core.pending.get();
-        if bits != 0 {
-            let lowest = bits & bits.wrapping_neg();
-            core.pending.set(bits & !lowest);
-            return reason(lowest);
+        if let Some(what) = take_pending(core) {
+            return what;
         }
         cpu::wait_for_interrupt();
     }

@@ -22,3 +22,7 @@ pub const FS_BASE: u32 = 0xc000_0100;
 pub const GS_BASE: u32 = 0xc000_0101;
 /// What SWAPGS exchanges with the base of GS.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// SVM is switched off or locked (APM, "VM_CR MSR").
+pub const VM_CR: u32 = 0xc001_0114;
+/// Physical address of the page that VMRUN saves the host's state to.
+pub const VM_HSAVE_PA: u32 = 0xc001_0117;

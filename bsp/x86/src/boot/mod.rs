@@ -10,7 +10,7 @@ use crate::machine::X86;
 use crate::paging::{Features, SecondStage};
 use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, descriptor, entry, irq, paging, power, trap};
+use crate::{apic, cpu, descriptor, entry, irq, paging, power, svm, trap};
 use acpi::Machine;
 use arena::Arena;
 use core::fmt::Write;
@@ -84,12 +84,14 @@ pub extern "C" fn boot_core(start: u64) -> ! {
     core.apic.set(u64::from(apic::own_number()));
     let mut free = free_memory(&host);
     let arena = make_arena(&host, &mut free);
-    let second_stage = None::<SecondStage>;
+    let second_stage = svm::find().then_some(SecondStage::Nested);
+    core.host.set(host_pages(&arena, &mut free));
     let kernel = KERNEL.call_once(|| Kernel::new(X86 { second_stage }, arena, &CORES));
     start_cores(&host, &mut free);
     paging::protect_kernel();
     cores::finish();
     timer::start_core();
+    svm::start_core(core);
     announce(&host, &free);
     for index in 0..abi::MAX_CORES {
         if index == 0 || READY.load(Ordering::Acquire) >> index & 1 == 1 {
@@ -210,6 +212,18 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
     unsafe { Arena::new(pointer, base, end - base, kinds) }
 }
 
+/// Returns memory for what SVM keeps of the host on one core; 0 where there is no SVM.
+fn host_pages(arena: &Arena, free: &mut Ranges) -> u64 {
+    if !svm::is_supported() {
+        return 0;
+    }
+    let Some(pages) = free.take(svm::HOST_BYTES) else {
+        refuse(format_args!("too little memory"))
+    };
+    arena.reserve(pages, svm::HOST_BYTES);
+    pages
+}
+
 /// Starts all other cores, one after the other.
 fn start_cores(host: &Host, free: &mut Ranges) {
     let own = apic::own_number();
@@ -231,6 +245,7 @@ fn start_cores(host: &Host, free: &mut Ranges) {
         core.core.set(index as u64);
         core.apic.set(u64::from(*number));
         core.stack.set(paging::virtual_of(stack) + STACK_BYTES);
+        core.host.set(host_pages(kernel.arena(), free));
         let is_ready = || READY.load(Ordering::Acquire) >> index & 1 == 1;
         if !trampoline.start(core, host.clock, is_ready) {
             // It may still come up and use the trampoline: no other can be started.
@@ -255,6 +270,7 @@ extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     }
     cores::finish();
     timer::start_core();
+    svm::start_core(core);
     let mut entry = trap::enter(kernel, core);
     kernel.settle(&mut entry);
     trap::leave(kernel, core, entry)
@@ -312,9 +328,14 @@ fn announce(host: &Host, free: &Ranges) {
     } else {
         "APIC timer"
     };
+    let guests = if svm::is_supported() {
+        "SVM"
+    } else {
+        "no SVM: no guests"
+    };
     let tags = if host.features.tags { ", PCID" } else { "" };
     warn(format_args!(
-        "{} on x86-64, {ready} of {all} cores, {} MiB free, no guests, {apic}, {timer}{tags}, TSC {} MHz",
+        "{} on x86-64, {ready} of {all} cores, {} MiB free, {guests}, {apic}, {timer}{tags}, TSC {} MHz",
         env!("CARGO_PKG_VERSION"),
         memory >> 20,
         host.clock.ticks_per_second / 1_000_000,
