@@ -190,7 +190,9 @@ impl X86Guest {
 
     /// Runs the guest until it leaves, and returns its exit; `None` is an interrupt of the host.
     pub fn run(&self, core: &PerCore, registers: &[AtomicU64; 16]) -> Option<Exit> {
-        if self.lines.get() & NON_MASKABLE != 0 && self.is_masked.get() == 0 {
+        // An event that waits to be injected again goes first.
+        let is_free = self.block.get(vmcb::INJECTED_EVENT) & VALID == 0;
+        if self.lines.get() & NON_MASKABLE != 0 && self.is_masked.get() == 0 && is_free {
             return Some(Exit::Window {
                 lines: NON_MASKABLE,
             });

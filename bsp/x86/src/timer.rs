@@ -102,7 +102,7 @@ fn arm(deadline: u64) {
         return apic::set_count(0);
     }
     let rest = u128::from(deadline.saturating_sub(now()));
-    let count = (rest * u128::from(rate) >> 32) + 1;
+    let count = ((rest * u128::from(rate)) >> 32) + 1;
     apic::set_count(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
