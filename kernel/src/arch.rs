@@ -76,6 +76,31 @@ pub enum TableEntry {
     },
 }
 
+/// An entry of a table that cores may be using.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveEntry<'e> {
+    /// The entry.
+    pub word: &'e AtomicU64,
+    /// Whose tables it is in.
+    pub stage: Stage,
+    /// The shape of its level.
+    pub level: &'static Level,
+    /// An address that it translates.
+    pub address: u64,
+}
+
+/// What a leaf designates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Physical address.
+    pub physical: u64,
+    /// Of `read`, `write`, `execute`. None is a leaf that no access uses, but that
+    /// [`Arch::decode`] still tells from an empty entry: the place is taken.
+    pub access: Rights,
+    /// Whether accesses are uncached.
+    pub device: bool,
+}
+
 /// Names translations in the TLB; the machine's address-space number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpaceTag(pub u64);
@@ -89,7 +114,9 @@ pub enum Trap {
     Fault {
         /// What kind.
         kind: FaultKind,
-        /// The address, or 0.
+        /// The address, or 0; of the page, where the machine knows no more. A machine that does not
+        /// know the kind of access reports a missing translation as a load; what an existing one
+        /// does not allow it reports as a store or a fetch.
         address: u64,
         /// The machine's cause.
         cause: u64,
@@ -125,9 +152,9 @@ pub enum Exit {
     Access {
         /// The address space: [`RouteKey::Device`] stands for guest-physical memory.
         key: RouteKey,
-        /// The address in it.
+        /// The address in it; of the page, where the machine knows no more.
         address: u64,
-        /// The guest's own address, or 0.
+        /// The guest's own address, or 0 where the machine does not know it.
         virtual_address: u64,
         /// The machine's cause.
         cause: u64,
@@ -181,19 +208,28 @@ pub trait Arch: Sized + Sync + 'static {
     fn send_ipi(&self, cores: u64);
 
     /// Returns the levels of a stage's tables, root first; of guests, none where the machine has no
-    /// guests. What they are is found out before the kernel is made, and never changes.
+    /// guests. Tables below the root have one size, but those of the last level can have another.
+    /// What they are is found out before the kernel is made, and never changes.
     fn levels(&self, stage: Stage) -> &'static [Level];
-    /// Fills the kernel's part of a new process's root table.
+    /// Returns the entry of a table of this level that says nothing: new tables are filled with it,
+    /// and what [`Arch::decode`] reads out of it is [`TableEntry::Empty`].
+    fn empty(&self, stage: Stage, level: &Level) -> u64;
+    /// Fills the kernel's part of a new process's root table, whose entries are empty.
     fn initialise_root(&self, root: &[AtomicU64]);
-    /// Makes a table entry for memory. Without any access it is one that no access uses, but that
-    /// [`Arch::decode`] still tells from an empty one: the place is taken. `device` asks for
-    /// uncached access.
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64;
-    /// Makes a table entry for a table.
-    fn table(&self, stage: Stage, physical: u64) -> u64;
-    /// Reads a table entry of a level that may be a leaf or not.
+    /// Makes an entry of a table of this level for memory.
+    fn leaf(&self, stage: Stage, level: &Level, memory: Memory) -> u64;
+    /// Makes an entry of a table of this level for a table of the next level.
+    fn table(&self, stage: Stage, level: &Level, physical: u64) -> u64;
+    /// Reads an entry of a table of this level.
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry;
-    /// Returns the most space tags.
+    /// Changes an entry of a table that cores may be using. It never reads as something third in
+    /// between, so that a fault of another core finds what was there or what is there now. What
+    /// cores remember of the old entry may be dropped here or by the flush that follows; a machine
+    /// that follows remembered tables until that flush must not take the address of a page for a
+    /// valid entry (the link of free tables is one).
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64);
+    /// Returns how many spaces can have a number of their own; a machine without tags in its TLB
+    /// returns a bound.
     fn space_tags(&self) -> u64;
     /// Makes a process's tables current on this core; `None` is the kernel's own.
     fn load_space(&self, space: Option<(u64, SpaceTag)>);
@@ -206,18 +242,21 @@ pub trait Arch: Sized + Sync + 'static {
     /// Drops all cached translations of guests on this core.
     fn flush_guests(&self);
 
-    /// Masks an interrupt line.
+    /// Masks an interrupt line, on this core at least: the kernel drops what another core still
+    /// claims.
     fn mask_interrupt(&self, line: u32);
     /// Unmasks an interrupt line for delivery to this core.
     fn unmask_interrupt(&self, line: u32);
     /// Takes the line that interrupts this core and masks it; `None` when there is no more.
     fn claim_interrupt(&self) -> Option<u32>;
-    /// Makes an allow-listed firmware call.
+    /// Makes an allow-listed firmware call. `page` is the caller's message page, where it has one:
+    /// a machine whose calls take more than words passes them through it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`], [`Error::BadArgument`], [`Error::FirmwareRefused`].
-    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error>;
+    /// [`Error::Unsupported`], [`Error::BadArgument`] (also where a page is missing),
+    /// [`Error::FirmwareRefused`].
+    fn firmware(&self, arguments: [u64; 6], page: Option<&[AtomicU64]>) -> Result<u64, Error>;
 
     /// Returns whether vCPUs can be made.
     fn has_guests(&self) -> bool;

@@ -1,17 +1,17 @@
 //! The first process: made by the kernel out of the boot bundle, with a capability to everything.
 
 use crate::Kernel;
-use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, UserFrame};
 use crate::cap::derivation;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::object::budget::Budget;
 use crate::object::execution::ExecutionRef;
 use crate::object::interrupt::Interrupt;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
 use abi::boot::{self, BootInfo, UntypedRange};
-use abi::bundle::{Bundle, Segment};
+use abi::bundle::{Bundle, BundleError, Segment};
 use abi::call::ThreadRegister;
 use abi::{ObjectKind, PAGE_SIZE, Rights};
 use arena::{Entry, Handle, Object};
@@ -49,11 +49,26 @@ pub struct BootPlan<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
     /// The bundle is no good.
-    Bundle(abi::bundle::BundleError),
+    Bundle(BundleError),
     /// There is too little memory.
     OutOfMemory,
     /// A segment of the first process lies where it must not.
     BadSegment,
+}
+
+impl BootError {
+    /// Returns what to tell whoever started the machine.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Bundle(BundleError::Truncated) => "the boot bundle is truncated",
+            Self::Bundle(BundleError::NoMagic) => "the initial ramdisk is no boot bundle",
+            Self::Bundle(BundleError::BadChecksum) => "the boot bundle is corrupt",
+            Self::Bundle(BundleError::Malformed) => "the boot bundle is malformed",
+            Self::OutOfMemory => "there is too little memory",
+            Self::BadSegment => "one of its segments lies where it must not",
+        }
+    }
 }
 
 /// Bytes of table memory of the first process.
@@ -117,26 +132,11 @@ impl<A: Arch> Kernel<A> {
         let mapping = (boot::BUNDLE, plan.bundle.base, plan.bundle.length);
         self.map_boot(entry, first.space, mapping, rights)?;
         let writable = rights.with_write(true);
-        let stack = bump.take(boot::STACK_SIZE, PAGE_SIZE)?;
+        let mut add = |place| self.map_new(entry, &mut bump, first.space, place);
         let bottom = boot::STACK_TOP - boot::STACK_SIZE;
-        self.zero_boot(entry, stack, boot::STACK_SIZE)?;
-        self.map_boot(
-            entry,
-            first.space,
-            (bottom, stack, boot::STACK_SIZE),
-            writable,
-        )?;
-        let page = bump.take(PAGE_SIZE, PAGE_SIZE)?;
-        self.zero_boot(entry, page, PAGE_SIZE)?;
-        self.map_boot(
-            entry,
-            first.space,
-            (boot::MESSAGE_PAGE, page, PAGE_SIZE),
-            writable,
-        )?;
-        let info = bump.take(size_of::<BootInfo>() as u64, PAGE_SIZE)?;
-        let length = (size_of::<BootInfo>() as u64).next_multiple_of(PAGE_SIZE);
-        self.map_boot(entry, first.space, (boot::BOOT_INFO, info, length), rights)?;
+        add((bottom, boot::STACK_SIZE, writable))?;
+        let page = add((boot::MESSAGE_PAGE, PAGE_SIZE, writable))?;
+        let info = add((boot::BOOT_INFO, size_of::<BootInfo>() as u64, rights))?;
         self.give_basics(entry, &mut first, page);
         self.give_memory(entry, &mut first, plan, (largest, &bump, info));
         self.start_first(entry, &first, &bundle);
@@ -202,18 +202,10 @@ impl<A: Arch> Kernel<A> {
         space.identity.set(self.identities.get());
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        let root = self
-            .arch
-            .levels(Stage::User)
-            .first()
-            .map_or(0, Level::table_bytes);
-        let root = self
-            .allocate_table(entry, space, root)
-            .ok_or(BootError::OutOfMemory)?;
-        if let Some(words) = entry.words(root, PAGE_SIZE) {
-            self.arch.initialise_root(words);
+        self.make_root(entry, space);
+        if space.root.get() == 0 {
+            return Err(BootError::OutOfMemory);
         }
-        space.root.set(root);
         let thread_address = thread;
         let thread = Handle::<Thread<A>>::from_address(thread).ok_or(BootError::OutOfMemory)?;
         let thread = entry.get(thread);
@@ -246,8 +238,11 @@ impl<A: Arch> Kernel<A> {
         {
             return Err(BootError::BadSegment);
         }
-        let memory = bump.take(length, PAGE_SIZE)?;
-        self.zero_boot(entry, memory, length)?;
+        let access = Rights::new()
+            .with_read(segment.flags & abi::bundle::READ != 0)
+            .with_write(segment.flags & abi::bundle::WRITE != 0)
+            .with_execute(segment.flags & abi::bundle::EXECUTE != 0);
+        let memory = self.map_new(entry, bump, space, (segment.address, length, access))?;
         let start = usize::try_from(segment.offset).map_err(|_| BootError::BadSegment)?;
         let size = usize::try_from(segment.file_size).map_err(|_| BootError::BadSegment)?;
         let source = bytes
@@ -262,11 +257,22 @@ impl<A: Arch> Kernel<A> {
                 .for_each(|(to, from)| *to = *from);
             word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
         }
-        let access = Rights::new()
-            .with_read(segment.flags & abi::bundle::READ != 0)
-            .with_write(segment.flags & abi::bundle::WRITE != 0)
-            .with_execute(segment.flags & abi::bundle::EXECUTE != 0);
-        self.map_boot(entry, space, (segment.address, memory, length), access)
+        Ok(())
+    }
+
+    /// Takes zeroed memory and maps it into the first process; returns its physical address.
+    fn map_new(
+        &self,
+        entry: &Entry<'_>,
+        bump: &mut Bump,
+        space: &AddressSpace,
+        (address, bytes, access): (u64, u64, Rights),
+    ) -> Result<u64, BootError> {
+        let length = bytes.next_multiple_of(PAGE_SIZE);
+        let memory = bump.take(length, PAGE_SIZE)?;
+        self.zero_boot(entry, memory, length)?;
+        self.map_boot(entry, space, (address, memory, length), access)?;
+        Ok(memory)
     }
 
     /// Maps memory into the first process, with the largest leaves that alignment allows.
@@ -295,7 +301,12 @@ impl<A: Arch> Kernel<A> {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
             })?;
-            place.set(self.arch.leaf(Stage::User, from, access, false));
+            let memory = Memory {
+                physical: from,
+                access,
+                device: false,
+            };
+            self.replace(&place, self.arch.leaf(Stage::User, place.level, memory));
             self.arch.flush_page(SpaceTag(space.tag.get()), at);
             done += place.bytes();
         }
@@ -316,7 +327,7 @@ impl<A: Arch> Kernel<A> {
         };
         match first.last {
             Some(last) => derivation::insert_behind::<A>(entry, last, slot, &cap),
-            None => part::<A, Slot>(entry, slot).fill(&cap),
+            None => slot_named::<A>(entry, slot).fill(&cap),
         }
         first.last = Some(slot);
     }
@@ -355,6 +366,8 @@ impl<A: Arch> Kernel<A> {
         (largest, bump, info): (&Range, &Bump, u64),
     ) {
         let mut given = Given { info, count: 0 };
+        // Should there be too many blocks, no file may be cut: memory can be done without.
+        self.give_blocks(entry, first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
         let rest = Range {
             base: bump.next,
             length: bump.end - bump.next,
@@ -366,7 +379,6 @@ impl<A: Arch> Kernel<A> {
         for range in plan.devices {
             self.give_blocks(entry, first, &mut given, (*range, boot::DEVICE));
         }
-        self.give_blocks(entry, first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
         let words = [
             boot::MAGIC,
             u64::from(self.online().count_ones()),

@@ -145,9 +145,10 @@ impl<A: Arch> Kernel<A> {
     /// Returns the state of a core.
     #[inline(always)]
     fn core_at(&self, core: usize) -> &CoreState {
-        self.cores
-            .get(core)
-            .expect("core numbers are checked where they come in")
+        match self.cores.get(core) {
+            Some(state) => state,
+            None => no_core(core),
+        }
     }
 
     /// Returns an execution.
@@ -181,4 +182,15 @@ impl<A: Arch> Kernel<A> {
         let handle = arena::Handle::from_address(handle.address());
         entry.get(handle.expect("a handle is not zero"))
     }
+}
+
+/// Reports a core number that no core has: numbers are checked where they come in.
+///
+/// # Panics
+///
+/// Always.
+#[cold]
+#[inline(never)]
+fn no_core(core: usize) -> ! {
+    panic!("there is no core {core}")
 }

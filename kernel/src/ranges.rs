@@ -34,6 +34,7 @@ pub fn whole_pages(range: Range) -> Range {
 
 impl Ranges {
     /// Adds a range; what is not a whole page at its ends is left out, and so is a range too many.
+    #[inline(never)]
     pub fn add(&mut self, range: Range) {
         let base = range.base.next_multiple_of(abi::PAGE_SIZE);
         let end = (range.base + range.length) & !(abi::PAGE_SIZE - 1);

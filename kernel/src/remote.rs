@@ -41,6 +41,15 @@ impl<A: Arch> Kernel<A> {
         self.post(core, caller.address(), &execution.inbox_next);
     }
 
+    /// Sends a parked caller to `core` unless that is this core; returns whether it was sent.
+    pub(crate) fn is_shipped(&self, entry: &Entry<'_>, caller: ExecutionRef, core: &Word) -> bool {
+        let home = usize::try_from(core.get()).unwrap_or(usize::MAX);
+        if home != entry.core() {
+            self.ship(entry, caller, home);
+        }
+        home != entry.core()
+    }
+
     /// Sends a caller that was shipped here back to its own core.
     pub(crate) fn send_home(&self, entry: &Entry<'_>, caller: ExecutionRef) {
         let execution = self.execution(entry, caller);

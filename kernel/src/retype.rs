@@ -9,13 +9,13 @@ use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
-use crate::object::part;
 use crate::object::reply::Reply;
 use crate::object::space::{GuestSpace, Space};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
+use crate::object::{part, slot_named};
 use abi::{Error, ObjectKind, PAGE_SHIFT, PAGE_SIZE, Rights, SlotAddress};
-use arena::{Entry, Handle, KindError, Object};
+use arena::{Entry, KindError, Object};
 
 /// The most objects of one call.
 const MAX_COUNT: u64 = 256;
@@ -61,7 +61,7 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let untyped = part::<A, Slot>(entry, from);
+        let untyped = slot_named::<A>(entry, from);
         let tag = table::check(
             untyped,
             ObjectKind::Untyped,
@@ -188,7 +188,7 @@ impl<A: Arch> Kernel<A> {
                     Error::NoCapability => Error::OutOfRange,
                     other => other,
                 })?;
-            if !part::<A, Slot>(entry, slot).tag().is_empty() {
+            if !slot_named::<A>(entry, slot).tag().is_empty() {
                 return Err(Error::SlotOccupied);
             }
         }
@@ -238,7 +238,7 @@ impl<A: Arch> Kernel<A> {
         plan: &Plan,
     ) -> Result<(), Error> {
         self.initialise(entry, object, plan)?;
-        let device = part::<A, Slot>(entry, parent).tag().device();
+        let device = slot_named::<A>(entry, parent).tag().device();
         let tag = Tag::new()
             .with_kind(plan.kind as u8)
             .with_rights(Rights::ALL)
@@ -273,15 +273,13 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             ObjectKind::Space => {
-                let space = entry.get(Handle::<Space>::from_address(object).ok_or(Error::Revoked)?);
-                let [space] = &space.space;
+                let [space] = &entry.at::<Space>(object).ok_or(Error::Revoked)?.space;
                 space.tag.set(self.take_tag().ok_or(Error::OutOfMemory)?.0);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
             }
             ObjectKind::GuestSpace => {
-                let handle = Handle::<GuestSpace>::from_address(object).ok_or(Error::Revoked)?;
-                let [space] = &entry.get(handle).space;
+                let [space] = &entry.at::<GuestSpace>(object).ok_or(Error::Revoked)?.space;
                 space.is_guest.set(1);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
@@ -312,7 +310,7 @@ impl<A: Arch> Kernel<A> {
         field: impl Fn(&T) -> &crate::word::Word,
         core: u64,
     ) {
-        if let Some(object) = Handle::<T>::from_address(object).and_then(|it| entry.find(it)) {
+        if let Some(object) = entry.at(object) {
             field(object).set(core);
         }
     }

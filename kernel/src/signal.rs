@@ -99,7 +99,10 @@ impl<A: Arch> Kernel<A> {
             let Some(interrupt) = self.interrupt_line(entry, line) else {
                 continue;
             };
-            interrupt.masked.set(1);
+            // It was masked by a core that could not reach the mask of this one.
+            if interrupt.masked.replace(1) != 0 {
+                continue;
+            }
             let [slot] = &interrupt.binding;
             if slot.tag().object_kind() != Some(ObjectKind::Notification) {
                 continue;

@@ -2,6 +2,7 @@
 
 use abi::call::{Binding, FOREVER, ThreadRegister};
 use abi::{CallNumber, Error, ObjectKind};
+use core::sync::atomic::Ordering::SeqCst;
 use kernel::fake::Machine;
 use kernel::object::execution::State;
 
@@ -156,4 +157,27 @@ fn waiters_for_the_lock_get_it_when_a_round_is_over() {
         machine.check();
         machine.must(CallNumber::Copy, &[1, third]);
     }
+}
+
+#[test]
+fn a_line_that_was_masked_on_another_core_is_dropped_there() {
+    let machine = Machine::new(2);
+    let other = machine.stopped_user(1);
+    machine.must(CallNumber::ThreadResume, &[other.slot]);
+    let interrupt = machine.slot();
+    let control = u64::from(abi::boot::SLOT_INTERRUPT_CONTROL);
+    machine.must(CallNumber::InterruptTake, &[control, 3, interrupt]);
+    let bell = machine.make(ObjectKind::Notification, 0);
+    machine.must(CallNumber::InterruptBind, &[interrupt, bell]);
+    // Core 1 has the line unmasked too, as after an acknowledgement there.
+    machine.kernel.arch.cores[1].unmasked.store(1 << 3, SeqCst);
+    machine.must(CallNumber::InterruptBind, &[interrupt, 0]);
+    machine.kernel.arch.raise_line(1, 3);
+    machine.settle();
+    assert!(!machine.kernel.arch.has_external(1), "it was claimed");
+    machine.must(CallNumber::InterruptBind, &[interrupt, bell]);
+    let arguments = [bell, 0, 0, 0, 0, 0, 0, FOREVER];
+    let waits = machine.try_call(machine.init, CallNumber::Wait, &arguments);
+    assert!(waits.is_none(), "nothing was signalled: {waits:?}");
+    machine.check();
 }

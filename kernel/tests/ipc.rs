@@ -398,3 +398,12 @@ fn a_stopped_thread_gives_up_what_it_waited_for() {
     assert_eq!(machine.reply(server.id, &[]).status(), Err(Error::NoCaller));
     machine.check();
 }
+
+#[test]
+fn a_firmware_call_sees_the_message_page_of_its_caller() {
+    let machine = Machine::new(1);
+    let firmware = u64::from(abi::boot::SLOT_FIRMWARE);
+    machine.set_page_word(machine.init, 0, 5);
+    let answer = machine.must(CallNumber::FirmwareCall, &[firmware, 7, 9]);
+    assert_eq!((answer, machine.page_word(machine.init, 0)), (5, 9));
+}

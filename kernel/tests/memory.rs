@@ -185,8 +185,10 @@ fn device_memory_stays_device_memory_when_a_leaf_is_split() {
         entry.words(table, bytes).expect("a table")[index]
             .load(core::sync::atomic::Ordering::Relaxed)
     };
-    let middle = walk(root, 3, 4096) >> 10 << 12;
-    let last = walk(middle, 0, 4096) >> 10 << 12;
+    // The top byte names the level.
+    let next = |bits: u64| bits << 8 >> 18 << 12;
+    let middle = next(walk(root, 3, 4096));
+    let last = next(walk(middle, 0, 4096));
     for index in [0, 1, 511] {
         assert_eq!(
             walk(last, index, 4096) >> 9 & 1,
@@ -478,4 +480,20 @@ fn a_free_untyped_capability_can_be_moved_into_a_table() {
         Ok(())
     );
     assert_eq!(status(&machine, CallNumber::Delete, &[table]), Ok(()));
+}
+
+#[test]
+fn tables_of_a_guest_space_come_back_to_their_fund() {
+    let machine = Machine::new(1);
+    let space = machine.make(ObjectKind::GuestSpace, 0);
+    // A root of 16 KiB, and room for 12 small tables: too few if none came back.
+    let fund = machine.make(ObjectKind::Untyped, 16);
+    machine.must(CallNumber::Fund, &[space, fund]);
+    let frame = machine.make(ObjectKind::Frame, 12);
+    for round in 0..200 {
+        let address = (round % 3) * (1 << 30) + round * (1 << 21);
+        machine.must(CallNumber::Map, &[frame, space, address, READ]);
+        machine.must(CallNumber::Unmap, &[frame]);
+    }
+    machine.check();
 }

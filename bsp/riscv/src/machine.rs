@@ -3,10 +3,12 @@
 use crate::frame::RiscvFrame;
 use crate::guest::{self, RiscvGuest};
 use crate::{csr, irq, paging, percore, sbi, timer};
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 use riscv_regs::csr as number;
 
 /// The machine.
@@ -68,22 +70,31 @@ impl Arch for Riscv {
         }
     }
 
+    fn empty(&self, _: Stage, _: &Level) -> u64 {
+        // An entry of zeros is not valid, and its software bits are not those of a reserved leaf.
+        0
+    }
+
     fn initialise_root(&self, root: &[AtomicU64]) {
         paging::initialise_root(root);
     }
 
-    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, _: Stage, _: &Level, memory: Memory) -> u64 {
         // Device memory is uncached by its physical memory attributes.
-        let _ = device;
-        paging::leaf(physical, access)
+        paging::leaf(memory.physical, memory.access)
     }
 
-    fn table(&self, _: Stage, physical: u64) -> u64 {
+    fn table(&self, _: Stage, _: &Level, physical: u64) -> u64 {
         paging::table(physical)
     }
 
     fn decode(&self, _: Stage, entry: u64, _: &Level) -> TableEntry {
         paging::decode(entry)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        // Entries may change while harts use them; the flush follows.
+        place.word.store(entry, Ordering::Relaxed);
     }
 
     fn space_tags(&self) -> u64 {
@@ -142,7 +153,8 @@ impl Arch for Riscv {
         irq::claim()
     }
 
-    fn firmware(&self, [extension, function, first, second, ..]: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, arguments: [u64; 6], _: Option<&[AtomicU64]>) -> Result<u64, Error> {
+        let [extension, function, first, second, ..] = arguments;
         let is_listed = match extension {
             sbi::BASE => function <= 6,
             sbi::DBCN => function == 2,

@@ -217,10 +217,14 @@ pub extern "C" fn kernel_trap() -> ! {
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let core = percore::current();
     // Nobody is left to hear of a console that does not take it.
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
     let _ = writeln!(
         sbi::Console,
-        "\nskerry: panic on core {}: {info}",
-        core.core.get()
+        "\nskerry: panic on core {}: {file}:{line}: {}",
+        core.core.get(),
+        info.message(),
     );
     sbi::shut_down(true)
 }

@@ -4,10 +4,12 @@ use crate::frame::S390Frame;
 use crate::paging;
 use crate::stop::not_ported;
 use crate::timer;
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 
 /// An s390x machine.
 pub struct S390;
@@ -32,25 +34,32 @@ impl Arch for S390 {
         not_ported("send_ipi")
     }
 
-    fn levels(&self, stage: Stage) -> &'static [Level] {
-        let _ = stage;
+    fn levels(&self, _: Stage) -> &'static [Level] {
         paging::LEVELS
     }
 
-    fn initialise_root(&self, root: &[AtomicU64]) {
-        paging::initialise_root(root);
+    fn empty(&self, _stage: Stage, level: &Level) -> u64 {
+        paging::empty(level)
     }
 
-    fn leaf(&self, _stage: Stage, physical: u64, access: Rights, _device: bool) -> u64 {
-        paging::leaf(physical, access)
+    fn initialise_root(&self, _root: &[AtomicU64]) {
+        // The kernel runs with DAT off and has no part in any table.
     }
 
-    fn table(&self, _stage: Stage, physical: u64) -> u64 {
+    fn leaf(&self, _stage: Stage, _level: &Level, memory: Memory) -> u64 {
+        paging::leaf(memory.physical, memory.access)
+    }
+
+    fn table(&self, _stage: Stage, _level: &Level, physical: u64) -> u64 {
         paging::table(physical)
     }
 
     fn decode(&self, _stage: Stage, entry: u64, level: &Level) -> TableEntry {
         paging::decode(entry, level)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        paging::replace(place, entry);
     }
 
     fn space_tags(&self) -> u64 {
@@ -89,7 +98,7 @@ impl Arch for S390 {
         not_ported("claim_interrupt")
     }
 
-    fn firmware(&self, _arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, _: [u64; 6], _page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         // The allow-list is empty so far.
         Err(Error::Unsupported)
     }

@@ -4,10 +4,12 @@ use crate::frame::X86Frame;
 use crate::guest::{self, X86Guest};
 use crate::paging::{self, SecondStage};
 use crate::{apic, console, irq, percore, power, timer};
+use abi::Error;
 use abi::exit::AccessInfo;
-use abi::{Error, Rights};
-use core::sync::atomic::AtomicU64;
-use kernel::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 
 /// An x86-64 machine.
 pub struct X86 {
@@ -52,21 +54,31 @@ impl Arch for X86 {
         paging::levels()
     }
 
+    fn empty(&self, _: Stage, _: &Level) -> u64 {
+        // An entry of zeros is not present, and its software bits are not those of a reserved leaf.
+        0
+    }
+
     fn initialise_root(&self, root: &[AtomicU64]) {
         paging::initialise_root(root);
     }
 
-    fn leaf(&self, stage: Stage, physical: u64, access: Rights, device: bool) -> u64 {
+    fn leaf(&self, stage: Stage, _level: &Level, memory: Memory) -> u64 {
         let format = paging::format(stage, self.second_stage);
-        paging::leaf(format, physical, access, device)
+        paging::leaf(format, memory.physical, memory.access, memory.device)
     }
 
-    fn table(&self, stage: Stage, physical: u64) -> u64 {
+    fn table(&self, stage: Stage, _level: &Level, physical: u64) -> u64 {
         paging::table(paging::format(stage, self.second_stage), physical)
     }
 
     fn decode(&self, stage: Stage, entry: u64, level: &Level) -> TableEntry {
         paging::decode(paging::format(stage, self.second_stage), entry, level)
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        // Entries may change while processors use them; the flush follows.
+        place.word.store(entry, Ordering::Relaxed);
     }
 
     fn space_tags(&self) -> u64 {
@@ -108,7 +120,11 @@ impl Arch for X86 {
         irq::claim()
     }
 
-    fn firmware(&self, [call, argument, ..]: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(
+        &self,
+        [call, argument, ..]: [u64; 6],
+        _: Option<&[AtomicU64]>,
+    ) -> Result<u64, Error> {
         match (call, argument) {
             (WRITE_BYTE, byte) => {
                 console::write_byte(u8::try_from(byte).map_err(|_| Error::BadArgument)?);

@@ -58,8 +58,9 @@ pub struct BootInfo {
     pub untyped: [UntypedRange; MAX_UNTYPED],
 }
 
-/// Most untyped ranges of one machine.
-pub const MAX_UNTYPED: usize = 64;
+/// Most untyped ranges of one machine: memory and devices come in blocks of powers of two, so a
+/// range of odd length alone is a dozen.
+pub const MAX_UNTYPED: usize = 104;
 
 /// One untyped capability of the first process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -75,18 +75,23 @@ pub struct Bundle<'a> {
     entries: usize,
 }
 
+/// Returns the little-endian number of `size` bytes at `at`, eight at most.
+///
+/// Out of line: machines that do not load what is not aligned need many instructions for it.
+#[inline(never)]
+fn number_at(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(size)?)?.iter().rev();
+    Some(bytes.fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
 /// Returns the little-endian 32-bit number at `at`.
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(
-        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
-    ))
+    u32::try_from(number_at(bytes, at, 4)?).ok()
 }
 
 /// Returns the little-endian 64-bit number at `at`.
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(
-        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
-    ))
+    number_at(bytes, at, 8)
 }
 
 /// Returns the CRC-32 (IEEE 802.3) of `parts`, one after the other.

@@ -5,6 +5,7 @@ macro_rules! numbered {
     ($(#[$outer:meta])* pub enum $name:ident: $int:ty { $($(#[$inner:meta])* $variant:ident = $value:expr,)+ }) => {
         $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr($int)]
         pub enum $name { $($(#[$inner])* $variant = $value,)+ }
 

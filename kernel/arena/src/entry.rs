@@ -61,8 +61,16 @@ impl<'a> Entry<'a> {
     /// Where no `T` is at its address: a bug of the kernel, never the effect of a system call.
     #[inline(always)]
     pub fn get<T: Object>(&self, handle: Handle<T>) -> &T {
-        self.find(handle)
-            .expect("handles that the kernel keeps are alive")
+        match self.find(handle) {
+            Some(object) => object,
+            None => gone(handle.address()),
+        }
+    }
+
+    /// Returns the object at an address, or `None` where no `T` is there.
+    #[inline(always)]
+    pub fn at<T: Object>(&self, address: u64) -> Option<&T> {
+        self.find(Handle::from_address(address)?)
     }
 
     /// Returns the part that `handle` names, or `None` where no object has a `T` there.
@@ -120,10 +128,7 @@ impl<'a> Entry<'a> {
             .ok_or(KindError::NotPages)?;
         self.uniform(address, length, RAW)
             .ok_or(KindError::NotRaw)?;
-        let words = self.words(address, length).ok_or(KindError::NotRaw)?;
-        words
-            .iter()
-            .for_each(|word| word.store(0, Ordering::Relaxed));
+        fill(self.words(address, length).ok_or(KindError::NotRaw)?, 0);
         Ok(())
     }
 
@@ -133,25 +138,35 @@ impl<'a> Entry<'a> {
     ///
     /// [`KindError`]; nothing changed then. A range that no `T` fits into is `NotPages`.
     pub fn carve<T: Object>(&self, address: u64, length: u64) -> Result<Handle<T>, KindError> {
+        self.carve_kind(address, length, (T::KIND, T::STRIDE))?;
+        Handle::from_address(address).ok_or(KindError::NotPages)
+    }
+
+    /// Turns raw pages into pages of a kind whose objects are a stride apart.
+    fn carve_kind(
+        &self,
+        address: u64,
+        length: u64,
+        (kind, stride): (u8, u64),
+    ) -> Result<(), KindError> {
         let pages = self
             .arena
             .range(address, length)
             .ok_or(KindError::NotPages)?;
-        if pages.is_empty() || !length.is_multiple_of(T::STRIDE) {
+        // Strides are powers of two or whole pages; a range is whole pages.
+        let per_object = usize::try_from(stride.div_ceil(PAGE_SIZE)).unwrap_or(usize::MAX);
+        if pages.is_empty() || !pages.len().is_multiple_of(per_object) {
             return Err(KindError::NotPages);
         }
         self.uniform(address, length, RAW)
             .ok_or(KindError::NotRaw)?;
-        let per_object = usize::try_from(T::STRIDE.div_ceil(PAGE_SIZE)).unwrap_or(usize::MAX);
-        for (index, page) in pages.iter().enumerate() {
-            let kind = if index % per_object == 0 {
-                T::KIND
-            } else {
-                CONTINUED
-            };
-            page.store(kind, Ordering::Release);
+        for object in pages.chunks(per_object) {
+            let kinds = core::iter::once(kind).chain(core::iter::repeat(CONTINUED));
+            for (page, kind) in object.iter().zip(kinds) {
+                page.store(kind, Ordering::Release);
+            }
         }
-        Handle::from_address(address).ok_or(KindError::NotPages)
+        Ok(())
     }
 
     /// Turns raw pages into pages for translation tables.
@@ -160,16 +175,7 @@ impl<'a> Entry<'a> {
     ///
     /// [`KindError`]; nothing changed then.
     pub fn carve_tables(&self, address: u64, length: u64) -> Result<(), KindError> {
-        let pages = self
-            .arena
-            .range(address, length)
-            .ok_or(KindError::NotPages)?;
-        self.uniform(address, length, RAW)
-            .ok_or(KindError::NotRaw)?;
-        pages
-            .iter()
-            .for_each(|page| page.store(TABLE, Ordering::Release));
-        Ok(())
+        self.carve_kind(address, length, (TABLE, PAGE_SIZE))
     }
 
     /// Turns the pages of a range back into raw ones; reserved pages stay what they are.
@@ -196,8 +202,34 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Reports a name that the kernel kept of something that is not there: out of line and the same for
+/// all types, for it is behind every look at an object.
+///
+/// # Panics
+///
+/// Always.
+#[cold]
+#[inline(never)]
+pub fn gone(address: u64) -> ! {
+    panic!("the kernel keeps the name {address:#x} of something that is gone")
+}
+
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.arena.leave(self.core);
+    }
+}
+
+/// Stores a word to each of `words`, eight in a round: filling a page is most of what making a
+/// table or an object costs.
+pub fn fill(words: &[AtomicU64], value: u64) {
+    let (rounds, rest) = words.as_chunks::<8>();
+    for round in rounds {
+        for word in round {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+    for word in rest {
+        word.store(value, Ordering::Relaxed);
     }
 }

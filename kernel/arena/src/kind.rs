@@ -40,10 +40,14 @@ pub unsafe trait Object: FromBytes + Sync + Sized + 'static {
 ///
 /// # Safety
 ///
-/// 1. `lies_at` is true only where an object of that kind has a `Self` at that offset in its page.
+/// 1. `lies_at` and `lies_inside` are true only where an object of that kind has a `Self` at that
+///    offset in its page.
 pub unsafe trait Part<Program>: FromBytes + Sync + Sized + 'static {
     /// Returns whether a page of `kind` has a `Self` at `offset`.
     fn lies_at(kind: u8, offset: u64) -> bool;
+
+    /// Returns whether it is so for objects of which a `Self` is only a part.
+    fn lies_inside(kind: u8, offset: u64) -> bool;
 }
 
 /// Declares the types of a program's objects, each with the kind byte of its pages.
@@ -93,6 +97,16 @@ macro_rules! parts {
                         return offset % <$whole as $crate::Object>::STRIDE == 0;
                     }
                 )?
+                <Self as $crate::Part<$program>>::lies_inside(kind, offset)
+            }
+
+            // Where objects are parts as a whole, those inside of others are rare: then this is one
+            // function, not a copy at each place.
+            $(
+                #[doc = concat!("For pages that do not hold a `", stringify!($whole), "` each.")]
+                #[inline(never)]
+            )?
+            fn lies_inside(kind: u8, offset: u64) -> bool {
                 $(
                     if kind == <$owner as $crate::Object>::KIND {
                         const {

@@ -24,7 +24,7 @@ mod kind;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, KindError};
+pub use entry::{Entry, KindError, fill, gone};
 pub use grace::{Grace, Quiescent};
 pub use handle::Handle;
 pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};
@@ -65,6 +65,10 @@ impl Arena {
     /// `kinds` has one byte per page; pages that are not usable memory are [`RESERVED`], all
     /// others [`RAW`].
     ///
+    /// # Panics
+    ///
+    /// Where there are more kind bytes than pages.
+    ///
     /// # Safety
     ///
     /// 1. Every page whose kind byte is [`RAW`] is mapped readable and writable at
@@ -78,6 +82,8 @@ impl Arena {
         length: u64,
         kinds: &'static [AtomicU8],
     ) -> Self {
+        // Then a page with a kind byte lies in the arena: one comparison tells both.
+        assert!(kinds.len() as u64 <= length / PAGE_SIZE, "too many kinds");
         Self {
             base,
             physical,
@@ -147,8 +153,11 @@ impl Arena {
 
     /// Returns the kind byte of the page at `address`.
     #[must_use]
+    #[inline(always)]
     pub fn kind(&self, address: u64) -> u8 {
-        self.page(address, 1)
+        // Below the arena this wraps to a page that has no kind byte.
+        usize::try_from(address.wrapping_sub(self.physical) / PAGE_SIZE)
+            .ok()
             .and_then(|page| self.kinds.get(page))
             .map_or(RESERVED, |kind| kind.load(Ordering::Relaxed))
     }
@@ -164,9 +173,10 @@ impl Arena {
     }
 
     /// Returns the pointer to `address`, which lies in the arena.
+    #[inline(always)]
     fn pointer(&self, address: u64) -> NonNull<u8> {
-        let offset =
-            usize::try_from(address - self.physical).expect("arenas fit the address space");
+        // The whole arena is mapped, so an offset into it fits a `usize`.
+        let offset = address.wrapping_sub(self.physical) as usize;
         // SAFETY: callers checked that `address` lies in the arena, which is one mapping.
         unsafe { self.base.add(offset) }
     }

@@ -8,7 +8,7 @@ use crate::cap::{derivation, table};
 use crate::delete::Ending;
 use crate::ipc::check_sendable;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
 use arena::Entry;
@@ -21,7 +21,7 @@ impl<A: Arch> Kernel<A> {
             let core = thread.execution().core.get();
             return Ok(Outcome::Done([abi::VERSION, core, 0, 0, 0]));
         }
-        let slot = part::<A, Slot>(entry, table::slot_at(entry, thread, address)?);
+        let slot = slot_named::<A>(entry, table::slot_at(entry, thread, address)?);
         let tag = slot.tag();
         let kind = tag.object_kind().ok_or(Error::NoCapability)?;
         let (badge, size) = match kind {
@@ -48,7 +48,7 @@ impl<A: Arch> Kernel<A> {
         index: usize,
     ) -> Result<SlotRef, Error> {
         let slot = table::slot_at(entry, thread, thread.frame.argument(index))?;
-        if part::<A, Slot>(entry, slot).tag().is_empty() {
+        if slot_named::<A>(entry, slot).tag().is_empty() {
             Ok(slot)
         } else {
             Err(Error::SlotOccupied)
@@ -93,7 +93,7 @@ impl<A: Arch> Kernel<A> {
         change: impl FnOnce(Cap) -> Result<Cap, Error>,
     ) -> Result<Outcome, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let source = part::<A, Slot>(entry, from);
+        let source = slot_named::<A>(entry, from);
         check_sendable(source)?;
         let to = self.empty_slot(entry, thread, 1)?;
         let cap = change(Cap::of(source))?;
@@ -109,7 +109,7 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let source = part::<A, Slot>(entry, from);
+        let source = slot_named::<A>(entry, from);
         if source.tag().object_kind().is_none() {
             return Err(Error::NoCapability);
         }
@@ -117,9 +117,9 @@ impl<A: Arch> Kernel<A> {
         let (_, table_level) = table::place_at(entry, thread, thread.frame.argument(1))?;
         let level = self.level_after_move(entry, source, table_level)?;
         derivation::move_slot::<A>(entry, from, to);
-        let target = part::<A, Slot>(entry, to);
+        let target = slot_named::<A>(entry, to);
         target.set_tag(target.tag().with_level(level));
-        let emptied = part::<A, Slot>(entry, from);
+        let emptied = slot_named::<A>(entry, from);
         emptied.set_tag(Tag::new().with_kind(Tag::DYING));
         self.round.add(from, Tag::new());
         Ok(self.begin_round(entry, caller, Ending::Finish))
@@ -145,7 +145,7 @@ impl<A: Arch> Kernel<A> {
     /// Divides a frame that is not mapped into two halves.
     pub(crate) fn split(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let slot = part::<A, Slot>(entry, from);
+        let slot = slot_named::<A>(entry, from);
         let tag = table::check(slot, ObjectKind::Frame, Rights::new().with_control(true))?;
         if u32::from(tag.order()) <= abi::PAGE_SHIFT {
             return Err(Error::BadArgument);

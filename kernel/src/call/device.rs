@@ -4,10 +4,10 @@ use super::Outcome;
 use super::thread::CONTROL;
 use crate::Kernel;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Cap, Role, SlotRef, Tag};
 use crate::cap::{derivation, table};
 use crate::object::interrupt::Interrupt;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Object};
@@ -20,7 +20,7 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let control = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let slot = part::<A, Slot>(entry, control);
+        let slot = slot_named::<A>(entry, control);
         table::check(slot, ObjectKind::InterruptControl, CONTROL)?;
         let line = u32::try_from(thread.frame.argument(1)).map_err(|_| Error::OutOfRange)?;
         let interrupt = self.interrupt_line(entry, line).ok_or(Error::OutOfRange)?;
@@ -66,14 +66,13 @@ impl<A: Arch> Kernel<A> {
         }
         let from = table::slot_at(entry, thread, thread.frame.argument(1))?;
         let need = Rights::new().with_signal(true);
-        table::check(part::<A, Slot>(entry, from), ObjectKind::Notification, need)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        table::check(slot_named::<A>(entry, from), ObjectKind::Notification, need)?;
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, Role::Interrupt)?;
         interrupt.object.masked.set(0);
-        self.arch
-            .unmask_interrupt(u32::try_from(interrupt.object.line.get()).unwrap_or(0));
+        self.arch.unmask_interrupt(interrupt.object.number());
         Ok(Outcome::ok())
     }
 
@@ -103,8 +102,9 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let slot = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        table::check(part::<A, Slot>(entry, slot), ObjectKind::Firmware, CONTROL)?;
+        table::check(slot_named::<A>(entry, slot), ObjectKind::Firmware, CONTROL)?;
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
-        self.arch.firmware(arguments).map(Outcome::value)
+        let page = self.message_page(entry, thread);
+        self.arch.firmware(arguments, page).map(Outcome::value)
     }
 }

@@ -12,7 +12,7 @@ use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::call::{Binding, CallNumber, ThreadRegister};
 use abi::{Error, ObjectKind, Rights};
@@ -32,9 +32,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
-        let home = target.object.execution().core_index();
-        if home != entry.core() {
-            self.ship(entry, caller, home);
+        if self.is_shipped(entry, caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         let arguments = core::array::from_fn(|index| thread.frame.argument(index));
@@ -102,11 +100,8 @@ impl<A: Arch> Kernel<A> {
 
     /// Checks that an execution is stopped.
     pub(crate) fn check_stopped(&self, execution: &Execution) -> Result<(), Error> {
-        if execution.state() == State::Stopped {
-            Ok(())
-        } else {
-            Err(Error::WrongState)
-        }
+        let is_stopped = execution.state() == State::Stopped;
+        is_stopped.then_some(()).ok_or(Error::WrongState)
     }
 
     /// Checks that a thread's registers are its user's: it is stopped or has faulted.
@@ -152,9 +147,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
-        let home = target.object.execution().core_index();
-        if home != entry.core() {
-            self.ship(entry, caller, home);
+        if self.is_shipped(entry, caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(target.object.execution())?;
@@ -167,7 +160,7 @@ impl<A: Arch> Kernel<A> {
         }
         let from = self.bindable(entry, thread, kind, need)?;
         self.check_core(entry, target.object.execution(), from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, role)?;
@@ -188,7 +181,7 @@ impl<A: Arch> Kernel<A> {
         need: Rights,
     ) -> Result<SlotRef, Error> {
         let from = table::slot_at(entry, thread, thread.frame.argument(2))?;
-        let slot = part::<A, Slot>(entry, from);
+        let slot = slot_named::<A>(entry, from);
         table::check(slot, kind, need)?;
         if kind == ObjectKind::Frame && slot.tag().device() {
             return Err(Error::BadArgument);
@@ -203,34 +196,25 @@ impl<A: Arch> Kernel<A> {
         execution: &Execution,
         from: SlotRef,
     ) -> Result<(), Error> {
-        let slot = part::<A, Slot>(entry, from);
+        let slot = slot_named::<A>(entry, from);
         let object = slot.object.get();
-        let core = match slot.tag().object_kind() {
-            Some(ObjectKind::Budget) => {
-                let budget = Handle::<Budget>::from_address(object).map(|it| entry.get(it));
-                if budget.is_some_and(|budget| budget.owner.get().is_some()) {
-                    return Err(Error::WrongState);
-                }
-                budget.map(|budget| budget.core.get())
-            }
-            Some(ObjectKind::Endpoint) => {
-                Handle::<Endpoint>::from_address(object).map(|it| entry.get(it).core.get())
-            }
-            Some(ObjectKind::Notification) => {
-                let found = Handle::<Notification>::from_address(object).map(|it| entry.get(it));
-                let is_used =
-                    |it: &Notification| it.bound.get().is_some() || it.waiter.get().is_some();
-                if found.is_some_and(is_used) {
-                    return Err(Error::WrongState);
-                }
-                found.map(|notification| notification.core.get())
-            }
+        let found = match slot.tag().object_kind() {
+            Some(ObjectKind::Budget) => entry
+                .at::<Budget>(object)
+                .map(|it| (&it.core, it.owner.get().is_some())),
+            Some(ObjectKind::Endpoint) => entry.at::<Endpoint>(object).map(|it| (&it.core, false)),
+            Some(ObjectKind::Notification) => entry.at::<Notification>(object).map(|it| {
+                (
+                    &it.core,
+                    it.bound.get().is_some() || it.waiter.get().is_some(),
+                )
+            }),
             _ => return Ok(()),
         };
-        if core == Some(execution.core.get()) {
-            Ok(())
-        } else {
-            Err(Error::WrongCore)
+        match found {
+            Some((_, true)) => Err(Error::WrongState),
+            Some((core, false)) if core.get() == execution.core.get() => Ok(()),
+            _ => Err(Error::WrongCore),
         }
     }
 
@@ -242,7 +226,7 @@ impl<A: Arch> Kernel<A> {
         place: SlotRef,
         role: Role,
     ) -> Result<(), Error> {
-        let cap = Cap::of(part::<A, Slot>(entry, from)).derive(Rights::ALL, role);
+        let cap = Cap::of(slot_named::<A>(entry, from)).derive(Rights::ALL, role);
         derivation::insert_child::<A>(entry, from, place, &cap)
     }
 
@@ -254,7 +238,7 @@ impl<A: Arch> Kernel<A> {
         from: SlotRef,
         role: Role,
     ) {
-        let object = part::<A, Slot>(entry, from).object.get();
+        let object = slot_named::<A>(entry, from).object.get();
         match role {
             Role::Budget => {
                 let handle = Handle::<Budget>::from_address(object);
@@ -265,8 +249,7 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             Role::Notification => {
-                let notification = Handle::<Notification>::from_address(object);
-                if let Some(notification) = notification.map(|handle| entry.get(handle)) {
+                if let Some(notification) = entry.at::<Notification>(object) {
                     notification.bound.set(Some(item));
                 }
             }
@@ -281,7 +264,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         place: SlotRef,
     ) -> Outcome {
-        let slot = part::<A, Slot>(entry, place);
+        let slot = slot_named::<A>(entry, place);
         if slot.tag().is_empty() {
             return Outcome::ok();
         }
@@ -298,9 +281,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
         let budget = table::resolve_at::<A, Budget>(entry, thread, address, CONTROL)?;
-        let home = usize::try_from(budget.object.core.get()).unwrap_or(usize::MAX);
-        if home != entry.core() {
-            self.ship(entry, caller, home);
+        if self.is_shipped(entry, caller, &budget.object.core) {
             return Ok(Outcome::Waiting);
         }
         let (amount, period) = (thread.frame.argument(1), thread.frame.argument(2));
@@ -328,26 +309,23 @@ pub(crate) fn execution_of<T>(handle: Handle<T>) -> ExecutionRef {
 
 /// Returns role, kind and needed rights of a thread's binding.
 fn thread_binding(number: u64) -> Result<(Role, ObjectKind, Rights), Error> {
-    let none = Rights::new();
-    match Binding::from_number(number) {
-        Some(Binding::Space) => Ok((Role::Space, ObjectKind::Space, CONTROL)),
-        Some(Binding::CapTable) => Ok((Role::CapTable, ObjectKind::CapTable, CONTROL)),
-        Some(Binding::MessagePage) => Ok((
-            Role::MessagePage,
-            ObjectKind::Frame,
-            none.with_read(true).with_write(true),
-        )),
-        Some(Binding::FaultHandler) => Ok((
-            Role::FaultHandler,
-            ObjectKind::Endpoint,
-            none.with_call(true),
-        )),
-        Some(Binding::Budget) => Ok((Role::Budget, ObjectKind::Budget, CONTROL)),
-        Some(Binding::Notification) => Ok((
-            Role::Notification,
-            ObjectKind::Notification,
-            none.with_wait(true),
-        )),
-        Some(Binding::GuestSpace) | None => Err(Error::BadArgument),
-    }
+    let rights = Rights::new();
+    Ok(match Binding::from_number(number) {
+        Some(Binding::Space) => (Role::Space, ObjectKind::Space, CONTROL),
+        Some(Binding::CapTable) => (Role::CapTable, ObjectKind::CapTable, CONTROL),
+        Some(Binding::Budget) => (Role::Budget, ObjectKind::Budget, CONTROL),
+        Some(Binding::MessagePage) => {
+            let need = rights.with_read(true).with_write(true);
+            (Role::MessagePage, ObjectKind::Frame, need)
+        }
+        Some(Binding::FaultHandler) => {
+            let need = rights.with_call(true);
+            (Role::FaultHandler, ObjectKind::Endpoint, need)
+        }
+        Some(Binding::Notification) => {
+            let need = rights.with_wait(true);
+            (Role::Notification, ObjectKind::Notification, need)
+        }
+        Some(Binding::GuestSpace) | None => return Err(Error::BadArgument),
+    })
 }

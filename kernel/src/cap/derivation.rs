@@ -6,7 +6,7 @@
 
 use super::slot::{Cap, Slot, SlotRef};
 use crate::arch::Arch;
-use crate::object::part;
+use crate::object::slot_named;
 use abi::{Error, ObjectKind};
 use arena::Entry;
 
@@ -24,7 +24,7 @@ pub fn insert_child<A: Arch>(
     child: SlotRef,
     cap: &Cap,
 ) -> Result<(), Error> {
-    let depth = part::<A, Slot>(entry, parent).tag().depth();
+    let depth = slot_named::<A>(entry, parent).tag().depth();
     if depth >= MAX_DEPTH {
         return Err(Error::TreeTooDeep);
     }
@@ -44,13 +44,13 @@ pub fn insert_child<A: Arch>(
 /// capability is one deeper, as its sibling where `slot` has no descendants and the depth is the
 /// same.
 pub fn insert_behind<A: Arch>(entry: &Entry<'_>, slot: SlotRef, to: SlotRef, cap: &Cap) {
-    let (before, filled) = (part::<A, Slot>(entry, slot), part::<A, Slot>(entry, to));
+    let (before, filled) = (slot_named::<A>(entry, slot), slot_named::<A>(entry, to));
     let next = before.next.get();
     filled.previous.set(Some(slot));
     filled.next.set(next);
     before.next.set(Some(to));
     if let Some(next) = next {
-        part::<A, Slot>(entry, next).previous.set(Some(to));
+        slot_named::<A>(entry, next).previous.set(Some(to));
     }
     filled.fill(cap);
 }
@@ -59,16 +59,16 @@ pub fn insert_behind<A: Arch>(entry: &Entry<'_>, slot: SlotRef, to: SlotRef, cap
 pub fn unlink<A: Arch>(entry: &Entry<'_>, slot: &Slot) {
     let (previous, next) = (slot.previous.take(), slot.next.take());
     if let Some(previous) = previous {
-        part::<A, Slot>(entry, previous).next.set(next);
+        slot_named::<A>(entry, previous).next.set(next);
     }
     if let Some(next) = next {
-        part::<A, Slot>(entry, next).previous.set(previous);
+        slot_named::<A>(entry, next).previous.set(previous);
     }
 }
 
 /// Moves the capability in `from` to the empty slot `to`, descendants and mapping included.
 pub fn move_slot<A: Arch>(entry: &Entry<'_>, from: SlotRef, to: SlotRef) {
-    let (source, target) = (part::<A, Slot>(entry, from), part::<A, Slot>(entry, to));
+    let (source, target) = (slot_named::<A>(entry, from), slot_named::<A>(entry, to));
     target.object.set(source.object.get());
     target.badge.set(source.badge.get());
     target.space.set(source.space.get());
@@ -78,10 +78,10 @@ pub fn move_slot<A: Arch>(entry: &Entry<'_>, from: SlotRef, to: SlotRef) {
     target.previous.set(previous);
     target.next.set(next);
     if let Some(previous) = previous {
-        part::<A, Slot>(entry, previous).next.set(Some(to));
+        slot_named::<A>(entry, previous).next.set(Some(to));
     }
     if let Some(next) = next {
-        part::<A, Slot>(entry, next).previous.set(Some(to));
+        slot_named::<A>(entry, next).previous.set(Some(to));
     }
     target.set_tag(source.tag());
 }
@@ -89,7 +89,7 @@ pub fn move_slot<A: Arch>(entry: &Entry<'_>, from: SlotRef, to: SlotRef) {
 /// Returns the first child of `slot`, if it has any descendant.
 pub fn first_child<A: Arch>(entry: &Entry<'_>, slot: &Slot) -> Option<SlotRef> {
     let next = slot.next.get()?;
-    let deeper = part::<A, Slot>(entry, next).tag().depth() > slot.tag().depth();
+    let deeper = slot_named::<A>(entry, next).tag().depth() > slot.tag().depth();
     deeper.then_some(next)
 }
 
@@ -97,7 +97,7 @@ pub fn first_child<A: Arch>(entry: &Entry<'_>, slot: &Slot) -> Option<SlotRef> {
 /// [`MAX_DEPTH`] steps.
 pub fn first_leaf<A: Arch>(entry: &Entry<'_>, slot: SlotRef) -> SlotRef {
     let mut leaf = slot;
-    while let Some(child) = first_child::<A>(entry, part::<A, Slot>(entry, leaf)) {
+    while let Some(child) = first_child::<A>(entry, slot_named::<A>(entry, leaf)) {
         leaf = child;
     }
     leaf
@@ -108,7 +108,7 @@ pub fn childless_untyped<'e, A: Arch>(
     entry: &'e Entry<'_>,
     previous: Option<SlotRef>,
 ) -> Option<&'e Slot> {
-    let slot = part::<A, Slot>(entry, previous?);
+    let slot = slot_named::<A>(entry, previous?);
     let is_untyped = slot.tag().object_kind() == Some(ObjectKind::Untyped);
     (is_untyped && first_child::<A>(entry, slot).is_none()).then_some(slot)
 }

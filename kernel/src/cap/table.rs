@@ -7,7 +7,7 @@
 use super::slot::{Slot, SlotRef, Tag};
 use crate::arch::Arch;
 use crate::object::thread::Thread;
-use crate::object::{KernelObject, part};
+use crate::object::{KernelObject, slot_named};
 use abi::{Error, ObjectKind, Rights, SlotAddress};
 use arena::{Entry, Handle};
 
@@ -157,7 +157,7 @@ pub fn resolve_at<'e, A: Arch, T: KernelObject>(
     need: Rights,
 ) -> Result<Resolved<'e, T>, Error> {
     let slot = slot_at(entry, thread, address)?;
-    resolved(entry, part::<A, Slot>(entry, slot), need)
+    resolved(entry, slot_named::<A>(entry, slot), need)
 }
 
 /// Returns the object of type `T` that `slot` names.

@@ -9,7 +9,7 @@ use crate::cap::{derivation, table};
 use crate::object::execution::{Execution, ExecutionRef};
 use crate::object::space::{AddressSpace, FUNDS};
 use crate::object::thread::Thread;
-use crate::object::{interrupt, owner_of, part, space, thread, vcpu};
+use crate::object::{interrupt, owner_of, part, slot_named, space, thread, vcpu};
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
 use core::mem::offset_of;
@@ -39,7 +39,7 @@ impl<A: Arch> Kernel<A> {
         inclusive: bool,
     ) -> Result<Outcome, Error> {
         let target = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        if part::<A, Slot>(entry, target).tag().object_kind().is_none() {
+        if slot_named::<A>(entry, target).tag().object_kind().is_none() {
             return Err(Error::NoCapability);
         }
         let ending = self.condemn_some(entry, target, inclusive);
@@ -75,7 +75,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns whether a slot has descendants.
     fn has_children(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
-        derivation::first_child::<A>(entry, part::<A, Slot>(entry, slot)).is_some()
+        derivation::first_child::<A>(entry, slot_named::<A>(entry, slot)).is_some()
     }
 
     /// Returns the slot that has to die next for `target` to die.
@@ -95,7 +95,7 @@ impl<A: Arch> Kernel<A> {
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
     /// `slot` itself: the first process's table lies in itself.
     fn inner_slot(&self, entry: &Entry<'_>, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
-        let holder = part::<A, Slot>(entry, slot);
+        let holder = slot_named::<A>(entry, slot);
         let tag = holder.tag();
         if !tag.original() {
             return Ok(None);
@@ -117,7 +117,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns whether a slot holds a capability.
     fn is_filled(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
-        part::<A, Slot>(entry, slot).tag().object_kind().is_some()
+        slot_named::<A>(entry, slot).tag().object_kind().is_some()
     }
 
     /// Searches a table, which nobody can fill any more, for a filled slot.
@@ -150,7 +150,7 @@ impl<A: Arch> Kernel<A> {
     /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
     /// the unmapping has to go on later.
     fn condemn(&self, entry: &Entry<'_>, victim: SlotRef) -> bool {
-        let slot = part::<A, Slot>(entry, victim);
+        let slot = slot_named::<A>(entry, victim);
         let tag = slot.tag();
         if tag.mapped() && !self.unmap_some(entry, slot) {
             return false;
@@ -208,7 +208,8 @@ impl<A: Arch> Kernel<A> {
 
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
-        for word in [&space.root, &space.free, &space.fund_next, &space.fund_end] {
+        let [last, others] = &space.free;
+        for word in [&space.root, last, others, &space.fund_next, &space.fund_end] {
             word.set(0);
         }
         // Mappings that capabilities remember are those of the space before.

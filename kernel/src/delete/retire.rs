@@ -2,14 +2,15 @@
 
 use crate::Kernel;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::{Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Role, SlotRef, Tag};
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
-use crate::object::execution::{ExecutionRef, State, flag};
+use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::interrupt::Interrupt;
 use crate::object::notification::Notification;
 use crate::object::reply::Reply;
-use crate::object::{owner_of, part};
+use crate::object::space::AddressSpace;
+use crate::object::{owner_of, slot_named};
 use abi::{Error, ObjectKind};
 use arena::{Entry, Handle};
 
@@ -18,7 +19,7 @@ impl<A: Arch> Kernel<A> {
     pub(super) fn retire(&self, entry: &Entry<'_>) {
         let core = self.core(entry);
         for (slot, tag) in self.round.items() {
-            let object = part::<A, Slot>(entry, slot).object.get();
+            let object = slot_named::<A>(entry, slot).object.get();
             match tag.role() {
                 Role::Table if tag.original() => self.retire_object(entry, object, tag),
                 Role::Table => {}
@@ -26,12 +27,10 @@ impl<A: Arch> Kernel<A> {
             }
         }
         let loaded = Handle::from_address(core.loaded_space.get());
-        if let Some(space) = loaded.and_then(|space| entry.part::<_, A>(space)) {
-            let space: &crate::object::space::AddressSpace = space;
-            if space.root.get() == 0 {
-                self.arch.load_space(None);
-                core.loaded_space.set(0);
-            }
+        let loaded = loaded.and_then(|space| entry.part::<AddressSpace, A>(space));
+        if loaded.is_some_and(|space| space.root.get() == 0) {
+            self.arch.load_space(None);
+            core.loaded_space.set(0);
         }
         if let Some(guest) = core.loaded_guest.get()
             && !self.has_guest_space(entry, guest)
@@ -52,14 +51,13 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             Some(ObjectKind::Endpoint) => {
-                let endpoint = Handle::<Endpoint>::from_address(object).map(|it| entry.get(it));
+                let endpoint = entry.at::<Endpoint>(object);
                 if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.core.get() == here) {
                     self.retire_endpoint(entry, endpoint);
                 }
             }
             Some(ObjectKind::Notification) => {
-                let handle = Handle::<Notification>::from_address(object);
-                let notification = handle.map(|handle| entry.get(handle));
+                let notification = entry.at::<Notification>(object);
                 if let Some(notification) = notification.filter(|found| found.core.get() == here)
                     && let Some(waiter) = notification.waiter.get()
                 {
@@ -68,7 +66,7 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             Some(ObjectKind::Reply) => {
-                let reply = Handle::<Reply>::from_address(object).map(|handle| entry.get(handle));
+                let reply = entry.at::<Reply>(object);
                 if let Some(reply) = reply.filter(|reply| reply.core.get() == here)
                     && let Some(caller) = reply.caller.take()
                 {
@@ -76,10 +74,8 @@ impl<A: Arch> Kernel<A> {
                 }
             }
             Some(ObjectKind::Interrupt) if self.round_began_here(entry) => {
-                if let Some(interrupt) = Handle::<Interrupt>::from_address(object) {
-                    let interrupt = entry.get(interrupt);
-                    self.arch
-                        .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
+                if let Some(interrupt) = entry.at::<Interrupt>(object) {
+                    self.mask(interrupt);
                     interrupt.taken.set(0);
                 }
             }
@@ -88,6 +84,13 @@ impl<A: Arch> Kernel<A> {
             }
             _ => {}
         }
+    }
+
+    /// Masks the line of an interrupt.
+    fn mask(&self, interrupt: &Interrupt) {
+        interrupt.masked.set(1);
+        self.arch
+            .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
     }
 
     /// Wakes everyone in the queues of an endpoint that dies.
@@ -111,23 +114,18 @@ impl<A: Arch> Kernel<A> {
         let owner = owner_of::<A>(entry, slot.address());
         if tag.role() == Role::Interrupt {
             if self.round_began_here(entry)
-                && let Some(interrupt) = Handle::<Interrupt>::from_address(owner)
+                && let Some(interrupt) = entry.at::<Interrupt>(owner)
             {
-                let line = entry.get(interrupt).line.get();
-                self.arch.mask_interrupt(u32::try_from(line).unwrap_or(0));
+                self.mask(interrupt);
             }
             return;
         }
-        let Some(item) = ExecutionRef::from_address(owner) else {
+        let item = ExecutionRef::from_address(owner);
+        let found = item.and_then(|item| Some((item, entry.part::<Execution, A>(item)?)));
+        let is_here = |execution: &Execution| execution.core_index() == entry.core();
+        let Some((item, execution)) = found.filter(|(_, execution)| is_here(execution)) else {
             return;
         };
-        let Some(execution) = entry.part::<_, A>(item) else {
-            return;
-        };
-        let execution: &crate::object::execution::Execution = execution;
-        if execution.core.get() != entry.core() as u64 {
-            return;
-        }
         match tag.role() {
             Role::Space | Role::CapTable | Role::GuestSpace => self.stop(entry, item),
             Role::MessagePage if execution.is_vcpu() => self.stop(entry, item),
@@ -136,8 +134,7 @@ impl<A: Arch> Kernel<A> {
                 self.unbind_budget(entry, item, object);
             }
             Role::Notification => {
-                let notification = Handle::<Notification>::from_address(object);
-                if let Some(found) = notification.and_then(|handle| entry.find(handle)) {
+                if let Some(found) = entry.at::<Notification>(object) {
                     found.bound.set(None);
                 }
             }

@@ -3,9 +3,9 @@
 use crate::Kernel;
 use crate::arch::{Arch, SpaceTag};
 use crate::call::Outcome;
-use crate::cap::slot::{Slot, SlotRef, Tag};
+use crate::cap::slot::{SlotRef, Tag};
 use crate::object::execution::{Execution, ExecutionRef, State};
-use crate::object::part;
+use crate::object::slot_named;
 use crate::word::{Link, Word};
 use arena::Entry;
 use core::sync::atomic::Ordering;
@@ -237,7 +237,7 @@ impl<A: Arch> Kernel<A> {
             return self.begin_phase(entry, DRAIN);
         }
         for (slot, _) in self.round.items() {
-            part::<A, Slot>(entry, slot).set_tag(Tag::new());
+            slot_named::<A>(entry, slot).set_tag(Tag::new());
         }
         if let Some(quiescent) = arena.grace().finish(entry) {
             let count = usize::try_from(self.round.release_count.get()).unwrap_or(BATCH);

@@ -22,7 +22,9 @@ pub use frame::FakeFrame;
 pub use guest::FakeGuest;
 pub use machine::Machine;
 
-use crate::arch::{Arch, GuestRegisters, GuestTimer, Level, SpaceTag, Stage, TableEntry};
+use crate::arch::{
+    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
+};
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::cell::Cell;
@@ -60,6 +62,8 @@ pub struct FakeCore {
     pub tlb: Mutex<Tlb>,
     /// Interrupt lines that wait.
     pub external: AtomicU64,
+    /// Lines that this core has not masked, one bit each: each core has a mask of its own.
+    pub unmasked: AtomicU64,
     /// Times that the timer was set.
     pub timer_writes: AtomicU64,
     /// Flushes of any kind.
@@ -73,8 +77,6 @@ pub struct FakeArch {
     pub now: AtomicU64,
     /// Its cores.
     pub cores: [FakeCore; CORES],
-    /// Lines that are not masked, one bit each.
-    pub unmasked: AtomicU64,
     /// Set where the machine has no guests.
     pub without_guests: AtomicU64,
     /// The most space tags; 0 stands for 4096.
@@ -89,6 +91,14 @@ const VALID: u64 = 1;
 const NOTHING: u64 = 1 << 8;
 /// Entry bit of device memory.
 const DEVICE: u64 = 1 << 9;
+/// Entry bits that name the level that an entry was made for: entries of different levels look
+/// different, and a word of zeros is no entry of any.
+const LEVEL_MASK: u64 = 0xff << 56;
+
+/// Returns the bits that every entry of this level has; an empty one has no others.
+fn of_level(level: &Level) -> u64 {
+    u64::from(level.shift) << 56
+}
 
 impl FakeArch {
     /// Returns the core that acts.
@@ -112,8 +122,8 @@ impl FakeArch {
 
     /// Returns whether an unmasked line waits at a core.
     pub fn has_external(&self, core: usize) -> bool {
-        let waiting = self.cores[core].external.load(Ordering::SeqCst);
-        waiting & self.unmasked.load(Ordering::SeqCst) != 0
+        let core = &self.cores[core];
+        core.external.load(Ordering::SeqCst) & core.unmasked.load(Ordering::SeqCst) != 0
     }
 }
 
@@ -144,32 +154,39 @@ impl Arch for FakeArch {
     }
 
     fn levels(&self, stage: Stage) -> &'static [Level] {
-        const USER: [Level; 3] = levels(9);
-        const GUEST: [Level; 3] = levels(11);
+        /// As Sv39 has them.
+        const USER: [Level; 3] = [level(30, 9), level(21, 9), level(12, 9)];
+        /// As Sv39x4 has them.
+        const GUEST: [Level; 3] = [level(30, 11), level(21, 9), level(12, 9)];
         match stage {
             Stage::User => &USER,
             Stage::Guest => &GUEST,
         }
     }
 
-    fn initialise_root(&self, _: &[AtomicU64]) {}
-
-    fn leaf(&self, _: Stage, physical: u64, access: Rights, device: bool) -> u64 {
-        let place = physical >> 12 << 10;
-        let device = if device { DEVICE } else { 0 };
-        if access == Rights::new() {
-            return place | NOTHING | device;
-        }
-        let bits = u64::from(access.into_bits() & 0x7) << 1;
-        place | bits | VALID | device
+    fn empty(&self, _: Stage, level: &Level) -> u64 {
+        of_level(level)
     }
 
-    fn table(&self, _: Stage, physical: u64) -> u64 {
-        physical >> 12 << 10 | VALID
+    fn initialise_root(&self, _: &[AtomicU64]) {}
+
+    fn leaf(&self, _: Stage, level: &Level, memory: Memory) -> u64 {
+        let device = if memory.device { DEVICE } else { 0 };
+        let place = memory.physical >> 12 << 10 | device | of_level(level);
+        if memory.access == Rights::new() {
+            return place | NOTHING;
+        }
+        place | u64::from(memory.access.into_bits() & 0x7) << 1 | VALID
+    }
+
+    fn table(&self, _: Stage, level: &Level, physical: u64) -> u64 {
+        physical >> 12 << 10 | VALID | of_level(level)
     }
 
     fn decode(&self, _: Stage, entry: u64, level: &Level) -> TableEntry {
-        let physical = entry >> 10 << 12;
+        let made_for = entry & LEVEL_MASK;
+        assert_eq!(made_for, of_level(level), "an entry was made for its level");
+        let physical = (entry & !LEVEL_MASK) >> 10 << 12;
         let access = u16::try_from(entry >> 1 & 0x7).unwrap();
         match (entry & VALID, access) {
             (0, _) if entry & NOTHING == 0 => TableEntry::Empty,
@@ -179,6 +196,12 @@ impl Arch for FakeArch {
                 access: Rights::from_bits(access),
             },
         }
+    }
+
+    fn replace(&self, place: &LiveEntry<'_>, entry: u64) {
+        let made_for = entry & LEVEL_MASK;
+        assert_eq!(made_for, of_level(place.level), "an entry is at its level");
+        place.word.store(entry, Ordering::SeqCst);
     }
 
     fn space_tags(&self) -> u64 {
@@ -212,27 +235,35 @@ impl Arch for FakeArch {
     }
 
     fn mask_interrupt(&self, line: u32) {
-        self.unmasked.fetch_and(!(1 << line), Ordering::SeqCst);
+        let unmasked = &self.here().unmasked;
+        unmasked.fetch_and(!(1 << line), Ordering::SeqCst);
     }
 
     fn unmask_interrupt(&self, line: u32) {
-        self.unmasked.fetch_or(1 << line, Ordering::SeqCst);
+        self.here().unmasked.fetch_or(1 << line, Ordering::SeqCst);
     }
 
     fn claim_interrupt(&self) -> Option<u32> {
         let waiting = &self.here().external;
-        let ready = waiting.load(Ordering::SeqCst) & self.unmasked.load(Ordering::SeqCst);
+        let ready = waiting.load(Ordering::SeqCst) & self.here().unmasked.load(Ordering::SeqCst);
         let line = (ready != 0).then(|| ready.trailing_zeros())?;
         waiting.fetch_and(!(1 << line), Ordering::SeqCst);
         self.mask_interrupt(line);
         Some(line)
     }
 
-    fn firmware(&self, arguments: [u64; 6]) -> Result<u64, Error> {
+    fn firmware(&self, arguments: [u64; 6], page: Option<&[AtomicU64]>) -> Result<u64, Error> {
         match arguments {
             [1, value, ..] => Ok(value + 1),
             [2, ..] => Err(Error::FirmwareRefused),
             [3, ..] => Err(Error::BadArgument),
+            // Exchanges a word of the page.
+            [7, value, ..] => {
+                let word = page.and_then(<[AtomicU64]>::first);
+                Ok(word
+                    .ok_or(Error::BadArgument)?
+                    .swap(value, Ordering::SeqCst))
+            }
             _ => Err(Error::Unsupported),
         }
     }
@@ -328,9 +359,4 @@ const fn level(shift: u32, bits: u32) -> Level {
         bits,
         leaf: true,
     }
-}
-
-/// Returns three levels of tables, as Sv39 has them, with a root of `1 << bits` entries.
-const fn levels(bits: u32) -> [Level; 3] {
-    [level(30, bits), level(21, 9), level(12, 9)]
 }

@@ -24,9 +24,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
-        let home = target.object.execution().core_index();
-        if home != entry.core() {
-            self.ship(entry, caller, home);
+        if self.is_shipped(entry, caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         let item = execution_of(target.handle);

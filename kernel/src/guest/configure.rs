@@ -7,7 +7,7 @@ use crate::call::thread::{CONTROL, execution_of};
 use crate::cap::slot::{Role, Slot, SlotRef};
 use crate::cap::table;
 use crate::object::execution::{ExecutionRef, State};
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::GuestSpace;
 use crate::object::thread::Thread;
 use crate::object::vcpu::{BUDGET, DEVICES, EXITS, GUEST_SPACE, REGISTER_PAGE, Vcpu};
@@ -34,8 +34,7 @@ impl<A: Arch> Kernel<A> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if execution.core_index() != entry.core() {
-            self.ship(entry, caller, execution.core_index());
+        if self.is_shipped(entry, caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(execution)?;
@@ -46,7 +45,7 @@ impl<A: Arch> Kernel<A> {
         }
         let from = self.bindable(entry, thread, kind, need)?;
         self.check_core(entry, execution, from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, role)?;
@@ -65,8 +64,7 @@ impl<A: Arch> Kernel<A> {
         let address = thread.frame.argument(0);
         let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if execution.core_index() != entry.core() {
-            self.ship(entry, caller, execution.core_index());
+        if self.is_shipped(entry, caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         let (first, count) = if is_exit {
@@ -85,7 +83,7 @@ impl<A: Arch> Kernel<A> {
         let need = Rights::new().with_call(true);
         let from = self.bindable(entry, thread, ObjectKind::Endpoint, need)?;
         self.check_core(entry, execution, from)?;
-        if !part::<A, Slot>(entry, place).tag().is_empty() {
+        if !slot_named::<A>(entry, place).tag().is_empty() {
             return Err(Error::WrongState);
         }
         self.bind(entry, from, place, Role::Route)?;

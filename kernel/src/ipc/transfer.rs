@@ -4,7 +4,7 @@ use crate::Kernel;
 use crate::arch::Arch;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef};
 use crate::cap::{derivation, table};
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::message::{RECEIVE_SLOTS, SENT_SLOTS};
 use abi::{Error, MessageInfo, ObjectKind, Rights};
@@ -30,7 +30,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Result<SlotRef, Error> {
         let address = self.page_word(entry, thread, SENT_SLOTS + index);
         let slot = table::slot_at(entry, thread, address.ok_or(Error::NotConfigured)?)?;
-        check_sendable(part::<A, Slot>(entry, slot))?;
+        check_sendable(slot_named::<A>(entry, slot))?;
         Ok(slot)
     }
 
@@ -69,10 +69,10 @@ impl<A: Arch> Kernel<A> {
         let from = self.sent_slot(entry, source, index).ok()?;
         let address = self.page_word(entry, target, RECEIVE_SLOTS + index)?;
         let to = table::slot_at(entry, target, address).ok()?;
-        if !part::<A, Slot>(entry, to).tag().is_empty() {
+        if !slot_named::<A>(entry, to).tag().is_empty() {
             return None;
         }
-        let cap = Cap::of(part::<A, Slot>(entry, from)).derive(Rights::ALL, Role::Table);
+        let cap = Cap::of(slot_named::<A>(entry, from)).derive(Rights::ALL, Role::Table);
         derivation::insert_child::<A>(entry, from, to, &cap).ok()
     }
 }

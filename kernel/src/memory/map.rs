@@ -2,13 +2,13 @@
 
 use super::stage_of;
 use crate::Kernel;
-use crate::arch::{Arch, Level, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Slot, Tag};
 use crate::cap::table;
-use crate::object::part;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
+use crate::object::{part, slot_named};
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
@@ -31,7 +31,7 @@ pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
 impl<A: Arch> Kernel<A> {
     /// Maps a frame.
     pub(crate) fn map(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );
@@ -118,8 +118,12 @@ impl<A: Arch> Kernel<A> {
             };
             let offset = index << level.shift;
             if let Some(place) = self.walk(entry, space, address + offset, depth) {
-                let physical = slot.object.get() + offset;
-                place.set(self.arch.leaf(stage, physical, access, tag.device()));
+                let memory = Memory {
+                    physical: slot.object.get() + offset,
+                    access,
+                    device: tag.device(),
+                };
+                self.replace(&place, self.arch.leaf(stage, level, memory));
             }
             if stage == Stage::User {
                 self.arch

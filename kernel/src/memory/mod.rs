@@ -8,13 +8,13 @@ mod unmap;
 use crate::Kernel;
 use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::{Cap, Role, Slot, SlotRef};
+use crate::cap::slot::{Cap, Role, SlotRef};
 use crate::cap::{derivation, table};
 use crate::core_state::CoreState;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
+use crate::object::{part, slot_named};
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
 use core::mem::offset_of;
@@ -39,7 +39,7 @@ impl<A: Arch> Kernel<A> {
         thread: &Thread<A>,
         address: u64,
     ) -> Result<Handle<AddressSpace>, Error> {
-        let slot = part::<A, Slot>(entry, table::slot_at(entry, thread, address)?);
+        let slot = slot_named::<A>(entry, table::slot_at(entry, thread, address)?);
         let need = Rights::new().with_control(true);
         let offset = match slot.tag().object_kind() {
             Some(ObjectKind::GuestSpace) => {
@@ -59,7 +59,7 @@ impl<A: Arch> Kernel<A> {
         let handle = self.any_space(entry, thread, thread.frame.argument(0))?;
         let space = part::<A, AddressSpace>(entry, handle);
         let from = table::slot_at(entry, thread, thread.frame.argument(1))?;
-        let untyped = part::<A, Slot>(entry, from);
+        let untyped = slot_named::<A>(entry, from);
         let need = Rights::new().with_control(true);
         let tag = table::check(untyped, ObjectKind::Untyped, need)?;
         if tag.device() {
@@ -100,25 +100,23 @@ impl<A: Arch> Kernel<A> {
         let first = space.address() + offset_of!(Space, funds) as u64;
         let funds = crate::object::space::FUNDS as u64;
         let mut slots = (0..funds).filter_map(|index| SlotRef::from_address(first + index * 64));
-        slots.find(|slot| part::<A, Slot>(entry, *slot).tag().is_empty())
+        slots.find(|slot| slot_named::<A>(entry, *slot).tag().is_empty())
     }
 
     /// Makes the root table of a space that has none.
-    fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
+    pub(crate) fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
         if space.root.get() != 0 {
             return;
         }
         let stage = stage_of(space);
-        let bytes = self
-            .arch
-            .levels(stage)
-            .first()
-            .map_or(0, Level::table_bytes);
-        let Some(root) = self.allocate_table(entry, space, bytes) else {
+        let Some(level) = self.arch.levels(stage).first() else {
+            return;
+        };
+        let Some(root) = self.allocate_table(entry, space, level) else {
             return;
         };
         if stage == Stage::User
-            && let Some(words) = entry.words(root, bytes)
+            && let Some(words) = entry.words(root, level.table_bytes())
         {
             self.arch.initialise_root(words);
         }

@@ -3,13 +3,12 @@
 use super::map::access_of;
 use super::stage_of;
 use crate::Kernel;
-use crate::arch::{Arch, TableEntry, UserFrame};
+use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::Slot;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
@@ -33,7 +32,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );
@@ -95,7 +94,12 @@ impl<A: Arch> Kernel<A> {
                         )
                     }
                 };
-                self.split_leaf(entry, space, place, (physical, access, device))?;
+                let memory = Memory {
+                    physical,
+                    access,
+                    device,
+                };
+                self.split_leaf(entry, space, place, memory)?;
             }
         }
         Ok(())
@@ -115,7 +119,12 @@ impl<A: Arch> Kernel<A> {
             let Some(place) = self.walk(entry, space, range.address + done, usize::MAX) else {
                 return;
             };
-            place.set(self.arch.leaf(stage, range.physical + done, access, device));
+            let memory = Memory {
+                physical: range.physical + done,
+                access,
+                device,
+            };
+            self.replace(&place, self.arch.leaf(stage, place.level, memory));
             done += place.bytes();
         }
     }

@@ -2,9 +2,10 @@
 
 use super::stage_of;
 use crate::Kernel;
-use crate::arch::{Arch, Level, Stage, TableEntry};
+use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
-use abi::{Error, Rights};
+use crate::word::Word;
+use abi::Error;
 use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,17 +18,16 @@ pub(crate) struct Place<'e> {
     pub depth: usize,
     /// The shape of that level.
     pub level: &'static Level,
+    /// Whose tables these are.
+    pub stage: Stage,
+    /// The address that the walk was for.
+    pub address: u64,
 }
 
 impl Place<'_> {
     /// Returns the entry's bits.
     pub fn bits(&self) -> u64 {
         self.entry.load(Ordering::Relaxed)
-    }
-
-    /// Sets the entry's bits.
-    pub fn set(&self, bits: u64) {
-        self.entry.store(bits, Ordering::Relaxed);
     }
 
     /// Returns the bytes that one entry of this level covers.
@@ -65,6 +65,8 @@ impl<A: Arch> Kernel<A> {
                 entry: found,
                 depth: at,
                 level,
+                stage,
+                address,
             };
             match self.arch.decode(stage, place.bits(), level) {
                 TableEntry::Table(next) if at < depth => table = next,
@@ -72,6 +74,17 @@ impl<A: Arch> Kernel<A> {
             }
         }
         None
+    }
+
+    /// Changes an entry that a walk ended at.
+    pub(crate) fn replace(&self, place: &Place<'_>, bits: u64) {
+        let live = LiveEntry {
+            word: place.entry,
+            stage: place.stage,
+            level: place.level,
+            address: place.address,
+        };
+        self.arch.replace(&live, bits);
     }
 
     /// Returns the entry for `address` at level `depth`, making the tables above it.
@@ -97,8 +110,9 @@ impl<A: Arch> Kernel<A> {
                 .ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
                 TableEntry::Empty => {
-                    let table = self.allocate_table(entry, space, next.table_bytes());
-                    place.set(self.arch.table(stage, table.ok_or(Error::NeedsMemory)?));
+                    let table = self.allocate_table(entry, space, next);
+                    let table = table.ok_or(Error::NeedsMemory)?;
+                    self.replace(&place, self.arch.table(stage, place.level, table));
                 }
                 TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
             }
@@ -111,7 +125,7 @@ impl<A: Arch> Kernel<A> {
         entry: &Entry<'_>,
         space: &AddressSpace,
         place: Place<'_>,
-        (physical, access, device): (u64, Rights, bool),
+        memory: Memory,
     ) -> Result<(), Error> {
         let stage = stage_of(space);
         let next = self
@@ -120,65 +134,93 @@ impl<A: Arch> Kernel<A> {
             .get(place.depth + 1)
             .ok_or(Error::Misaligned)?;
         let table = self
-            .allocate_table(entry, space, next.table_bytes())
+            .allocate_table(entry, space, next)
             .ok_or(Error::NeedsMemory)?;
         let words = entry
             .words(table, next.table_bytes())
             .ok_or(Error::NeedsMemory)?;
         for (index, word) in words.iter().enumerate() {
-            let part = physical + ((index as u64) << next.shift);
-            word.store(
-                self.arch.leaf(stage, part, access, device),
-                Ordering::Relaxed,
-            );
+            let part = Memory {
+                physical: memory.physical + ((index as u64) << next.shift),
+                ..memory
+            };
+            word.store(self.arch.leaf(stage, next, part), Ordering::Relaxed);
         }
-        place.set(self.arch.table(stage, table));
+        self.replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
     }
 
-    /// Takes zeroed table memory from the fund of a space.
+    /// Takes memory for a table of this level from the fund of a space; all entries are empty.
     pub(crate) fn allocate_table(
         &self,
         entry: &Entry<'_>,
         space: &AddressSpace,
-        bytes: u64,
+        level: &Level,
     ) -> Option<u64> {
-        let free = space.free.get();
-        if bytes == abi::PAGE_SIZE && free != 0 {
-            let words = entry.words(free, bytes)?;
-            let (first, _) = words.split_first()?;
-            space.free.set(first.swap(0, Ordering::Relaxed));
-            return Some(free);
+        let empty = self.arch.empty(stage_of(space), level);
+        if let Some(table) = self.take_free_table(entry, space, level) {
+            // It is one empty entry over and over, but for its first word: the second one tells
+            // whether that is this level's.
+            match entry.words(table, level.table_bytes())? {
+                [first, second, ..] if second.load(Ordering::Relaxed) == empty => {
+                    first.store(empty, Ordering::Relaxed);
+                }
+                words => arena::fill(words, empty),
+            }
+            return Some(table);
         }
+        let bytes = level.table_bytes();
         let table = space.fund_next.get().next_multiple_of(bytes);
         if table == 0 || table.checked_add(bytes)? > space.fund_end.get() {
             return None;
         }
         space.fund_next.set(table + bytes);
-        entry
-            .words(table, bytes)?
-            .iter()
-            .for_each(|word| word.store(0, Ordering::Relaxed));
+        arena::fill(entry.words(table, bytes)?, empty);
         Some(table)
     }
 
-    /// Gives an empty table back to the fund of its space.
+    /// Takes a table of this level's size that came back to the fund of a space.
+    fn take_free_table(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        level: &Level,
+    ) -> Option<u64> {
+        let list = self.free_list(space, level);
+        let free = list.get();
+        if space.root.get() == 0 || free == 0 {
+            return None;
+        }
+        let (first, _) = entry.words(free, level.table_bytes())?.split_first()?;
+        list.set(first.load(Ordering::Relaxed));
+        Some(free)
+    }
+
+    /// Returns the list of free tables of a level below the root.
+    fn free_list<'s>(&self, space: &'s AddressSpace, level: &Level) -> &'s Word {
+        let [last, others] = &space.free;
+        let levels = self.arch.levels(stage_of(space));
+        match levels.last() {
+            Some(of) if of.bits == level.bits => last,
+            _ => others,
+        }
+    }
+
+    /// Gives an empty table of a level below the root back to the fund of its space.
     pub(crate) fn free_table(
         &self,
         entry: &Entry<'_>,
         space: &AddressSpace,
         table: u64,
-        bytes: u64,
+        level: &Level,
     ) {
-        if bytes != abi::PAGE_SIZE {
-            return;
-        }
         if let Some((first, _)) = entry
-            .words(table, bytes)
+            .words(table, level.table_bytes())
             .and_then(<[AtomicU64]>::split_first)
         {
-            first.store(space.free.get(), Ordering::Relaxed);
-            space.free.set(table);
+            let list = self.free_list(space, level);
+            first.store(list.get(), Ordering::Relaxed);
+            list.set(table);
         }
     }
 }

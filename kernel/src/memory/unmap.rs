@@ -1,7 +1,6 @@
 //! Unmapping frames, and the shoot-down that follows.
 
 use super::stage_of;
-use super::tables::Place;
 use crate::Kernel;
 use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -9,12 +8,12 @@ use crate::cap::slot::Slot;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::part;
+use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
 use arena::Entry;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Tables of smaller leaves that one step of an unmap clears.
 const TABLES_PER_STEP: usize = 4;
@@ -27,7 +26,7 @@ impl<A: Arch> Kernel<A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let slot = part::<A, Slot>(
+        let slot = slot_named::<A>(
             entry,
             table::slot_at(entry, thread, thread.frame.argument(0))?,
         );
@@ -95,14 +94,17 @@ impl<A: Arch> Kernel<A> {
             if place.depth != depth {
                 continue;
             }
-            if let TableEntry::Table(_) = self.arch.decode(stage_of(space), place.bits(), level) {
+            let found = self.arch.decode(stage_of(space), place.bits(), level);
+            if matches!(found, TableEntry::Table(_)) {
                 if tables == TABLES_PER_STEP {
                     return false;
                 }
                 tables += 1;
-                self.drop_subtree(entry, space, place);
             }
-            place.set(0);
+            self.replace(&place, self.arch.empty(stage_of(space), level));
+            if let TableEntry::Table(table) = found {
+                self.drop_tables(entry, space, (table, depth + 1));
+            }
         }
         self.free_empty_tables(entry, space, slot.address.get(), depth);
         let last = slot.address.get() + slot.bytes() - 1;
@@ -110,25 +112,19 @@ impl<A: Arch> Kernel<A> {
         true
     }
 
-    /// Gives back the tables below an entry that belong to one frame.
-    fn drop_subtree(&self, entry: &Entry<'_>, space: &AddressSpace, place: Place<'_>) {
+    /// Gives back a table of level `depth` that no entry designates any more, and all below it.
+    fn drop_tables(&self, entry: &Entry<'_>, space: &AddressSpace, (table, depth): (u64, usize)) {
         let stage = stage_of(space);
-        let Some(level) = self.arch.levels(stage).get(place.depth + 1) else {
-            return;
-        };
-        let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), place.level) else {
+        let Some(level) = self.arch.levels(stage).get(depth) else {
             return;
         };
         for word in entry.words(table, level.table_bytes()).unwrap_or(&[]) {
-            let below = Place {
-                entry: word,
-                depth: place.depth + 1,
-                level,
-            };
-            self.drop_subtree(entry, space, below);
-            word.store(0, Ordering::Relaxed);
+            let below = self.arch.decode(stage, word.load(Ordering::Relaxed), level);
+            if let TableEntry::Table(below) = below {
+                self.drop_tables(entry, space, (below, depth + 1));
+            }
         }
-        self.free_table(entry, space, table, level.table_bytes());
+        self.free_table(entry, space, table, level);
     }
 
     /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
@@ -155,11 +151,15 @@ impl<A: Arch> Kernel<A> {
                 continue;
             };
             let words = entry.words(table, level.table_bytes()).unwrap_or(&[]);
-            if words.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
+            let is_used = |word: &AtomicU64| {
+                let bits = word.load(Ordering::Relaxed);
+                self.arch.decode(stage, bits, level) != TableEntry::Empty
+            };
+            if words.iter().any(is_used) {
                 return;
             }
-            place.set(0);
-            self.free_table(entry, space, table, level.table_bytes());
+            self.replace(&place, self.arch.empty(stage, place.level));
+            self.free_table(entry, space, table, level);
         }
     }
 }

@@ -18,3 +18,10 @@ pub struct Interrupt {
     pub masked: Word,
     unused: [u64; 5],
 }
+
+impl Interrupt {
+    /// Returns the number of the line.
+    pub fn number(&self) -> u32 {
+        u32::try_from(self.line.get()).unwrap_or(0)
+    }
+}

@@ -94,9 +94,21 @@ kernel_objects! {
 /// Where it is not there: a bug of the kernel.
 #[inline(always)]
 pub fn part<'e, A: Arch, T: Part<A>>(entry: &'e Entry<'_>, handle: Handle<T>) -> &'e T {
-    entry
-        .part::<T, A>(handle)
-        .expect("parts that the kernel keeps the name of are alive")
+    match entry.part::<T, A>(handle) {
+        Some(part) => part,
+        None => arena::gone(handle.address()),
+    }
+}
+
+/// Returns a slot that the kernel keeps the name of: out of line, for where it is used a call costs
+/// little beside what is done with it.
+///
+/// # Panics
+///
+/// Where it is not there: a bug of the kernel.
+#[inline(never)]
+pub fn slot_named<'e, A: Arch>(entry: &'e Entry<'_>, handle: Handle<Slot>) -> &'e Slot {
+    part::<A, Slot>(entry, handle)
 }
 
 /// Returns the address of the object that has `slot` inside it.

@@ -22,12 +22,14 @@ pub struct AddressSpace {
     pub cores: Word,
     /// 1 for a guest's.
     pub is_guest: Word,
-    /// First free table page, linked through the pages' first words.
-    pub free: Word,
+    /// First free table, linked through the tables' first words: of the last level, and of the
+    /// other levels below the root, whose tables have one size.
+    pub free: [Word; 2],
     /// First unused byte of the newest fund.
     pub fund_next: Word,
     /// End of the newest fund.
     pub fund_end: Word,
+    unused: [u64; 7],
 }
 
 /// The address space of a process.
@@ -38,7 +40,7 @@ pub struct Space {
     pub space: [AddressSpace; 1],
     /// Where the tables' memory comes from.
     pub funds: [Slot; FUNDS],
-    unused: [u64; 56],
+    unused: [u64; 48],
 }
 
 /// A range of guest-physical addresses or ports with a server of its own.
@@ -75,5 +77,5 @@ pub struct GuestSpace {
     pub funds: [Slot; FUNDS],
     /// Device and memory routes, by index.
     pub routes: [Route; MAX_ROUTES],
-    unused: [u64; 88],
+    unused: [u64; 80],
 }

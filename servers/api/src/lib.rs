@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod envelope;
+pub mod frame;
 pub mod log;
 pub mod packing;
 pub mod protocol;

@@ -1,9 +1,12 @@
-//! Plain text for the log: a message with label [`LABEL`], word 0 its bytes, then the text.
+//! Messages for the log: with label [`LABEL`], word 0 the bytes of a piece of plain text, then the
+//! text; with label [`EVENT_LABEL`] a whole event as defmt encodes it, in the same way.
 
 use crate::packing::{MESSAGE_BYTES, Words, unpack};
 
 /// Label of a piece of text.
 pub const LABEL: u16 = 0x4c4f;
+/// Label of a defmt frame: words as those of a text, at most [`crate::frame::MAX_EVENT`] bytes.
+pub const EVENT_LABEL: u16 = 0x4c45;
 /// Label of a message without words that is answered when all text of before is on the wire.
 pub const FLUSH_LABEL: u16 = 0x4c46;
 /// The most bytes of one piece.

@@ -34,6 +34,9 @@ pub fn run() -> ! {
             true
         }
     };
+    if let Some(mark) = rt::stack::of_first() {
+        rt::stack::report("benchmark", mark);
+    }
     log!("skerry: system ended: status {}", u8::from(failed));
     let _ = Firmware::own(SLOT_FIRMWARE).shut_down(failed);
     rt::sys::halt()

@@ -9,6 +9,7 @@ use abi::call::FOREVER;
 use abi::{Error, SlotAddress};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use rt::spawn::{Plan, ThreadPlace};
+use rt::stack::Mark;
 use rt::{Capability, Endpoint, Frame, Notification, Outgoing, Thread};
 
 /// Helpers that a case can have.
@@ -252,6 +253,14 @@ pub fn dismiss() {
         clear(note);
     }
     ENDED.store(0, SeqCst);
+}
+
+/// Prints the mark of the fullest stack, the suite's own or a helper's.
+pub fn report_stacks() {
+    let helpers = PLACES.iter().filter_map(ThreadPlace::mark);
+    if let Some(mark) = helpers.chain(rt::stack::of_first()).reduce(Mark::fuller) {
+        rt::stack::report("conformance", mark);
+    }
 }
 
 /// Calls the endpoint in input 0 with its number and input 1; the value is word 0 of the reply.

@@ -33,6 +33,7 @@ pub fn run() -> ! {
         }
         None => true,
     };
+    crew::report_stacks();
     let _ = Firmware::own(SLOT_FIRMWARE).shut_down(failed);
     rt::sys::halt()
 }

@@ -2,10 +2,13 @@
 //!
 //! Each console's bytes go through its own buffer. [`Multiplexer::take`] moves them to the wire:
 //! the console whose line is open there (at most one) goes on until its line ends; then complete
-//! lines of the others come, and then again whatever the focused console has.
+//! lines of the others come, and then again whatever the focused console has. A log frame
+//! ([`api::frame`]) counts as a line; all other bytes are text, and what in them would begin a frame
+//! is closed on its way to the wire.
 
 use crate::{CONSOLES, ConsoleId};
 use alloc::collections::VecDeque;
+use api::frame::{self, Guard};
 use core::fmt::{self, Write};
 use heapless::String;
 
@@ -26,13 +29,42 @@ pub enum Mode {
     },
 }
 
+/// What a byte is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Text: whatever somebody wrote.
+    Text,
+    /// A frame that this process made.
+    Frame,
+    /// Its last byte.
+    FrameEnd,
+}
+
+/// A byte that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    byte: u8,
+    part: Part,
+}
+
+impl Waiting {
+    /// Returns whether a line or a frame ends with it.
+    const fn is_end(self) -> bool {
+        match self.part {
+            Part::Text => self.byte == b'\n',
+            Part::Frame => false,
+            Part::FrameEnd => true,
+        }
+    }
+}
+
 /// One console's output.
 #[derive(Clone, Debug, Default)]
 struct Channel {
     name: String<NAME_BYTES>,
     /// At most [`BUFFER_BYTES`]; on the heap, for ten of them would not fit on a server's stack.
-    waiting: VecDeque<u8>,
-    /// Line ends in `waiting`.
+    waiting: VecDeque<Waiting>,
+    /// Ends of lines and frames in `waiting`.
     lines: usize,
     /// Bytes lost since the loss was reported last.
     unreported: u64,
@@ -60,6 +92,8 @@ pub struct Multiplexer {
     ahead: String<128>,
     /// How much of `ahead` went out.
     ahead_done: usize,
+    /// What went to the wire last.
+    guard: Guard,
 }
 
 impl Multiplexer {
@@ -82,6 +116,7 @@ impl Multiplexer {
             notice: false,
             ahead,
             ahead_done: 0,
+            guard: Guard::default(),
         }
     }
 
@@ -140,6 +175,20 @@ impl Multiplexer {
         }
     }
 
+    /// Takes an event of the process with this tag, as a frame of the host's log. One that does not
+    /// fit is dropped whole and counted.
+    pub fn write_event(&mut self, tag: u16, event: &[u8]) {
+        let Some(host) = self.channels.first_mut() else {
+            return;
+        };
+        let mut bytes: heapless::Vec<u8, { frame::MAX_FRAME }> = heapless::Vec::new();
+        frame::write(tag, event, |byte| {
+            let pushed = bytes.push(byte);
+            debug_assert!(pushed.is_ok(), "no frame is longer");
+        });
+        host.push_frame(&bytes);
+    }
+
     /// Returns how many bytes a console can write now without losing any.
     #[must_use]
     pub fn room(&self, console: ConsoleId) -> usize {
@@ -186,7 +235,7 @@ impl Multiplexer {
             self.leave_line();
         }
         for channel in &mut self.channels {
-            if channel.waiting.back().is_some_and(|&last| last != b'\n') {
+            if channel.waiting.back().is_some_and(|last| !last.is_end()) {
                 channel.skipping = false;
                 channel.end_line();
             }
@@ -223,7 +272,8 @@ impl Multiplexer {
     /// Returns the next byte of what goes first.
     fn next_ahead(&mut self) -> Option<u8> {
         let byte = self.ahead.as_bytes().get(self.ahead_done).copied();
-        if byte.is_some() {
+        if let Some(byte) = byte {
+            let _ = self.guard.take(byte);
             self.ahead_done += 1;
         } else {
             self.ahead.clear();
@@ -236,11 +286,14 @@ impl Multiplexer {
     /// follows may be left only by its console.
     fn next_of_open(&mut self) -> Option<u8> {
         let console = self.open?;
-        let byte = self.channels.get_mut(console.index())?.pop()?;
-        if byte == b'\n' {
+        let next = self.channels.get_mut(console.index())?.pop()?;
+        if next.is_end() {
             self.open = None;
         }
-        Some(byte)
+        if self.guard.take(next.byte) && next.part == Part::Text {
+            self.say(format_args!("\x1b\\"));
+        }
+        Some(next.byte)
     }
 
     /// Returns the console whose line comes next: complete lines first, in turn, then what the focused console has begun.
@@ -269,12 +322,16 @@ impl Multiplexer {
         let Some(channel) = self.channels.get_mut(console.index()) else {
             return;
         };
+        let is_text = channel
+            .waiting
+            .front()
+            .is_some_and(|next| next.part == Part::Text);
         let lost = core::mem::take(&mut channel.unreported);
         let name = channel.name.clone();
         if lost > 0 {
             self.say(format_args!("[{name}: {lost} bytes lost]\r\n"));
         }
-        if prefix {
+        if prefix && is_text {
             self.say(format_args!("[{name}] "));
         }
     }
@@ -303,22 +360,43 @@ impl Channel {
             self.dropped += 1;
             return;
         }
-        self.waiting.push_back(byte);
-        self.lines += usize::from(byte == b'\n');
+        self.enqueue(byte, Part::Text);
+    }
+
+    /// Takes a frame, or counts it as lost. A line that has begun ends before it.
+    fn push_frame(&mut self, bytes: &[u8]) {
+        self.end_line();
+        if self.waiting.len() + bytes.len() >= BUFFER_BYTES {
+            self.unreported += bytes.len() as u64;
+            self.dropped += bytes.len() as u64;
+            return;
+        }
+        if let Some((last, others)) = bytes.split_last() {
+            others
+                .iter()
+                .for_each(|byte| self.enqueue(*byte, Part::Frame));
+            self.enqueue(*last, Part::FrameEnd);
+        }
+    }
+
+    /// Lets a byte wait.
+    fn enqueue(&mut self, byte: u8, part: Part) {
+        let next = Waiting { byte, part };
+        self.waiting.push_back(next);
+        self.lines += usize::from(next.is_end());
     }
 
     /// Ends the last line, unless nothing of it waits.
     fn end_line(&mut self) {
-        if self.waiting.back().is_some_and(|&last| last != b'\n') {
-            self.waiting.push_back(b'\n');
-            self.lines += 1;
+        if self.waiting.back().is_some_and(|last| !last.is_end()) {
+            self.enqueue(b'\n', Part::Text);
         }
     }
 
     /// Gives the oldest byte.
-    fn pop(&mut self) -> Option<u8> {
-        let byte = self.waiting.pop_front()?;
-        self.lines -= usize::from(byte == b'\n');
-        Some(byte)
+    fn pop(&mut self) -> Option<Waiting> {
+        let next = self.waiting.pop_front()?;
+        self.lines -= usize::from(next.is_end());
+        Some(next)
     }
 }

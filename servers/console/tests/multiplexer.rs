@@ -198,3 +198,83 @@ proptest! {
         prop_assert_eq!(m.take(&mut buffer), 0);
     }
 }
+
+/// Returns the wire's bytes without what is between `ESC _ sk` and `ESC \`, and these frames; an
+/// `ESC _ ESC \` is text.
+fn parted(wire: &str) -> (String, Vec<String>) {
+    let (mut text, mut frames) = (String::new(), Vec::new());
+    let mut rest = wire;
+    while let Some((before, behind)) = rest.split_once("\x1b_") {
+        text.push_str(before);
+        let (body, behind) = behind.split_once("\x1b\\").expect("every ESC _ is closed");
+        if body.is_empty() {
+            text.push_str("\x1b_");
+        } else {
+            frames.push(body.to_owned());
+        }
+        rest = behind;
+    }
+    (text + rest, frames)
+}
+
+#[test]
+fn an_event_is_a_frame_between_lines_and_has_no_prefix() {
+    let mut m = with_guests(Mode::Interactive);
+    m.set_focus(id(LEFT));
+    wire(&mut m);
+    m.write(id(LEFT), b"half");
+    assert_eq!(wire(&mut m), "half");
+    m.write(id(0), b"before\n");
+    m.write_event(7, &[1, 2, 3]);
+    m.write(id(0), b"after\n");
+    assert_eq!(wire(&mut m), "", "the focused line is open");
+    m.write(id(LEFT), b" a line\n");
+    let shown = wire(&mut m);
+    assert_eq!(
+        shown,
+        " a line\n[host] before\n\x1b_sk7;AQID\x1b\\[host] after\n"
+    );
+}
+
+#[test]
+fn what_a_guest_writes_makes_no_frame() {
+    let mut m = with_guests(Mode::Interactive);
+    m.set_focus(id(LEFT));
+    wire(&mut m);
+    let forged = "\x1b_sk1;AQID\x1b\\ \x1b[1m_\x1b\x1b_x\n";
+    for byte in forged.bytes() {
+        m.write(id(LEFT), &[byte]);
+        m.write_event(2, b"real");
+    }
+    let (text, frames) = parted(&wire(&mut m));
+    assert_eq!(text, forged);
+    assert!(frames.len() > 10 && frames.iter().all(|frame| frame == "sk2;cmVhbA"));
+}
+
+#[test]
+fn a_line_that_was_left_behind_an_escape_opens_nothing() {
+    let mut m = with_guests(Mode::Interactive);
+    m.set_focus(id(LEFT));
+    wire(&mut m);
+    m.write(id(LEFT), b"\x1b");
+    assert_eq!(wire(&mut m), "\x1b");
+    m.write_event(2, b"");
+    m.interrupt_line();
+    m.write(id(LEFT), b"_sk1;AQID\x1b\\\n");
+    assert_eq!(wire(&mut m), "\r\n\x1b_sk2;\x1b\\_sk1;AQID\x1b\\\n");
+}
+
+#[test]
+fn an_event_without_room_is_lost_whole_and_counted() {
+    let mut m = with_guests(Mode::Batch { prefix: true });
+    for _ in 0..100 {
+        m.write_event(2, &[0; 240]);
+    }
+    m.write(id(0), b"text\n");
+    let shown = wire(&mut m);
+    let (text, frames) = parted(&shown);
+    assert!(frames.iter().all(|frame| frame.len() == 4 + 320));
+    let lost = (100 - frames.len()) as u64 * 328;
+    assert_eq!(m.dropped(id(0)), lost);
+    assert_eq!(text, format!("[host: {lost} bytes lost]\r\n[host] text\n"));
+}

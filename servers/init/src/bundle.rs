@@ -74,11 +74,13 @@ impl Files {
         let physical = self.base + entry.offset;
         let end = physical + entry.length.next_multiple_of(abi::PAGE_SIZE);
         let start = self.base & !((1 << FRAME_ORDER) - 1);
+        let mut covered = 0;
         for (base, order, frame) in &self.frames {
             let frame_end = base + (1 << order);
             if *base >= end || frame_end <= physical {
                 continue;
             }
+            covered += frame_end.min(end) - physical.max(*base);
             let rights = Rights::new().with_read(true);
             let copy = Frame::at(frame.capability().mint(pool.slot()?, rights, 0)?.slot());
             copy.map(space.capability(), area + (base - start), rights)?;
@@ -89,6 +91,10 @@ impl Files {
             if frame_end > end {
                 copy.protect(end - base, frame_end - end, Rights::new())?;
             }
+        }
+        if covered < end - physical {
+            // The kernel had no room to tell of all of the bundle's memory.
+            return Err(Failure::BadFile(String::from(name)));
         }
         Ok((area + (physical - start), entry.length))
     }

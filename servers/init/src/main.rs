@@ -23,6 +23,8 @@ mod pool;
 #[cfg(target_os = "none")]
 mod process;
 #[cfg(target_os = "none")]
+mod stacks;
+#[cfg(target_os = "none")]
 mod supervise;
 #[cfg(target_os = "none")]
 mod system;

@@ -3,6 +3,7 @@
 use crate::grants::{Given, Grants};
 use crate::image;
 use crate::pool::Pool;
+use crate::stacks::{self, Stack};
 use crate::system::Failure;
 use abi::boot::{self, SLOT_BUDGET, SLOT_CAP_TABLE, SLOT_SPACE, SLOT_THREAD};
 use abi::call::Binding;
@@ -38,6 +39,8 @@ pub struct Process {
     pub endpoints: Vec<(u64, Endpoint)>,
     /// Its notification.
     pub notification: Notification,
+    /// The stacks of its threads.
+    pub stacks: Vec<Stack>,
     /// What it is granted.
     pub grants: Grants,
     /// The next address for something that init maps.
@@ -88,6 +91,7 @@ impl Process {
             threads: alloc::vec![(first, thread)],
             endpoints: Vec::new(),
             notification: Notification::at(notification.slot()),
+            stacks: Vec::new(),
             grants,
             next_extra: EXTRAS,
         };
@@ -117,7 +121,7 @@ impl Process {
             self.endpoints
                 .push((u64::from(*core), Endpoint::at(endpoint.slot())));
             if position > 0 {
-                self.add_thread(pool, u64::from(*core), (position as u64, plan.priority))?;
+                self.add_thread(pool, u64::from(*core), (position as u64, plan))?;
             }
         }
         Ok(())
@@ -128,7 +132,7 @@ impl Process {
         &mut self,
         pool: &mut Pool,
         core: u64,
-        (position, priority): (u64, u8),
+        (position, plan): (u64, &compiled::Process),
     ) -> Result<(), Failure> {
         let thread = pool.make_on(ObjectKind::Thread, core)?;
         let budget = pool.make_on(ObjectKind::Budget, core)?;
@@ -136,7 +140,11 @@ impl Process {
         let page = pool.frame(abi::PAGE_SIZE)?;
         let address = MESSAGE_PAGES + position * abi::PAGE_SIZE;
         page.map(self.space.capability(), address, read_write())?;
-        let priority = u64::from(priority);
+        let top = stacks::top(position);
+        self.stacks
+            .push(Stack::new(pool, self.space, top, plan.stack)?);
+        self.grants.value(&format!("stack.{core}"), top)?;
+        let priority = u64::from(plan.priority);
         self.threads.push((core, Thread::at(thread.slot())));
         self.grants.capability(
             &format!("thread.{core}"),
@@ -199,13 +207,8 @@ impl Process {
         bytes: &'static [u8],
     ) -> Result<(), Failure> {
         let entry = image::load(pool, self, &plan.image, bytes)?;
-        let stack = pool.frame(plan.stack)?;
-        let size = 1_u64 << stack.capability().identify()?.size;
-        stack.map(
-            self.space.capability(),
-            boot::STACK_TOP - size,
-            read_write(),
-        )?;
+        let stack = Stack::new(pool, self.space, stacks::top(0), plan.stack)?;
+        self.stacks.push(stack);
         let message = pool.frame(abi::PAGE_SIZE)?;
         message.map(self.space.capability(), boot::MESSAGE_PAGE, read_write())?;
         self.thread

@@ -6,6 +6,7 @@
 use crate::guest::Guest;
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
+use crate::stacks;
 use crate::system::Failure;
 use abi::boot::{SLOT_CAP_TABLE, SLOT_FIRMWARE, SLOT_SPACE};
 use abi::call::{Binding, FOREVER};
@@ -16,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use manifest::compiled::System;
 use rt::memory::CapTable;
 use rt::spawn::{Plan, ThreadPlace};
+use rt::stack::Mark;
 use rt::window::Window;
 use rt::{Budget, Endpoint, Firmware, Incoming, Notification, Outgoing, Reply, Space, Thread};
 
@@ -177,33 +179,86 @@ enum End {
     Status(u64),
 }
 
-/// Watches the system until its last guest has ended, then switches the machine off.
-pub fn run(
-    pool: &mut Pool,
-    system: &System,
-    guests: &[Guest],
-    watch: Watch,
-    processes: &[Process],
-) -> Result<(), Failure> {
-    let mut reports: Vec<Window> = Vec::new();
-    for (index, guest) in guests.iter().enumerate() {
-        reports.push(guest.open_report(pool, REPORTS + index as u64 * abi::PAGE_SIZE)?);
-    }
-    let mut ends: Vec<End> = alloc::vec![End::Running; guests.len()];
-    loop {
-        let bits = watch.notification.wait(FOREVER)?;
-        if bits & FAULTED != 0 {
-            for process in faulted() {
-                bury(system, guests, process, (&mut ends, processes));
+/// What there is to watch.
+pub struct Supervisor<'a> {
+    /// For windows into stacks.
+    pub pool: &'a mut Pool,
+    /// The manifest.
+    pub system: &'a System,
+    /// The guests, in its order.
+    pub guests: &'a [Guest],
+    /// The processes, in its order.
+    pub processes: &'a [Process],
+}
+
+impl Supervisor<'_> {
+    /// Watches the system until its last guest has ended, then switches the machine off.
+    pub fn run(&mut self, watch: &Watch) -> Result<(), Failure> {
+        let mut reports: Vec<Window> = Vec::new();
+        for (index, guest) in self.guests.iter().enumerate() {
+            reports.push(guest.open_report(self.pool, REPORTS + index as u64 * abi::PAGE_SIZE)?);
+        }
+        let mut ends: Vec<End> = alloc::vec![End::Running; self.guests.len()];
+        loop {
+            let bits = watch.notification.wait(FOREVER)?;
+            if bits & FAULTED != 0 {
+                faulted().for_each(|process| self.bury(process, &mut ends));
+            }
+            for (index, report) in reports.iter().enumerate() {
+                note_end(self.system, index, report.load(0), &mut ends);
+            }
+            let is_over = !self.guests.is_empty() && ends.iter().all(|end| *end != End::Running);
+            if bits & QUIT != 0 || is_over {
+                self.finish(ends.iter().any(|end| *end != End::Status(0)));
             }
         }
-        for (index, report) in reports.iter().enumerate() {
-            note_end(system, index, report.load(0), &mut ends);
+    }
+
+    /// Stops a process that faulted, and the guest that it served.
+    fn bury(&mut self, index: usize, ends: &mut [End]) {
+        let plan = self.system.processes.get(index);
+        let (Some(plan), Some(process)) = (plan, self.processes.get(index)) else {
+            return;
+        };
+        if let Err(error) = process.thread.stop() {
+            rt::log!("skerry: {} did not stop: {error:?}", plan.name);
         }
-        let is_over = !guests.is_empty() && ends.iter().all(|end| *end != End::Running);
-        if bits & QUIT != 0 || is_over {
-            finish(&ends, console(system, processes));
+        rt::log!("skerry: server {} died", plan.name);
+        let Some(guest) = plan.guest.map(|guest| usize::from(guest.0)) else {
+            rt::log!("skerry: panic: the whole system depends on {}", plan.name);
+            self.report_stacks();
+            switch_off(true);
+        };
+        if let Some(stopped) = self.guests.get(guest) {
+            stopped.stop();
         }
+        note_end(self.system, guest, 2, ends);
+    }
+
+    /// Prints the marks of all stacks, init's own too.
+    fn report_stacks(&mut self) {
+        stacks::report(self.pool, self.system, self.processes);
+        let own = PLACES.iter().filter_map(ThreadPlace::mark);
+        if let Some(mark) = own.chain(rt::stack::of_first()).reduce(Mark::fuller) {
+            rt::stack::report("init", mark);
+        }
+    }
+
+    /// Lets the console print what it has, and switches the machine off.
+    fn finish(&mut self, failed: bool) -> ! {
+        self.report_stacks();
+        if let Some(console) = self.console()
+            && let Err(error) = console.call(&Outgoing::new(rt::api::log::FLUSH_LABEL))
+        {
+            rt::log!("skerry: the console did not flush: {error:?}");
+        }
+        switch_off(failed)
+    }
+
+    /// Returns the console's endpoint on the core of the main thread.
+    fn console(&self) -> Option<Endpoint> {
+        let console = usize::from(self.system.console?.0);
+        self.processes.get(console)?.endpoint(0)
     }
 }
 
@@ -213,30 +268,6 @@ fn faulted() -> impl Iterator<Item = usize> {
     (1..64)
         .filter(move |bit| bits >> bit & 1 == 1)
         .map(|bit| bit - 1)
-}
-
-/// Stops a process that faulted, and the guest that it served.
-fn bury(
-    system: &System,
-    guests: &[Guest],
-    index: usize,
-    (ends, processes): (&mut [End], &[Process]),
-) {
-    let (Some(plan), Some(process)) = (system.processes.get(index), processes.get(index)) else {
-        return;
-    };
-    if let Err(error) = process.thread.stop() {
-        rt::log!("skerry: {} did not stop: {error:?}", plan.name);
-    }
-    rt::log!("skerry: server {} died", plan.name);
-    let Some(guest) = plan.guest.map(|guest| usize::from(guest.0)) else {
-        rt::log!("skerry: panic: the whole system depends on {}", plan.name);
-        finish(&[End::Status(1)], None);
-    };
-    if let Some(stopped) = guests.get(guest) {
-        stopped.stop();
-    }
-    note_end(system, guest, 2, ends);
 }
 
 /// Notes the end of a guest that has not ended before.
@@ -251,20 +282,8 @@ fn note_end(system: &System, index: usize, report: u64, ends: &mut [End]) {
     rt::log!("skerry: guest {} ended: status {}", plan.name, report - 1);
 }
 
-/// Returns the console's endpoint on the core of the main thread.
-fn console(system: &System, processes: &[Process]) -> Option<Endpoint> {
-    let console = usize::from(system.console?.0);
-    processes.get(console)?.endpoint(0)
-}
-
-/// Lets the console print what it has, and switches the machine off.
-fn finish(ends: &[End], console: Option<Endpoint>) -> ! {
-    if let Some(console) = console
-        && let Err(error) = console.call(&Outgoing::new(rt::api::log::FLUSH_LABEL))
-    {
-        rt::log!("skerry: the console did not flush: {error:?}");
-    }
-    let failed = ends.iter().any(|end| *end != End::Status(0));
+/// Switches the machine off.
+fn switch_off(failed: bool) -> ! {
     let _ = Firmware::own(SLOT_FIRMWARE).shut_down(failed);
     rt::spawn::exit()
 }

@@ -6,7 +6,7 @@ use crate::grants::Given;
 use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
-use crate::supervise::{self, Watch};
+use crate::supervise::{self, Supervisor, Watch};
 use abi::boot::SLOT_INTERRUPT_CONTROL;
 use abi::{Error, ObjectKind, Rights};
 use alloc::format;
@@ -76,6 +76,7 @@ pub fn run() -> Result<(), Failure> {
     let files = Files::open(&mut pool)?;
     let bytes = files.read(compiled::ENTRY_NAME)?;
     let system = System::decode(bytes).map_err(|_| Failure::BadManifest)?;
+    rt::event::set_level(system.log as u8);
     rt::log!(
         "skerry: init: {} processes, {} guests, {} cores",
         system.processes.len(),
@@ -96,13 +97,13 @@ pub fn run() -> Result<(), Failure> {
         audit::print(&system, &builder.processes)?;
     }
     builder.start_all()?;
-    supervise::run(
-        &mut builder.pool,
-        &system,
-        &guests,
-        watch,
-        &builder.processes,
-    )
+    let mut supervisor = Supervisor {
+        pool: &mut builder.pool,
+        system: &system,
+        guests: &guests,
+        processes: &builder.processes,
+    };
+    supervisor.run(&watch)
 }
 
 /// The system in the making.
@@ -121,6 +122,13 @@ impl Builder<'_> {
             for (core, thread) in &process.threads {
                 watch.hear_faults(&mut self.pool, *thread, *core, u64::from(index.0) + 1)?;
             }
+            rt::debug!(
+                "process {=str}: priority {=u8}, {=u64} bytes of stack on each of {} cores",
+                plan.name.as_str(),
+                plan.priority,
+                plan.stack,
+                plan.cores.len()
+            );
             self.processes.push(process);
         }
         Ok(())
@@ -136,6 +144,13 @@ impl Builder<'_> {
                 .position_of("mem")
                 .and_then(|mem| self.processes.get(mem));
             guest.connect(&mut self.pool, (index, plan), &self.processes, mem)?;
+            rt::debug!(
+                "guest {=str}: {} vCPUs, {=u64} MiB from {=u64:#x} on",
+                plan.name.as_str(),
+                plan.cores.len(),
+                plan.memory >> 20,
+                plan.memory_base
+            );
             guests.push(guest);
         }
         Ok(guests)
@@ -160,6 +175,7 @@ impl Builder<'_> {
             let index = usize::from(index.0);
             self.grant_value(index, "ticks", info.ticks_per_second)?;
             self.grant_value(index, "features", info.features)?;
+            self.grant_value(index, "log-level", self.system.log as u64)?;
             self.grant_peers(index, plan)?;
             self.grant_arguments(index, plan)?;
             if let Some(device) = &plan.device {

@@ -1,6 +1,7 @@
 //! The controller of one guest as its clients see it: who may move which line.
 
 use crate::plic::{LineChanges, Plic, ShapeError};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use irq_api::{MAX_SOURCE, Refusal, Reply, Request, Source};
 use vcpu_api::Description;
@@ -19,7 +20,8 @@ pub struct Access {
 /// The controller, and the owners of its sources.
 #[derive(Clone, Debug)]
 pub struct Controller {
-    plic: Plic,
+    /// On the heap: it has kilobytes, and every move of it would be one more copy on the stack.
+    plic: Box<Plic>,
     /// Badges of the clients that own a source.
     owners: Vec<(u64, Source)>,
 }
@@ -36,7 +38,7 @@ impl Controller {
             Some((u64::from(device.process) + 1, source))
         });
         Ok(Self {
-            plic: Plic::new(description.cores.len(), MAX_SOURCE)?,
+            plic: Box::new(Plic::new(description.cores.len(), MAX_SOURCE)?),
             owners: owners.collect(),
         })
     }

@@ -35,6 +35,9 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 /// Runs the interrupt server, which never returns.
 pub fn run() -> ! {
     let shared = shared();
+    if let Some(shared) = &shared {
+        rt::debug!("interrupts of {} vCPUs", shared.vcpus.len());
+    }
     if shared.is_some() {
         *SHARED.lock() = shared;
         rt::run_on_cores(serve_core);
@@ -64,6 +67,7 @@ fn serve_core(core: u64) {
         log!("irq: no endpoint on core {core}");
         return;
     };
+    rt::debug!("core {=u64} is served", core);
     if let Err(error) = rt::serve(endpoint, handle) {
         log!("irq: core {core}: {error:?}");
     }
@@ -123,12 +127,18 @@ impl Shared {
 
     /// Moves the line of one vCPU. One that is gone takes no interrupts.
     fn inject(&self, index: usize, raise: u64, lower: u64) {
+        rt::trace!(
+            "vCPU {}: raise {=u64:#x}, lower {=u64:#x}",
+            index,
+            raise,
+            lower
+        );
         let vcpu = self.vcpus.get(index);
         let moved = vcpu.map_or(Err(Error::NoCapability), |vcpu| vcpu.inject(raise, lower));
         if let Err(error) = moved
             && !REPORTED.swap(true, Relaxed)
         {
-            log!("irq: vCPU {index}: {error:?}");
+            rt::error!("vCPU {} takes no interrupts: {}", index, error);
         }
     }
 }

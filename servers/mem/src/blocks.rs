@@ -110,7 +110,7 @@ impl Blocks {
     pub fn put_back(&mut self, taken: Taken) {
         match taken.frame.capability().delete() {
             Ok(()) => self.free.push(taken.block),
-            Err(error) => rt::log!("mem: a folio did not come back: {error:?}"),
+            Err(error) => rt::error!("a folio did not come back: {}", error),
         }
     }
 

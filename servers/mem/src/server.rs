@@ -32,8 +32,8 @@ static STATE: TicketLock<Option<State>> = TicketLock::new(None);
 /// Serves every core for ever.
 pub fn run() -> ! {
     let blocks = Blocks::granted();
-    rt::log!(
-        "mem: {} MiB for guests, largest block of order {}",
+    rt::info!(
+        "{=u64} MiB for guests, largest block of order {=u8}",
         blocks.bytes() >> 20,
         blocks.largest()
     );
@@ -51,6 +51,7 @@ fn serve_core(core: u64) {
         rt::log!("mem: no endpoint on core {core}");
         return;
     };
+    rt::debug!("core {=u64} is served", core);
     if let Err(error) = rt::serve(endpoint, handle) {
         rt::log!("mem: core {core}: {error:?}");
     }
@@ -172,6 +173,12 @@ impl State {
             let taken = self.blocks.take(folio).map_err(|_| Refusal::TooMany)?;
             clear(taken.frame).map_err(|_| Refusal::TooMany)?;
             map(client, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
+            rt::trace!(
+                "client {=u64}: a folio of order {=u8} at offset {=u64:#x}",
+                client,
+                folio.order,
+                folio.offset
+            );
             let offset_pages = u32::try_from(folio.offset >> 12).map_err(|_| too_little)?;
             folios.push((
                 Folio {
@@ -182,6 +189,13 @@ impl State {
             ));
         }
         let count = u32::try_from(folios.len()).unwrap_or(u32::MAX);
+        rt::debug!(
+            "client {=u64} got {=u64} MiB from {=u64:#x} on in {=u32} folios",
+            client,
+            bytes >> 20,
+            start,
+            count
+        );
         let allocation = Allocation(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
         self.given.push(Given {
             client,

@@ -1,10 +1,11 @@
 //! The block behind each thread's thread pointer.
 
+use crate::event::Buffer;
 use abi::boot;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a thread knows of itself. The thread pointer holds its address from the thread's first
-/// instruction on; the words are in this order, for stubs and debuggers.
+/// instruction on; the words before the buffer are in this order, for stubs and debuggers.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct ThreadBlock {
@@ -20,6 +21,8 @@ pub struct ThreadBlock {
     pub(crate) argument: AtomicU64,
     /// Word 5: slot of the log's endpoint on the thread's core, or 0 before it was looked for.
     log_slot: AtomicU64,
+    /// The event that the thread is logging.
+    pub(crate) event: Buffer,
 }
 
 /// The block of the process's first thread.
@@ -37,6 +40,7 @@ impl ThreadBlock {
             entry: AtomicU64::new(0),
             argument: AtomicU64::new(0),
             log_slot: AtomicU64::new(0),
+            event: Buffer::new(),
         }
     }
 

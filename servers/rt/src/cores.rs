@@ -5,7 +5,7 @@
 
 use crate::grant;
 use crate::memory::{CapTable, Frame, Space};
-use crate::spawn::{Plan, ThreadPlace};
+use crate::spawn::{Plan, Seat};
 use crate::synchronization::Endpoint;
 use crate::thread::{Budget, Thread};
 use abi::boot::{SLOT_CAP_TABLE, SLOT_SPACE};
@@ -13,11 +13,9 @@ use abi::{Error, ObjectKind};
 
 /// The most cores of a process beside its first.
 pub const MAX_FURTHER: usize = 7;
-/// Bytes of stack of each thread but the first.
-const STACK: usize = 16 * 1024;
 
-/// Places for the further threads; only in programs that have some.
-static PLACES: [ThreadPlace<STACK>; MAX_FURTHER] = [const { ThreadPlace::new() }; MAX_FURTHER];
+/// Seats of the further threads.
+static SEATS: [Seat; MAX_FURTHER] = [const { Seat::new() }; MAX_FURTHER];
 
 /// Returns the core that the thread runs on.
 #[must_use]
@@ -51,7 +49,7 @@ pub fn run_on_cores(entry: fn(u64)) {
     let own = current();
     for (position, core) in cores().filter(|core| *core != own).enumerate() {
         if let Err(error) = start(position, core, entry) {
-            crate::log!("core {core} is not served: {error:?}");
+            crate::error!("core {=u64} is not served: {}", core, error);
         }
     }
     entry(own);
@@ -64,10 +62,11 @@ fn start(position: usize, core: u64, entry: fn(u64)) -> Result<(), Error> {
         Some((grant.slot_of(kind)?, grant.value))
     };
     let missing = Error::NoCapability;
-    let place = PLACES.get(position).ok_or(Error::OutOfRange)?;
+    let seat = SEATS.get(position).ok_or(Error::OutOfRange)?;
     let (thread, priority) = part("thread", ObjectKind::Thread).ok_or(missing)?;
     let (budget, _) = part("budget", ObjectKind::Budget).ok_or(missing)?;
     let (page, address) = part("message", ObjectKind::Frame).ok_or(missing)?;
+    let stack = grant::indexed("stack", core).ok_or(missing)?.value;
     let plan = Plan {
         space: Space::own(SLOT_SPACE),
         table: CapTable::own(SLOT_CAP_TABLE),
@@ -76,5 +75,5 @@ fn start(position: usize, core: u64, entry: fn(u64)) -> Result<(), Error> {
         priority,
         index: position as u64 + 1,
     };
-    place.start(Thread::own(thread), &plan, entry, core)
+    seat.start(Thread::own(thread), &plan, (entry, core), stack)
 }

@@ -12,6 +12,7 @@ pub mod capability;
 pub mod client;
 pub mod cores;
 pub mod device;
+pub mod event;
 pub mod grant;
 pub mod guest;
 #[cfg(all(feature = "heap", target_os = "none"))]
@@ -25,6 +26,7 @@ pub mod mmio;
 mod panic;
 pub mod serve;
 pub mod spawn;
+pub mod stack;
 pub mod start;
 pub mod synchronization;
 pub mod sys;
@@ -33,6 +35,7 @@ pub mod window;
 
 pub use abi;
 pub use api;
+pub use defmt;
 
 pub use capability::{Capability, Identity};
 pub use cores::{endpoint_of, peer, run_on_cores};

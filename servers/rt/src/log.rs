@@ -1,7 +1,7 @@
-//! The log: lines of plain text.
+//! The log: lines of plain text, and events.
 //!
-//! Text goes to the log's endpoint on the thread's core (grant `log.C`; where there is none,
-//! [`crate::start::SLOT_LOG`]), or, in the first process, to the firmware's console. It goes piece by piece and is lost where nobody takes it: a log never fails.
+//! Both go to the log's endpoint on the thread's core (grant `log.C`; where there is none,
+//! [`crate::start::SLOT_LOG`]), or, in the first process, to the firmware's console. Text goes piece by piece, and all is lost where nobody takes it: a log never fails.
 
 use crate::device::Firmware;
 use crate::message::Outgoing;
@@ -69,6 +69,23 @@ fn emit(bytes: &[u8]) {
     for byte in bytes {
         let _ = Firmware::own(SLOT_FIRMWARE).write_byte(*byte);
     }
+}
+
+/// Sends an event to whoever takes this process's log.
+pub(crate) fn send_event(event: &[u8]) {
+    let words = api::log::encode(event);
+    let message = Outgoing::new(api::log::EVENT_LABEL).with_words(words.as_slice());
+    if crate::boot::info().is_none() {
+        let _ = endpoint().call(&message);
+        return;
+    }
+    let slot = FIRST_PROCESS_LOG.load(Relaxed);
+    if slot != 0 && Endpoint::own(slot).call(&message).is_ok() {
+        return;
+    }
+    api::frame::write(api::frame::FIRST_PROCESS, event, |byte| {
+        let _ = Firmware::own(SLOT_FIRMWARE).write_byte(byte);
+    });
 }
 
 /// Sends bytes to an endpoint that takes logs.

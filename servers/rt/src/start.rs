@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | image | its ELF segments, linked at `0x0020_0000` (`servers/server.ld`); what lies behind the file's bytes is zero |
-//! | first thread | at the ELF entry, stack pointer at the end of a stack that the creator mapped, 16-aligned; first argument register: any number, which becomes the argument of `main` |
+//! | first thread | at the ELF entry, stack pointer at the end of a stack that the creator mapped and painted ([`crate::stack`]), 16-aligned; first argument register: any number, which becomes the argument of `main` |
 //! | message page | [`abi::boot::MESSAGE_PAGE`], bound to the first thread |
 //! | grants page | [`GRANTS`], read-only, as [`crate::grant::Table`] describes; the address where the first process has its boot information, told from it by the magic number |
 //! | what grants name | pages that the creator maps, from [`MAPPED`] to [`crate::window::FIRST`]; files of the bundle, read-only, from [`FILES`] to [`FILES_END`] |
@@ -54,6 +54,7 @@ unsafe extern "Rust" {
 /// Runs the main function; entered with the thread pointer set.
 #[cfg(target_os = "none")]
 pub(crate) extern "C" fn begin(argument: u64) -> ! {
+    crate::stack::paint_first();
     // SAFETY: `entry!` declares the function with this signature; without it nothing links.
     unsafe { _rt_main(argument) }
 }

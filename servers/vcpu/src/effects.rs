@@ -8,6 +8,7 @@ pub const MAX_VCPUS: usize = 64;
 
 /// Index of a vCPU in its VM; below [`MAX_VCPUS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub struct VcpuId(u8);
 
 impl VcpuId {
@@ -135,6 +136,7 @@ pub struct RegisterError;
 
 /// Something worth a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum Event {
     /// A guest accessed what is neither memory nor device; reported once per address.
     Unclaimed {

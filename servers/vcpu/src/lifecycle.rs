@@ -16,6 +16,7 @@ use abi::exit::ExitClass;
 
 /// Why a guest ended or wants to reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum EndReason {
     /// It gave none.
     None,
@@ -39,6 +40,7 @@ impl EndReason {
 
 /// How a guest wants to be rebooted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum RebootKind {
     /// As after power-on.
     Cold,
@@ -48,6 +50,7 @@ pub enum RebootKind {
 
 /// What a guest cannot recover from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum Failure {
     /// The machine made an exit that this server does not know.
     UnknownExit {
@@ -71,6 +74,7 @@ pub enum Failure {
 
 /// Where a VM stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum Lifecycle {
     /// It runs.
     Running,

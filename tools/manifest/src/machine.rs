@@ -24,7 +24,7 @@ pub struct Machine {
 }
 
 /// All machines.
-const MACHINES: [Machine; 2] = [
+const MACHINES: [Machine; 3] = [
     Machine {
         name: "qemu-virt",
         bsp: "riscv",
@@ -46,6 +46,18 @@ const MACHINES: [Machine; 2] = [
         guest_memory_base: 0,
         flat_image_offset: 0x10_0000,
         guest_interrupt_controller: (0xfec0_0000, 0x1000),
+    },
+    Machine {
+        name: "qemu-ccw",
+        bsp: "s390",
+        target: "s390x-unknown-none-softfloat",
+        max_cores: 8,
+        default_cores: 2,
+        default_memory: 512 << 20,
+        // A guest has no interrupt controller in memory.
+        guest_memory_base: 0,
+        flat_image_offset: 0x1_0000,
+        guest_interrupt_controller: (0, 0),
     },
 ];
 

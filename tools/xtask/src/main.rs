@@ -6,6 +6,7 @@ mod commands;
 mod emulator;
 mod guest;
 mod host_tests;
+mod machine;
 mod process;
 mod progress;
 mod scenario;

@@ -1,4 +1,5 @@
-//! Layouts of RISC-V: control registers, page-table entries, instructions, register ids, ISA strings.
+//! Layouts of RISC-V: control registers, page-table entries, instructions, register ids, ISA strings,
+//! the device tree.
 //!
 //! Values only: nothing here reads or writes a register. The bsp and the vcpu server share it.
 //! Sections are those of "The RISC-V Instruction Set Manual", volume I (unprivileged) and volume II
@@ -17,6 +18,7 @@ pub mod pte;
 pub mod status;
 pub mod translation;
 pub mod trap_instruction;
+pub mod tree;
 
 pub use cause::{Cause, Exception, Interrupt};
 pub use instruction::Gpr;

@@ -109,7 +109,7 @@ fn boot_first(
     };
     let entry = trap::enter(kernel, hart);
     if let Err(error) = kernel.boot(&entry, &plan) {
-        refuse(format_args!("no first process: {error:?}"));
+        refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
     let mut entry = entry;

@@ -1,10 +1,9 @@
 //! What the device tree says of the machine (Devicetree Specification 0.4).
 
-use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::{Node, Property};
 use heapless::Vec;
 use kernel::boot::Range;
 use kernel::ranges::{Ranges, whole_pages};
+use riscv_regs::tree::{Node, Tree, number};
 use riscv_regs::{Extension, ExtensionSet, isa};
 
 /// The machine.
@@ -32,58 +31,43 @@ pub struct Host<'a> {
     pub has_sstc: bool,
     /// Every hart has Smstateen.
     pub has_state_enable: bool,
-    tree: Fdt<'a>,
+    tree: Tree<'a>,
 }
 
 /// Supervisor external interrupt, as interrupts-extended names it.
-const SUPERVISOR_EXTERNAL: u32 = 9;
+const SUPERVISOR_EXTERNAL: u64 = 9;
 
 /// Returns cell `index` of a property of cells.
-fn cell(bytes: &[u8], index: usize) -> Option<u32> {
-    let bytes = bytes.get(index * 4..index * 4 + 4)?;
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+#[inline(never)]
+fn cell(bytes: &[u8], index: usize) -> Option<u64> {
+    bytes.chunks_exact(4).nth(index).map(number)
 }
 
-/// Returns the number that all cells of a property make.
-fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-/// Returns the value of a property.
-fn value<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
-    let property = node.properties().find(|property| property.name() == name)?;
-    property.value_as::<&'a [u8]>().ok()
-}
-
-/// Returns whether a string list has an entry.
-fn lists(bytes: &[u8], entry: &str) -> bool {
-    bytes
-        .split(|byte| *byte == 0)
-        .any(|item| item == entry.as_bytes())
+/// Returns whether a property is a string list that has an entry.
+#[inline(never)]
+fn lists(node: Node<'_>, property: &str, entry: &str) -> bool {
+    node.property(property).is_some_and(|list| {
+        list.split(|byte| *byte == 0)
+            .any(|item| item == entry.as_bytes())
+    })
 }
 
 /// Returns the rows of a reg property with two address and two size cells.
-fn ranges(node: &FdtNode<'_>) -> impl Iterator<Item = Range> {
-    value(node, "reg")
-        .unwrap_or(&[])
-        .chunks_exact(16)
-        .filter_map(|row| {
-            let (base, length) = row.split_at_checked(8)?;
-            Some(Range {
-                base: number(base),
-                length: number(length),
-            })
+fn ranges(node: Node<'_>) -> impl Iterator<Item = Range> {
+    let rows = node.property("reg").unwrap_or(&[]).chunks_exact(16);
+    rows.filter_map(|row| {
+        let (base, length) = row.split_at_checked(8)?;
+        Some(Range {
+            base: number(base),
+            length: number(length),
         })
+    })
 }
 
-/// Calls `visit` with every node.
-fn each<'a>(node: FdtNode<'a>, visit: &mut dyn FnMut(FdtNode<'a>)) {
-    visit(node);
-    for child in node.children() {
-        each(child, visit);
-    }
+/// Adds the pages that a node's registers or memory touch.
+#[inline(never)]
+fn add_touched(to: &mut Ranges, node: Node<'_>) {
+    ranges(node).for_each(|range| to.add(whole_pages(range)));
 }
 
 impl<'a> Host<'a> {
@@ -93,7 +77,7 @@ impl<'a> Host<'a> {
     ///
     /// What is missing.
     pub fn read(bytes: &'a [u8], boot_hart: u64) -> Result<Self, &'static str> {
-        let tree = Fdt::new(bytes).map_err(|_| "the firmware passed no device tree")?;
+        let tree = Tree::new(bytes).ok_or("the firmware passed no device tree")?;
         let mut host = Self {
             memory: Ranges::default(),
             reserved: Ranges::default(),
@@ -120,21 +104,24 @@ impl<'a> Host<'a> {
 
     /// Reads memory and reservations.
     fn read_memory(&mut self) {
-        for node in self.tree.root().children() {
-            if value(&node, "device_type").is_some_and(|kind| lists(kind, "memory")) {
-                ranges(&node).for_each(|range| self.memory.add(range));
+        for node in self
+            .tree
+            .nodes()
+            .next()
+            .into_iter()
+            .flat_map(Node::children)
+        {
+            if lists(node, "device_type", "memory") {
+                ranges(node).for_each(|range| self.memory.add(range));
             }
-            if node.name() == "reserved-memory" {
+            if node.name() == b"reserved-memory" {
                 for child in node.children() {
-                    ranges(&child).for_each(|range| self.reserved.add(whole_pages(range)));
+                    add_touched(&mut self.reserved, child);
                 }
             }
         }
-        for entry in self.tree.memory_reservations() {
-            self.reserved.add(Range {
-                base: entry.address(),
-                length: entry.size(),
-            });
+        for (base, length) in self.tree.reservations() {
+            self.reserved.add(Range { base, length });
         }
     }
 
@@ -142,17 +129,21 @@ impl<'a> Host<'a> {
     fn read_harts(&mut self, boot_hart: u64) {
         let pushed = self.harts.push(boot_hart);
         debug_assert!(pushed.is_ok());
-        let Some(cpus) = self.tree.find_node("/cpus") else {
+        let Some(cpus) = self.tree.child_of_root("cpus") else {
             return;
         };
-        self.ticks_per_second = value(&cpus, "timebase-frequency").map_or(0, number);
+        self.ticks_per_second = cpus.property("timebase-frequency").map_or(0, number);
         for cpu in cpus.children() {
-            let is_cpu = value(&cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"));
-            let is_okay = value(&cpu, "status").is_none_or(|status| lists(status, "okay"));
-            let Some(hart) = value(&cpu, "reg").map(number).filter(|_| is_cpu && is_okay) else {
+            let is_cpu = lists(cpu, "device_type", "cpu");
+            let is_okay = cpu.property("status").is_none() || lists(cpu, "status", "okay");
+            let Some(hart) = cpu
+                .property("reg")
+                .map(number)
+                .filter(|_| is_cpu && is_okay)
+            else {
                 continue;
             };
-            let extensions = extensions_of(&cpu);
+            let extensions = extensions_of(cpu);
             self.has_sstc &= extensions.contains(Extension::Sstc);
             self.has_state_enable &= extensions.contains(Extension::Smstateen);
             if hart != boot_hart && self.harts.push(hart).is_err() {
@@ -165,18 +156,18 @@ impl<'a> Host<'a> {
     fn read_devices(&mut self) {
         let (mut plic, mut files, mut domain) = (None, None, None);
         let mut devices = Ranges::default();
-        each(self.tree.root(), &mut |node| {
-            let Some(compatible) = value(&node, "compatible") else {
-                return;
-            };
-            if lists(compatible, "riscv,plic0") || lists(compatible, "sifive,plic-1.0.0") {
+        for node in self.tree.nodes() {
+            if lists(node, "compatible", "riscv,plic0")
+                || lists(node, "compatible", "sifive,plic-1.0.0")
+            {
                 plic = Some(node);
             }
-            if lists(compatible, "riscv,imsics") && is_supervisor(&node) {
+            if lists(node, "compatible", "riscv,imsics") && is_supervisor(node) {
                 files = Some(node);
             }
             // The machine's domain has the supervisor's as its child, which has none itself.
-            if lists(compatible, "riscv,aplic") && value(&node, "riscv,children").is_none() {
+            if lists(node, "compatible", "riscv,aplic") && node.property("riscv,children").is_none()
+            {
                 domain = Some(node);
             }
             let is_for_drivers = [
@@ -185,23 +176,26 @@ impl<'a> Host<'a> {
                 "virtio,mmio",
                 "google,goldfish-rtc",
             ];
-            if is_for_drivers.iter().any(|name| lists(compatible, name)) {
-                ranges(&node).for_each(|range| devices.add(whole_pages(range)));
+            if is_for_drivers
+                .iter()
+                .any(|name| lists(node, "compatible", name))
+            {
+                add_touched(&mut devices, node);
             }
-        });
+        }
         self.devices = devices;
-        self.plic = plic.as_ref().and_then(|plic| ranges(plic).next());
+        self.plic = plic.and_then(|plic| ranges(plic).next());
         self.aplic = domain
             .filter(|_| files.is_some())
-            .and_then(|domain| ranges(&domain).next());
+            .and_then(|domain| ranges(domain).next());
         if let Some(controller) = files.or(plic) {
-            self.read_contexts(&controller);
+            self.read_contexts(controller);
         }
     }
 
     /// Reads which of a controller's contexts or files is each hart's.
-    fn read_contexts(&mut self, controller: &FdtNode<'_>) {
-        let wanted = value(controller, "interrupts-extended").unwrap_or(&[]);
+    fn read_contexts(&mut self, controller: Node<'_>) {
+        let wanted = controller.property("interrupts-extended").unwrap_or(&[]);
         for hart in self.harts.clone() {
             let parent = self.interrupt_controller_of(hart);
             let context = wanted.chunks_exact(8).position(|row| {
@@ -215,25 +209,24 @@ impl<'a> Host<'a> {
     }
 
     /// Returns the handle of a hart's own interrupt controller.
-    fn interrupt_controller_of(&self, hart: u64) -> Option<u32> {
-        let cpus = self.tree.find_node("/cpus")?;
+    fn interrupt_controller_of(&self, hart: u64) -> Option<u64> {
+        let cpus = self.tree.child_of_root("cpus")?;
         let cpu = cpus.children().find(|cpu| {
-            value(cpu, "device_type").is_some_and(|kind| lists(kind, "cpu"))
-                && value(cpu, "reg").map(number) == Some(hart)
+            lists(*cpu, "device_type", "cpu") && cpu.property("reg").map(number) == Some(hart)
         })?;
         let controller = cpu
             .children()
-            .find(|child| value(child, "interrupt-controller").is_some())?;
-        cell(value(&controller, "phandle")?, 0)
+            .find(|child| child.property("interrupt-controller").is_some())?;
+        cell(controller.property("phandle")?, 0)
     }
 
     /// Reads where the boot bundle is.
     fn read_chosen(&mut self) {
-        let Some(chosen) = self.tree.find_node("/chosen") else {
+        let Some(chosen) = self.tree.child_of_root("chosen") else {
             return;
         };
-        let start = value(&chosen, "linux,initrd-start").map(number);
-        let end = value(&chosen, "linux,initrd-end").map(number);
+        let start = chosen.property("linux,initrd-start").map(number);
+        let end = chosen.property("linux,initrd-end").map(number);
         if let (Some(base), Some(end)) = (start, end)
             && end > base
         {
@@ -246,17 +239,18 @@ impl<'a> Host<'a> {
 }
 
 /// Returns whether a controller interrupts harts in supervisor mode.
-fn is_supervisor(node: &FdtNode<'_>) -> bool {
-    cell(value(node, "interrupts-extended").unwrap_or(&[]), 1) == Some(SUPERVISOR_EXTERNAL)
+fn is_supervisor(node: Node<'_>) -> bool {
+    cell(node.property("interrupts-extended").unwrap_or(&[]), 1) == Some(SUPERVISOR_EXTERNAL)
 }
 
 /// Returns the extensions of a hart.
-fn extensions_of(cpu: &FdtNode<'_>) -> ExtensionSet {
-    if let Some(list) = value(cpu, "riscv,isa-extensions") {
-        let names = list.split(|byte| *byte == 0);
-        return isa::from_list(names.filter_map(|name| core::str::from_utf8(name).ok()));
+fn extensions_of(cpu: Node<'_>) -> ExtensionSet {
+    if let Some(list) = cpu.property("riscv,isa-extensions") {
+        return isa::from_list(list.split(|byte| *byte == 0));
     }
-    let text = value(cpu, "riscv,isa").and_then(|text| core::str::from_utf8(text).ok());
+    let text = cpu
+        .property("riscv,isa")
+        .and_then(|text| core::str::from_utf8(text).ok());
     let text = text.map(|text| text.trim_end_matches('\0'));
     text.and_then(|text| isa::from_string(text).ok())
         .map_or_else(ExtensionSet::default, |found| found.1)

@@ -66,9 +66,13 @@ fn table_leaves(
         {
             TableEntry::Empty => {}
             TableEntry::Table(next) => {
-                let bytes = below.first().map_or(0, Level::table_bytes);
-                let words = entry.words(next, bytes).expect("a table is there");
-                let is_empty = words.iter().all(|word| word.load(Ordering::Relaxed) == 0);
+                let level = below.first().expect("a table is of a level");
+                let words = entry.words(next, level.table_bytes());
+                let words = words.expect("a table is there");
+                let is_empty = words.iter().all(|word| {
+                    let bits = word.load(Ordering::Relaxed);
+                    kernel.arch.decode(stage, bits, level) == TableEntry::Empty
+                });
                 assert!(!is_empty, "an empty table is kept at {address:#x}");
                 tables += 1 + table_leaves(kernel, entry, (stage, below), (next, address), each);
             }
@@ -145,14 +149,13 @@ impl<'e> Survey<'_, 'e> {
     /// Checks that the tables of a space with one fund are in use, free or not yet used.
     fn table_account(&self, space: &AddressSpace, tables: u64) {
         let mut free = 0;
-        let mut at = space.free.get();
-        while at != 0 {
-            free += 1;
-            let words = self
-                .entry
-                .words(at, PAGE_SIZE)
-                .expect("a free table is there");
-            at = words[0].load(Ordering::Relaxed);
+        for list in &space.free {
+            let mut at = list.get();
+            while at != 0 {
+                free += 1;
+                let words = self.entry.words(at, PAGE_SIZE);
+                at = words.expect("a free table is there")[0].load(Ordering::Relaxed);
+            }
         }
         let address = core::ptr::from_ref(space).addr();
         let owner = self.all::<Space>().into_iter();

@@ -16,6 +16,7 @@ use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::{ObjectKind, PAGE_SIZE};
 use arena::{Entry, Handle, Object, Part};
+use core::mem::offset_of;
 use std::collections::HashMap;
 use std::vec::Vec;
 
@@ -87,20 +88,24 @@ impl<'e> Survey<'_, 'e> {
                 found.extend((0..count as u64).map(|index| object + offset as u64 + index * 64));
             }
         };
-        let slots = core::mem::offset_of!(Thread<FakeArch>, slots);
+        let slots = offset_of!(Thread<FakeArch>, slots);
         inside(
             self.all::<Thread<FakeArch>>(),
             slots,
             crate::object::thread::SLOTS,
         );
-        let slots = core::mem::offset_of!(Vcpu<FakeArch>, slots);
+        let slots = offset_of!(Vcpu<FakeArch>, slots);
         inside(
             self.all::<Vcpu<FakeArch>>(),
             slots,
             crate::object::vcpu::SLOTS,
         );
-        inside(self.all::<Space>(), 64, FUNDS);
-        inside(self.all::<GuestSpace>(), 64, FUNDS);
+        inside(self.all::<Space>(), offset_of!(Space, funds), FUNDS);
+        inside(
+            self.all::<GuestSpace>(),
+            offset_of!(GuestSpace, funds),
+            FUNDS,
+        );
         inside(self.all::<crate::object::interrupt::Interrupt>(), 0, 1);
         found
     }

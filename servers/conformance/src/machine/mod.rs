@@ -59,6 +59,8 @@ pub struct Guest {
     pub count: &'static [u8],
     /// Waits for `other_line`, takes it, counts as `count` does, for ever.
     pub take_lines: &'static [u8],
+    /// Takes `other_line` without ever waiting for it, counts as `count` does, for ever.
+    pub poll_lines: &'static [u8],
     /// Value of `enable`'s register that lets `other_line` end a wait.
     pub other_enable: u64,
     /// Bytes of an instruction.

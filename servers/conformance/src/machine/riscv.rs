@@ -87,6 +87,17 @@ pub static RISCV: Machine = Machine {
             0x00b5_3023,
             0xff1f_f06f,
         ]),
+        // csrr t0, sip; andi t0, t0, 2; beqz t0, -8; csrci sip, 2; addi a1, a1, 1; sd a1, 0(a0);
+        // j -24
+        poll_lines: &code::<7, 28>([
+            0x1440_22f3,
+            0x0022_f293,
+            0xfe02_8ce3,
+            0x1441_7073,
+            0x0015_8593,
+            0x00b5_3023,
+            0xfe9f_f06f,
+        ]),
         // sie.SSIE
         other_enable: 1 << 1,
         instruction_size: 4,

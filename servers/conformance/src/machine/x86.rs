@@ -79,6 +79,7 @@ pub static X86: Machine = Machine {
         count: &[0x41, 0x89, 0x0a, 0xeb, 0xfb],
         // Nobody is there to tell which interrupt it is.
         take_lines: &[],
+        poll_lines: &[],
         other_enable: 0x202,
         instruction_size: 3,
         // edx, eax, eax

@@ -8,7 +8,8 @@ use abi::{DeliveryKind, ObjectKind};
 use alloc::string::String;
 use alloc::vec::Vec;
 use api::Refused;
-use api::log::{FLUSH_LABEL, LABEL, MAX_TEXT, decode};
+use api::frame::MAX_EVENT;
+use api::log::{EVENT_LABEL, FLUSH_LABEL, LABEL, MAX_TEXT, decode};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use front::Front;
 use rt::serve::refusal;
@@ -83,28 +84,34 @@ fn serve_core(core: u64) {
     });
 }
 
-/// Takes the text of a message; returns the answer, or `None` where it asks for a flush.
+/// Takes the text or the event of a message; returns the answer, or `None` where it asks for a flush.
 fn take_log(message: &Incoming) -> Option<Outgoing> {
     if message.kind() != Some(DeliveryKind::Call) {
         return Some(refusal(Refused::Malformed));
     }
     match message.label() {
         FLUSH_LABEL => return None,
-        LABEL => {}
+        LABEL | EVENT_LABEL => {}
         _ => return Some(refusal(Refused::Malformed)),
     }
     let (mut words, mut text) = ([0; MAX_WORDS], [0; MAX_TEXT]);
     let Some(count) = decode(message.copy_words(&mut words), &mut text) else {
         return Some(refusal(Refused::Malformed));
     };
-    if let Some(Shared { multiplexer, lines }) = &mut *SHARED.lock() {
-        lines.take(
-            message.badge,
-            text.get(..count).unwrap_or_default(),
-            |line| {
-                multiplexer.write(ConsoleId::HOST, line);
-            },
-        );
+    let text = text.get(..count).unwrap_or_default();
+    let Some(Shared { multiplexer, lines }) = &mut *SHARED.lock() else {
+        return Some(Outgoing::new(0));
+    };
+    if message.label() == LABEL {
+        lines.take(message.badge, text, |line| {
+            multiplexer.write(ConsoleId::HOST, line);
+        });
+        return Some(Outgoing::new(0));
+    }
+    // The kernel vouches for the badge: nobody logs in another's name.
+    match u16::try_from(message.badge) {
+        Ok(tag) if text.len() <= MAX_EVENT => multiplexer.write_event(tag, text),
+        _ => return Some(refusal(Refused::Malformed)),
     }
     Some(Outgoing::new(0))
 }

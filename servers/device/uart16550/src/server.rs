@@ -74,6 +74,7 @@ fn serve_core(core: u64) {
         endpoint,
         ticks_per_second: grant::value("ticks").unwrap_or(0).max(PAUSES),
     };
+    rt::debug!("core {=u64} is served", core);
     let error = thread.serve();
     log!("device-uart16550: core {core}: {error:?}");
 }
@@ -180,6 +181,7 @@ impl Thread {
 
     /// Tells the vCPU server of an exit line, where there is one that wants to know.
     fn report_exit(&self, number: i64) {
+        rt::info!("the guest printed its exit line, with {=i64}", number);
         if let Some(vcpu) = rt::peer("vcpu", self.core) {
             let _ = rt::client::request::<Vcpus>(vcpu, &vcpu_api::Request::ExitLine { number });
         }

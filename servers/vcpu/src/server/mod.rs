@@ -90,6 +90,7 @@ impl<P: Platform> Server<P> {
         let Some(endpoint) = rt::cores::endpoint_of(core) else {
             return rt::log!("vcpu: there is no endpoint on core {core}");
         };
+        rt::debug!("core {=u64} is served", core);
         if let Err(error) = rt::serve(endpoint, |incoming| self.handle(incoming)) {
             rt::log!("vcpu: core {core} is not served any more: {error:?}");
         }
@@ -152,7 +153,16 @@ impl<P: Platform> Server<P> {
             return;
         };
         let name = &setup.description.name;
-        match P::load(&setup, again) {
+        let loaded = P::load(&setup, again);
+        if let Ok(boot) = &loaded {
+            rt::debug!(
+                "guest {=str}: begins at {=u64:#x}, its device tree is at {=u64:#x}",
+                name.as_str(),
+                boot.entry,
+                boot.device_tree
+            );
+        }
+        match loaded {
             Err(error) => rt::log!("guest {name}: {error}"),
             Ok(boot) => match self.with(|state| state.boot(boot)) {
                 Some(Err(error)) => rt::log!("guest {name}: its first vCPU refuses: {error:?}"),
@@ -186,13 +196,13 @@ fn answer_to(label: ExitReply, words: &[u64]) -> Outgoing {
 fn answer(message: &Outgoing) {
     match rt::synchronization::reply(message) {
         Ok(()) | Err(Error::NoCaller) => {}
-        Err(error) => rt::log!("vcpu: an answer is lost: {error:?}"),
+        Err(error) => rt::error!("an answer is lost: {}", error),
     }
 }
 
 /// Lets the running thread survive copies that meet absent pages.
 fn protect_thread() {
     if let Err(error) = guest_memory::protect_thread() {
-        rt::log!("vcpu: absent pages of the guest will be fatal: {error:?}");
+        rt::error!("absent pages of the guest will be fatal: {}", error);
     }
 }

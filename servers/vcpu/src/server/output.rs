@@ -1,17 +1,28 @@
-//! Lines that are collected behind the lock and printed outside of it.
+//! What is collected behind the lock and logged outside of it: the guest's own lines as text, for it
+//! wrote them for people, and what happened to it as events.
 
 use crate::{Event, VcpuId};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Bytes after which a guest's line is printed though it has not ended.
 const LONGEST_LINE: usize = 200;
 
-/// What is to be printed.
+/// One thing to log.
+#[derive(Debug)]
+enum Entry {
+    /// A line of text.
+    Line(String),
+    /// What a handler told.
+    Event(Event),
+    /// An exit met an absent page.
+    Absent(VcpuId, u64),
+}
+
+/// What is to be logged.
 #[derive(Debug, Default)]
 pub struct Output {
-    lines: Vec<String>,
+    entries: Vec<Entry>,
     /// The line that the guest is writing.
     unfinished: Vec<u8>,
     /// The page that was last reported absent, so that every try is not a line.
@@ -21,7 +32,7 @@ pub struct Output {
 impl Output {
     /// Adds a line.
     pub fn line(&mut self, text: &str) {
-        self.lines.push(text.to_string());
+        self.entries.push(Entry::Line(text.to_string()));
     }
 
     /// Adds text of the guest's firmware console.
@@ -43,71 +54,83 @@ impl Output {
         if !self.unfinished.is_empty() {
             let line = String::from_utf8_lossy(&self.unfinished).into_owned();
             self.unfinished.clear();
-            self.lines.push(line);
+            self.entries.push(Entry::Line(line));
         }
     }
 
     /// Adds an event.
     pub fn event(&mut self, event: Event) {
-        self.lines.push(describe(event));
+        self.entries.push(Entry::Event(event));
     }
 
     /// Adds that an exit met an absent page, once for each page in turn.
     pub fn absent(&mut self, vcpu: VcpuId, address: u64) {
         let page = address & !(abi::PAGE_SIZE - 1);
         if self.last_absent.replace(page) != Some(page) {
-            self.lines.push(format!(
-                "vCPU {} waits for the page at {page:#x}",
-                vcpu.index()
-            ));
+            self.entries.push(Entry::Absent(vcpu, page));
         }
     }
 
-    /// Takes the lines, or `None` where there are none; the guest's unfinished line stays.
+    /// Takes what there is, or `None` where that is nothing; the guest's unfinished line stays.
     pub fn take(&mut self) -> Option<Self> {
-        if self.lines.is_empty() {
+        if self.entries.is_empty() {
             return None;
         }
-        let lines = core::mem::take(&mut self.lines);
+        let entries = core::mem::take(&mut self.entries);
         Some(Self {
-            lines,
+            entries,
             ..Self::default()
         })
     }
 
-    /// Prints the lines.
+    /// Logs all of it.
     pub fn print(&self, name: &str) {
-        for line in &self.lines {
-            rt::log!("guest {name}: {line}");
+        for entry in &self.entries {
+            match entry {
+                Entry::Line(line) => rt::log!("guest {name}: {line}"),
+                Entry::Event(event) => log_event(name, *event),
+                Entry::Absent(vcpu, page) => rt::debug!(
+                    "guest {=str}: vCPU {} waits for the page at {=u64:#x}",
+                    name,
+                    vcpu.index(),
+                    *page
+                ),
+            }
         }
     }
 }
 
-/// Returns the line of an event.
-fn describe(event: Event) -> String {
+/// Logs an event.
+fn log_event(name: &str, event: Event) {
     match event {
         Event::Unclaimed {
             vcpu,
             address,
             program_counter,
-        } => format!(
-            "vCPU {} accessed {address:#x}, where nothing is, at {program_counter:#x}",
-            vcpu.index()
+        } => rt::warn!(
+            "guest {=str}: vCPU {} accessed {=u64:#x}, where nothing is, at {=u64:#x}",
+            name,
+            vcpu.index(),
+            address,
+            program_counter
         ),
         Event::UnsupportedAccess {
             vcpu,
             address,
             instruction,
-        } => format!(
-            "vCPU {} accessed the device at {address:#x} by an instruction that no device serves: {instruction:#010x}",
-            vcpu.index()
+        } => rt::warn!(
+            "guest {=str}: vCPU {} accessed the device at {=u64:#x} by an instruction that no device serves: {=u32:#010x}",
+            name,
+            vcpu.index(),
+            address,
+            instruction
         ),
-        Event::UnexpectedExit { vcpu, class } => {
-            format!(
-                "vCPU {} made an exit that it should not: {class:?}",
-                vcpu.index()
-            )
-        }
-        Event::Lifecycle(lifecycle) => format!("{lifecycle:?}"),
+        Event::UnexpectedExit { vcpu, class } => rt::warn!(
+            "guest {=str}: vCPU {} made an exit that it should not: {}",
+            name,
+            vcpu.index(),
+            class
+        ),
+        Event::Lifecycle(lifecycle) => rt::info!("guest {=str}: {}", name, lifecycle),
     }
 }

@@ -3,29 +3,30 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::Message;
 
+use crate::machine::Machine;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Builds one binary of each of `packages` for `target`; returns package name → executable.
+/// Builds one binary of each of `packages` for `machine`; returns package name → executable.
 pub fn build(
     workspace: &Workspace,
     packages: &[&str],
-    bsp: &str,
-    target: &str,
+    machine: &Machine,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = process::cargo();
     command
         .current_dir(workspace.root())
-        .args(["build", "--release", "--target", target]);
+        .args(["build", "--release", "--target", machine.target]);
+    build_core(&mut command, machine);
     command.arg("--message-format=json-render-diagnostics");
     let mut wanted = Vec::new();
     for package in packages {
-        let binary = workspace.binary(package, bsp)?;
+        let binary = workspace.binary(package, machine.name)?;
         command.args(["--package", package, "--bin", &binary]);
         wanted.push(((*package).to_owned(), binary));
     }
@@ -47,8 +48,9 @@ pub fn build(
     let status = child.wait()?;
     ensure!(
         status.success(),
-        "building {} for {target} failed",
-        packages.join(", ")
+        "building {} for {} failed",
+        packages.join(", "),
+        machine.target
     );
     wanted
         .into_iter()
@@ -60,4 +62,13 @@ pub fn build(
             ))
         })
         .collect()
+}
+
+/// Lets a cargo command build `core` and `alloc` where there are none for the machine's target.
+pub fn build_core(command: &mut Command, machine: &Machine) {
+    if machine.builds_core {
+        command
+            .arg("-Zbuild-std=core,alloc")
+            .env("RUSTC_BOOTSTRAP", "1");
+    }
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use logview::Programs as LogPrograms;
 use manifest::compiled::ENTRY_NAME;
 use manifest::{Compiled, Images, Overrides, Package};
 
-use crate::emulator::machine::Emulated;
 use crate::guest::catalogue::Catalogue;
+use crate::machine::Machine;
 use crate::workspace::Workspace;
 
 use super::bundle::Writer;
@@ -18,6 +19,8 @@ use super::{cargo, elf};
 /// A system that can be booted.
 #[derive(Debug)]
 pub struct System {
+    /// The machine that it is for.
+    pub machine: &'static Machine,
     /// The checked and compiled manifest.
     pub compiled: Compiled,
     /// The kernel's ELF file.
@@ -26,14 +29,8 @@ pub struct System {
     pub bundle: PathBuf,
     /// Package and bytes in memory of every process image, the first process's included.
     pub images: Vec<(String, u64)>,
-}
-
-impl System {
-    /// Returns the emulated machine that the system is for.
-    pub fn machine(&self) -> Result<&'static Emulated> {
-        let bsp = self.compiled.machine.bsp;
-        Emulated::find(bsp).with_context(|| format!("no emulator is known for bsp/{bsp}"))
-    }
+    /// What decodes its log.
+    pub log: LogPrograms,
 }
 
 /// The programs of a system.
@@ -85,10 +82,10 @@ pub fn absent(workspace: &Workspace, compiled: &Compiled) -> Vec<String> {
 impl Programs {
     /// Builds the programs of a system.
     pub fn build(workspace: &Workspace, compiled: &Compiled) -> Result<Self> {
-        let machine = compiled.machine;
+        let machine = Machine::find(compiled.machine.bsp)?;
         let packages = packages(compiled);
         let names: Vec<_> = packages.iter().map(String::as_str).collect();
-        let executables = cargo::build(workspace, &names, machine.bsp, machine.target)?;
+        let executables = cargo::build(workspace, &names, machine)?;
         let executable =
             |package: &str| executables.get(package).context("a package was not built");
         let program = |package: &str| Ok((package.to_owned(), read(executable(package)?)?));
@@ -110,6 +107,16 @@ impl Programs {
             sizes.push((name.clone(), checked_size(package, bytes)?));
         }
         Ok(sizes)
+    }
+
+    /// Returns what decodes the log of the system.
+    fn log(&self, compiled: &Compiled) -> Result<LogPrograms> {
+        let programs = || self.others.iter().chain([&self.init]);
+        LogPrograms::of_system(&compiled.system, &compiled.init, |package| {
+            let program = programs().find(|(name, _)| name == package);
+            let (_, bytes) = program.context("a package was not built")?;
+            Ok(bytes.clone())
+        })
     }
 
     /// Returns the boot bundle of the system.
@@ -143,7 +150,10 @@ pub fn build(
     let programs = Programs::build(workspace, &compiled)?;
     let images = programs.sizes(&compiled)?;
     let bundle = write(workspace, name, &programs.bundle(&compiled)?)?;
+    let log = programs.log(&compiled)?;
     Ok(System {
+        log,
+        machine: Machine::find(compiled.machine.bsp)?,
         compiled,
         kernel: programs.kernel,
         bundle,

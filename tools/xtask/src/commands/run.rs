@@ -14,6 +14,7 @@ use crate::build::system::{self, System};
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
 use crate::emulator::session::{self, Options};
+use crate::machine::Chosen;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -35,9 +36,9 @@ pub struct Args {
 /// Which system, and what the command line changes in it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SystemArgs {
-    /// The machine.
-    #[arg(long, value_enum, default_value_t = Machine::Riscv)]
-    machine: Machine,
+    /// The machine, if the system does not say: riscv, x86 or s390.
+    #[arg(long, value_name = "NAME", default_value = "riscv")]
+    machine: Chosen,
     /// The system manifest, in place of the machine's own.
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
@@ -72,34 +73,6 @@ pub struct SystemArgs {
     /// A text entry of the boot bundle, as `races=seed=3`.
     #[arg(long = "text", value_name = "NAME=TEXT", value_parser = argument)]
     texts: Vec<(String, String)>,
-}
-
-/// The machines, by processor family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Machine {
-    /// QEMU's RISC-V `virt`.
-    Riscv,
-    /// QEMU's x86-64 `q35`.
-    X86,
-}
-
-impl Machine {
-    /// Returns the folder of its board support in `bsp/`.
-    pub const fn bsp(self) -> &'static str {
-        match self {
-            Self::Riscv => "riscv",
-            Self::X86 => "x86",
-        }
-    }
-
-    /// Returns the system that is run if none is named.
-    const fn system(self) -> &'static str {
-        match self {
-            Self::Riscv => "bsp/riscv/systems/qemu-virt.toml",
-            // No guest runs here yet: the kernel's own suite is what there is to see.
-            Self::X86 => "bsp/x86/systems/conformance.toml",
-        }
-    }
 }
 
 /// How much is logged.
@@ -137,7 +110,7 @@ impl SystemArgs {
     pub fn file(&self, workspace: &Workspace) -> Result<PathBuf> {
         match &self.system {
             Some(file) => absolute(file),
-            None => Ok(workspace.root().join(self.machine.system())),
+            None => self.machine.0.system(workspace.root()),
         }
     }
 
@@ -187,7 +160,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     setup::rust::ensure()?;
     let system = args.system.build(&workspace)?;
     let chosen = args.emulated.emulator.as_deref();
-    let emulator = setup::qemu::ensure(&workspace, system.machine()?, chosen)?;
+    let emulator = setup::qemu::ensure(&workspace, &system.machine.qemu, chosen)?;
     session::watch_interrupts()?;
     let guests = system
         .compiled
@@ -201,8 +174,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         timeout: args.timeout.map(Duration::from_secs),
         interactive: !args.batch && std::io::stdin().is_terminal(),
         show: true,
+        log: system.log.clone(),
     };
-    let outcome = session::run(&mut args.emulated.command(&emulator, &system)?, &options)?;
+    let outcome = session::run(&mut args.emulated.command(&emulator, &system), &options)?;
     if outcome.ending != Ending::Clean {
         eprintln!("xtask: {}", outcome.ending);
     }

@@ -7,13 +7,13 @@ use anyhow::Result;
 
 use crate::emulator::session;
 use crate::host_tests;
+use crate::machine::{Chosen, Machine};
 use crate::progress::Step;
 use crate::scenario::{self, Scenario};
 use crate::setup;
-use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-use super::run::Machine;
+use crate::tally::Tally;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +21,9 @@ pub struct Args {
     /// Runs only scenarios whose name contains this, and no host tests.
     #[arg(value_name = "SCENARIO")]
     only: Option<String>,
-    /// Runs only scenarios of this machine, and no host tests.
-    #[arg(long, value_enum)]
-    machine: Option<Machine>,
+    /// Runs only scenarios of this machine (riscv, x86 or s390), and no host tests.
+    #[arg(long, value_name = "NAME")]
+    machine: Option<Chosen>,
     /// Runs no host tests.
     #[arg(long)]
     no_host: bool,
@@ -42,8 +42,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(only) = &args.only {
         scenarios.retain(|scenario| scenario.name.contains(only.as_str()));
     }
-    if let Some(machine) = args.machine {
-        scenarios.retain(|scenario| scenario.bsp().as_deref() == Some(machine.bsp()));
+    if let Some(Chosen(machine)) = args.machine {
+        scenarios.retain(|scenario| Machine::of_file(&scenario.system) == Some(machine));
     }
     if args.list {
         scenarios

@@ -3,19 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
-
 use crate::build::system::System;
-
-use super::machine::Emulated;
+use crate::machine::{Machine, Qemu};
 
 /// What can be chosen about the emulated machine.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
-    /// The processor, as QEMU names it, in place of the machine's usual one.
+    /// The processor, as QEMU names it.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
-    /// Gives the machine AIA (APLIC and IMSIC) in place of its PLIC.
+    /// Gives a RISC-V machine AIA (APLIC and IMSIC) in place of its PLIC.
     #[arg(long)]
     pub aia: bool,
     /// A further property of QEMU's `-M`, as `aia-guests=5`.
@@ -31,41 +28,48 @@ pub struct MachineArgs {
 
 impl MachineArgs {
     /// Returns the value of QEMU's `-M`.
-    fn board(&self, machine: &Emulated) -> String {
+    fn machine(&self, qemu: &Qemu) -> String {
         let aia = self.aia.then_some("aia=aplic-imsic,aia-guests=5");
         let options = aia
             .into_iter()
             .chain(self.machine_options.iter().map(String::as_str));
-        std::iter::once(machine.board)
+        std::iter::once(qemu.machine)
             .chain(options)
             .collect::<Vec<_>>()
             .join(",")
     }
 
-    /// Returns the command that boots `system` on its machine.
-    pub fn command(&self, emulator: &Path, system: &System) -> Result<Command> {
+    /// Returns the command that boots `system`.
+    pub fn command(&self, emulator: &Path, system: &System) -> Command {
         let described = &system.compiled.system;
-        let machine = system.machine()?;
-        let mut command = self.native(emulator, machine, described.cores, described.memory);
+        let size = (described.cores, described.memory);
+        let mut command = self.native(system.machine, emulator, size);
         command
             .arg("-kernel")
             .arg(&system.kernel)
             .arg("-initrd")
             .arg(&system.bundle);
-        Ok(command)
+        command
     }
 
-    /// Returns a command for a machine of this kind that has nothing to boot yet. Its serial line
-    /// is on standard input and output; no key is taken from the guest for a monitor.
-    pub fn native(&self, emulator: &Path, machine: &Emulated, cores: u16, memory: u64) -> Command {
+    /// Returns a command for a machine with this many cores and bytes of memory that has nothing to
+    /// boot yet. Its serial line is on standard input and output; no key is taken from the guest
+    /// for a monitor.
+    pub fn native(
+        &self,
+        machine: &Machine,
+        emulator: &Path,
+        (cores, memory): (u16, u64),
+    ) -> Command {
+        let qemu = &machine.qemu;
         let mut command = Command::new(emulator);
         let usual = if self.icount {
-            machine.counted_cpu
+            qemu.counted_cpu
         } else {
-            machine.cpu
+            qemu.cpu
         };
         let cpu = self.cpu.as_deref().unwrap_or(usual);
-        command.args(["-M", &self.board(machine), "-cpu", cpu]);
+        command.args(["-M", &self.machine(qemu), "-cpu", cpu]);
         command.args([
             "-smp",
             &cores.to_string(),
@@ -80,13 +84,8 @@ impl MachineArgs {
             "-no-reboot",
             "-nodefaults",
         ]);
-        command.args([
-            "-chardev",
-            "stdio,id=line,signal=off",
-            "-serial",
-            "chardev:line",
-        ]);
-        command.args(machine.devices);
+        command.args(["-chardev", "stdio,id=line,signal=off"]);
+        command.args(qemu.arguments);
         if self.icount {
             command.args(["-icount", "shift=0,sleep=off", "-seed", "1"]);
             command.args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
@@ -98,22 +97,13 @@ impl MachineArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::MACHINES;
     use crate::process::line;
 
-    /// Returns the machine of most tests.
-    fn riscv() -> &'static Emulated {
-        Emulated::find("riscv").expect("is known")
-    }
-
-    #[test]
-    fn a_failing_x86_ends_the_emulator_with_a_status() {
-        let x86 = Emulated::find("x86").expect("is known");
-        let text = line(&MachineArgs::default().native(Path::new("qemu"), x86, 2, 1 << 28));
-        assert!(
-            text.starts_with("qemu -M q35 -cpu max -smp 2 -m 256M "),
-            "{text}"
-        );
-        assert!(text.contains("isa-debug-exit"), "{text}");
+    /// Returns the command line of a machine with these options.
+    fn text(args: &MachineArgs, machine: &str, cores: u16) -> String {
+        let machine = Machine::find(machine).expect("there is one");
+        line(&args.native(machine, Path::new("qemu"), (cores, 1 << 30)))
     }
 
     #[test]
@@ -122,29 +112,39 @@ mod tests {
             cpu: Some("rva23s64".to_owned()),
             ..MachineArgs::default()
         };
-        let text = line(&args.native(Path::new("qemu"), riscv(), 4, 1 << 30));
+        let plain = text(&args, "riscv", 4);
         assert!(
-            text.starts_with("qemu -M virt -cpu rva23s64 -smp 4 -m 1024M "),
-            "{text}"
+            plain.starts_with("qemu -M virt -cpu rva23s64 -smp 4 -m 1024M "),
+            "{plain}"
         );
-        assert!(!text.contains("icount"));
+        assert!(!plain.contains("icount"));
         args.icount = true;
         args.aia = true;
         args.machine_options.push("acpi=off".to_owned());
-        let text = line(&args.native(Path::new("qemu"), riscv(), 1, 1 << 30));
+        let rich = text(&args, "riscv", 1);
         assert!(
-            text.contains("-M virt,aia=aplic-imsic,aia-guests=5,acpi=off "),
-            "{text}"
+            rich.contains("-M virt,aia=aplic-imsic,aia-guests=5,acpi=off "),
+            "{rich}"
         );
         assert!(
-            text.contains("-icount shift=0,sleep=off -seed 1 -rtc base="),
-            "{text}"
+            rich.contains("-icount shift=0,sleep=off -seed 1 -rtc base="),
+            "{rich}"
         );
     }
 
     #[test]
+    fn every_machine_has_its_processor_and_console() {
+        for machine in &MACHINES {
+            let text = text(&MachineArgs::default(), machine.name, 1);
+            let start = format!("-M {} -cpu {} ", machine.qemu.machine, machine.qemu.cpu);
+            assert!(text.contains(&start), "{text}");
+            assert_eq!(text.matches("line").count(), 2, "{text}");
+        }
+    }
+
+    #[test]
     fn no_key_is_taken_for_a_monitor() {
-        let text = line(&MachineArgs::default().native(Path::new("qemu"), riscv(), 1, 1 << 30));
+        let text = text(&MachineArgs::default(), "riscv", 1);
         assert!(
             text.contains("signal=off") && !text.contains("mon:"),
             "{text}"

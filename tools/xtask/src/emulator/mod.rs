@@ -2,6 +2,5 @@
 
 pub mod command;
 pub mod ending;
-pub mod machine;
 pub mod serial;
 pub mod session;

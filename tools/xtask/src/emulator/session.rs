@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use logview::{Programs, Translator};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
@@ -36,6 +37,8 @@ pub struct Options {
     pub interactive: bool,
     /// Whether the line is shown on standard output.
     pub show: bool,
+    /// What decodes the log.
+    pub log: Programs,
 }
 
 /// What a run gave.
@@ -110,6 +113,7 @@ struct Watch<'a> {
     options: &'a Options,
     started: Instant,
     over_at: Option<Instant>,
+    translator: Translator,
     cutter: Lines,
     lines: Vec<String>,
     story: Story,
@@ -122,6 +126,7 @@ impl<'a> Watch<'a> {
             options,
             started: Instant::now(),
             over_at: None,
+            translator: Translator::new(options.log.clone()),
             cutter: Lines::default(),
             lines: Vec::new(),
             story: Story::new(options.guests.clone()),
@@ -163,12 +168,8 @@ impl<'a> Watch<'a> {
 
     /// Takes bytes of the line.
     fn take(&mut self, bytes: &[u8]) {
-        if self.options.show {
-            show(bytes);
-        }
-        for line in self.cutter.take(bytes) {
-            self.line(line);
-        }
+        let bytes = self.translator.take(bytes);
+        self.follow(&bytes);
         if self.story.is_over() {
             self.over_within(LAST_WORDS);
         } else if self.story.all_guests_ended() {
@@ -176,8 +177,20 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Shows translated bytes and takes their lines.
+    fn follow(&mut self, bytes: &[u8]) {
+        if self.options.show {
+            show(bytes);
+        }
+        for line in self.cutter.take(bytes) {
+            self.line(line);
+        }
+    }
+
     /// Takes what came after the last line's end.
     fn finish(&mut self) {
+        let rest = self.translator.finish();
+        self.follow(&rest);
         if let Some(line) = self.cutter.rest() {
             self.line(line);
         }
@@ -278,6 +291,13 @@ mod tests {
         );
         assert_eq!(outcome.ending, Ending::Clean);
         assert_eq!(outcome.lines, ["one", "skerry: guest a ended: status 0"]);
+    }
+
+    #[test]
+    fn log_frames_are_lines_in_their_place() {
+        let outcome = script(r"printf 'one\n\033_sk3;AQI\033\\two\033_'", &[], 60);
+        let event = "[tag 3] ERROR no event of this program: [01, 02]";
+        assert_eq!(outcome.lines, ["one", event, "two"]);
     }
 
     #[test]

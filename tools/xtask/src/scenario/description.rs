@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use manifest::compiled::LogLevel;
 use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
@@ -58,16 +59,6 @@ pub struct Scenario {
     pub code: Option<Vec<u8>>,
 }
 
-impl Scenario {
-    /// Returns the machine family whose system it runs: its folder in `bsp/`.
-    pub fn bsp(&self) -> Option<String> {
-        let mut parts = self.system.components();
-        let first = parts.next()?.as_os_str() == "bsp";
-        let family = parts.next()?.as_os_str().to_str()?;
-        first.then(|| family.to_owned())
-    }
-}
-
 /// What a file says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +79,7 @@ struct File {
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
+    log: Option<LogLevel>,
     harts: Option<u16>,
     memory_host: Option<String>,
     vcpus: Option<u16>,
@@ -172,6 +164,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         cores: variant.harts.or(file.harts),
         memory,
         guest,
+        log: file.log,
         texts: texts.into_iter().collect(),
         ..Overrides::default()
     };
@@ -232,6 +225,13 @@ mod tests {
         );
         assert_eq!(scenarios[1].machine.cpu.as_deref(), Some("rva23s64"));
         assert_eq!(scenarios[1].overrides.cores, None);
+    }
+
+    #[test]
+    fn a_scenario_can_choose_how_much_is_logged() {
+        let scenarios = parse("a", "system = \"a.toml\"\nlog = \"debug\"\n").expect("good");
+        assert_eq!(scenarios[0].overrides.log, Some(LogLevel::Debug));
+        assert!(parse("a", "system = \"a.toml\"\nlog = \"loud\"\n").is_err());
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
     let system = system::build(workspace, &file, &scenario.overrides, &name)?;
-    let emulator = setup::qemu::ensure(workspace, system.machine()?, None)?;
+    let emulator = setup::qemu::ensure(workspace, &system.machine.qemu, None)?;
     Ok(Job {
         scenario,
         system,
@@ -107,24 +107,24 @@ fn run(job: &Job, logs: &Path) -> Finding {
         timeout: Some(scenario.timeout),
         interactive: false,
         show: false,
+        log: job.system.log.clone(),
     };
-    let command = scenario.machine.command(&job.emulator, &job.system);
+    let mut command = scenario.machine.command(&job.emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
-    let (tally, wrong, lines) =
-        match command.and_then(|mut command| session::run(&mut command, &options)) {
-            Ok(outcome) => {
-                let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
-                (tally, wrong, outcome.lines)
-            }
-            Err(error) => (
-                Tally {
-                    failed: 1,
-                    ..Tally::default()
-                },
-                vec![format!("{error:#}")],
-                vec![],
-            ),
-        };
+    let (tally, wrong, lines) = match session::run(&mut command, &options) {
+        Ok(outcome) => {
+            let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
+            (tally, wrong, outcome.lines)
+        }
+        Err(error) => (
+            Tally {
+                failed: 1,
+                ..Tally::default()
+            },
+            vec![format!("{error:#}")],
+            vec![],
+        ),
+    };
     let _ = fs::write(&log, lines.join("\n") + "\n");
     let tail = lines[lines.len().saturating_sub(TAIL)..].to_vec();
     Finding {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::emulator::machine::Emulated;
+use crate::machine::Qemu;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -14,11 +14,8 @@ use super::apt;
 /// The oldest release that has what we need.
 const MIN_VERSION: u32 = 10;
 
-/// Returns the emulator to use for a machine, installing it where it is missing or too old.
-pub fn ensure(workspace: &Workspace, machine: &Emulated, chosen: Option<&Path>) -> Result<PathBuf> {
-    let Emulated {
-        program, package, ..
-    } = machine;
+/// Returns the emulator to use, installing it where it is missing or too old.
+pub fn ensure(workspace: &Workspace, qemu: &Qemu, chosen: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = chosen {
         return match version(path) {
             Some(version) if version >= MIN_VERSION => Ok(path.to_path_buf()),
@@ -29,19 +26,24 @@ pub fn ensure(workspace: &Workspace, machine: &Emulated, chosen: Option<&Path>) 
             None => bail!("{} is no QEMU that runs here", path.display()),
         };
     }
-    if let Some(path) = installed(program) {
+    if let Some(path) = installed(qemu) {
         return Ok(path);
     }
-    apt::install_newer(workspace, package, MIN_VERSION)?;
-    match installed(program) {
+    apt::install_newer(workspace, qemu.package, MIN_VERSION)?;
+    match installed(qemu) {
         Some(path) => Ok(path),
-        None => bail!("{package} was installed, but there is no {program} {MIN_VERSION} in PATH"),
+        None => bail!(
+            "{} was installed, but there is no {} {MIN_VERSION} in PATH",
+            qemu.package,
+            qemu.program
+        ),
     }
 }
 
 /// Returns the installed emulator if it is new enough.
-fn installed(program: &str) -> Option<PathBuf> {
-    process::find(program).filter(|path| version(path).is_some_and(|found| found >= MIN_VERSION))
+fn installed(qemu: &Qemu) -> Option<PathBuf> {
+    process::find(qemu.program)
+        .filter(|path| version(path).is_some_and(|found| found >= MIN_VERSION))
 }
 
 /// Returns the major version of an emulator.

@@ -16,13 +16,21 @@ macro_rules! extensions {
             /// Returns the name in an ISA string or a device tree.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
+                const NAMES: &[&str] = &[$($text,)+];
+                NAMES[self as usize]
             }
 
             /// Returns the extension with this name (lower case), or `None`.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$name),)+ _ => None }
+                Self::from_bytes(name.as_bytes())
+            }
+
+            /// Returns the extension with this name, as a device tree has it.
+            #[must_use]
+            pub fn from_bytes(name: &[u8]) -> Option<Self> {
+                let named = |extension: &Self| extension.name().as_bytes() == name;
+                Self::ALL.iter().copied().find(named)
             }
         }
     };

@@ -10,8 +10,11 @@ pub enum IsaError {
 }
 
 /// Returns the set that the entries of `riscv,isa-extensions` name; unknown names are ignored.
-pub fn from_list<'a>(names: impl IntoIterator<Item = &'a str>) -> ExtensionSet {
-    names.into_iter().filter_map(Extension::from_name).collect()
+pub fn from_list<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> ExtensionSet {
+    names
+        .into_iter()
+        .filter_map(Extension::from_bytes)
+        .collect()
 }
 
 /// Returns width and set of an ISA string such as `rv64imafdc_zicsr_sstc`.
@@ -23,14 +26,12 @@ pub fn from_list<'a>(names: impl IntoIterator<Item = &'a str>) -> ExtensionSet {
 ///
 /// [`IsaError::NoBase`] where the string does not begin with a base.
 pub fn from_string(isa: &str) -> Result<(Xlen, ExtensionSet), IsaError> {
-    let (xlen, rest) = if let Some(rest) = isa.strip_prefix("rv64") {
-        (Xlen::Rv64, rest)
-    } else if let Some(rest) = isa.strip_prefix("rv32") {
-        (Xlen::Rv32, rest)
-    } else {
-        return Err(IsaError::NoBase);
+    let (xlen, rest) = match isa.as_bytes().split_first_chunk() {
+        Some((b"rv64", rest)) => (Xlen::Rv64, rest),
+        Some((b"rv32", rest)) => (Xlen::Rv32, rest),
+        _ => return Err(IsaError::NoBase),
     };
-    let mut parts = rest.split('_');
+    let mut parts = rest.split(|letter| *letter == b'_');
     let mut set = parts.next().map_or(ExtensionSet::EMPTY, single_letters);
     for part in parts {
         set = set.union(one_part(part));
@@ -39,8 +40,8 @@ pub fn from_string(isa: &str) -> Result<(Xlen, ExtensionSet), IsaError> {
 }
 
 /// Returns what one part behind an underscore names.
-fn one_part(part: &str) -> ExtensionSet {
-    if part.starts_with(['s', 'z', 'x']) {
+fn one_part(part: &[u8]) -> ExtensionSet {
+    if matches!(part, [b's' | b'z' | b'x', ..]) {
         multi_letter(part)
     } else {
         single_letters(part)
@@ -48,24 +49,23 @@ fn one_part(part: &str) -> ExtensionSet {
 }
 
 /// Returns the extension of a multi-letter name, without its version.
-fn multi_letter(name: &str) -> ExtensionSet {
-    Extension::from_name(name)
-        .or_else(|| Extension::from_name(strip_version(name)))
+fn multi_letter(name: &[u8]) -> ExtensionSet {
+    Extension::from_bytes(name)
+        .or_else(|| Extension::from_bytes(strip_version(name)))
         .into_iter()
         .collect()
 }
 
 /// Removes `<major>` or `<major>p<minor>` from the end of a name.
-fn strip_version(name: &str) -> &str {
-    let digit = |letter: char| letter.is_ascii_digit();
-    let minor_gone = name.trim_end_matches(digit);
+fn strip_version(name: &[u8]) -> &[u8] {
+    let minor_gone = strip_digits(name);
     if minor_gone.len() == name.len() {
         return name;
     }
-    let Some(major) = minor_gone.strip_suffix('p') else {
+    let [major @ .., b'p'] = minor_gone else {
         return minor_gone;
     };
-    let major_gone = major.trim_end_matches(digit);
+    let major_gone = strip_digits(major);
     if major_gone.len() == major.len() {
         minor_gone
     } else {
@@ -73,33 +73,37 @@ fn strip_version(name: &str) -> &str {
     }
 }
 
+/// Removes digits from the end of a name.
+fn strip_digits(mut name: &[u8]) -> &[u8] {
+    while let [rest @ .., b'0'..=b'9'] = name {
+        name = rest;
+    }
+    name
+}
+
 /// Returns the set that a run of single letters names; a multi-letter name may end the run.
-fn single_letters(run: &str) -> ExtensionSet {
+fn single_letters(mut run: &[u8]) -> ExtensionSet {
     let mut set = ExtensionSet::EMPTY;
-    let mut letters = run.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        let rest = run.get(at..).unwrap_or_default();
-        match letter {
-            's' if rest.starts_with("su") => drop(letters.next()),
-            's' | 'z' | 'x' => return set.union(multi_letter(rest)),
-            _ => set = set.union(single_letter(letter)),
-        }
+    while let [letter, rest @ ..] = run {
+        run = match (*letter, rest) {
+            (b's', [b'u', rest @ ..]) => rest,
+            (b's' | b'z' | b'x', _) => return set.union(multi_letter(run)),
+            (letter, rest) => {
+                set = set.union(single_letter(letter));
+                rest
+            }
+        };
     }
     set
 }
 
 /// Returns what one letter stands for.
-fn single_letter(letter: char) -> ExtensionSet {
+fn single_letter(letter: u8) -> ExtensionSet {
     use Extension::{A, D, F, I, M, Zba, Zbb, Zbs, Zicsr, Zifencei};
     match letter {
-        'g' => [I, M, A, F, D, Zicsr, Zifencei].into_iter().collect(),
-        'b' => [Zba, Zbb, Zbs].into_iter().collect(),
-        _ => {
-            let mut text = [0; 4];
-            Extension::from_name(letter.encode_utf8(&mut text))
-                .into_iter()
-                .collect()
-        }
+        b'g' => [I, M, A, F, D, Zicsr, Zifencei].into_iter().collect(),
+        b'b' => [Zba, Zbb, Zbs].into_iter().collect(),
+        _ => Extension::from_bytes(&[letter]).into_iter().collect(),
     }
 }
 
@@ -151,7 +155,10 @@ mod tests {
     #[test]
     fn unknown_names_and_upper_case_are_ignored() {
         assert_eq!(parsed("rv64iXYZ_xvendor_zunknown1p0_sstc"), set(&[I, Sstc]));
-        assert_eq!(from_list(["i", "M", "zicsr", "nonsense"]), set(&[I, Zicsr]));
+        assert_eq!(
+            from_list([b"i".as_slice(), b"M", b"zicsr", b"nonsense"]),
+            set(&[I, Zicsr])
+        );
     }
 
     #[test]
@@ -164,7 +171,11 @@ mod tests {
     fn the_two_forms_say_the_same() {
         for &extension in Extension::ALL {
             let text = std::format!("rv32i_{}", extension.name());
-            assert_eq!(parsed(&text), from_list(["i", extension.name()]), "{text}");
+            assert_eq!(
+                parsed(&text),
+                from_list([b"i".as_slice(), extension.name().as_bytes()]),
+                "{text}"
+            );
         }
     }
 

@@ -20,11 +20,9 @@ const PACKAGE: &str = "guest-benchmark";
 /// Returns what the guest prints.
 pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement>> {
     let machine = machine()?;
-    let programs = cargo::build(workspace, &[PACKAGE], machine.bsp, machine.target)?;
+    let programs = cargo::build(workspace, &[PACKAGE], machine)?;
     let kernel = programs.get(PACKAGE).context("the guest was not built")?;
-    let file = workspace
-        .root()
-        .join(format!("bsp/{}/systems/{}.toml", machine.bsp, machine.name));
+    let file = machine.system(workspace.root())?;
     let guest = GuestOverrides {
         kernel: Some(kernel.to_string_lossy().into_owned()),
         vcpus: Some(1),
@@ -43,7 +41,7 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(&mut exact().command(emulator, &system)?, &options)?;
+    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines

@@ -13,7 +13,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 
 use super::measure::{Measurement, Unit};
-use super::{TIMEOUT, emulated, exact, machine};
+use super::{TIMEOUT, exact, machine};
 
 /// Memory that Linux has in both cases.
 const MEMORY: Size = Size::from_bytes(256 << 20);
@@ -24,7 +24,7 @@ const UPTIME: &str = "skerry-init: up after ";
 pub fn native(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
     let files = cache::debian(workspace)?;
     let _step = Step::begin("measuring Linux on the bare machine");
-    let mut command = exact().native(emulator, emulated()?, 1, MEMORY.bytes());
+    let mut command = exact().native(machine()?, emulator, (1, MEMORY.bytes()));
     command
         .arg("-kernel")
         .arg(files.kernel)
@@ -44,9 +44,7 @@ pub fn native(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
 /// Returns the uptime as our guest, with one vCPU on one hart.
 pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
     let machine = machine()?;
-    let file = workspace
-        .root()
-        .join(format!("bsp/{}/systems/{}.toml", machine.bsp, machine.name));
+    let file = machine.system(workspace.root())?;
     let append = Some("poweroff".to_owned());
     let guest = GuestOverrides {
         append,
@@ -67,7 +65,7 @@ pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
         timeout: Some(TIMEOUT),
         ..Options::default()
     };
-    let outcome = session::run(&mut exact().command(emulator, &system)?, &options)?;
+    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
     uptime("linux_uptime_guest", &outcome)
 }
 

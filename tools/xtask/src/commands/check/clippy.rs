@@ -4,45 +4,13 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::build::cargo::build_core;
+use crate::machine::{MACHINES, Machine};
 use crate::process;
 use crate::workspace::Workspace;
 
 use super::Report;
 use super::direction::{Kind, kind};
-
-/// A machine's target and what is built for it.
-struct Target {
-    /// Its name for rustc.
-    name: &'static str,
-    /// The image.
-    image: &'static str,
-    /// Whether the servers are built for it too.
-    servers: bool,
-    /// Whether `core` and `alloc` are built from source.
-    builds_core: bool,
-}
-
-/// The three machines.
-const TARGETS: [Target; 3] = [
-    Target {
-        name: "riscv64imac-unknown-none-elf",
-        image: "bsp-riscv",
-        servers: true,
-        builds_core: false,
-    },
-    Target {
-        name: "x86_64-unknown-none",
-        image: "bsp-x86",
-        servers: false,
-        builds_core: false,
-    },
-    Target {
-        name: "s390x-unknown-none-softfloat",
-        image: "bsp-s390",
-        servers: false,
-        builds_core: true,
-    },
-];
 
 /// Runs clippy everywhere; a warning is an error.
 pub fn check(workspace: &Workspace) -> Result<Report> {
@@ -50,27 +18,28 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
     let mut host = clippy(workspace);
     host.arg("--all-targets");
     note(&mut report, "host", finish(&mut host));
-    for target in &TARGETS {
-        let packages = packages(workspace, target, &mut report);
+    for machine in &MACHINES {
+        let packages = packages(workspace, machine, &mut report);
         let outcome = packages
             .iter()
-            .try_for_each(|package| on_target(workspace, target, package));
-        note(&mut report, target.name, outcome);
+            .try_for_each(|package| on_target(workspace, machine, package));
+        note(&mut report, machine.target, outcome);
     }
     Ok(report)
 }
 
 /// Returns the crates that are there of those that belong on a target.
-fn packages(workspace: &Workspace, target: &Target, report: &mut Report) -> Vec<String> {
+fn packages(workspace: &Workspace, machine: &Machine, report: &mut Report) -> Vec<String> {
     let mut packages = Vec::new();
-    if workspace.find(target.image).is_some() {
-        packages.push(target.image.to_owned());
+    let image = format!("bsp-{}", machine.name);
+    if workspace.find(&image).is_some() {
+        packages.push(image);
     } else {
         report
             .absent
-            .push(format!("package `{}` for {}", target.image, target.name));
+            .push(format!("package `{image}` for {}", machine.target));
     }
-    if target.servers {
+    if machine.servers {
         let servers = workspace.packages().filter(|package| {
             matches!(
                 kind(workspace, package),
@@ -84,14 +53,10 @@ fn packages(workspace: &Workspace, target: &Target, report: &mut Report) -> Vec<
 
 /// Runs clippy on one crate for a target: alone, as it is built, for features that another crate
 /// asks of a common dependency (a heap, say) are not its own.
-fn on_target(workspace: &Workspace, target: &Target, package: &str) -> Result<()> {
+fn on_target(workspace: &Workspace, machine: &Machine, package: &str) -> Result<()> {
     let mut command = clippy(workspace);
-    command.args(["--target", target.name, "--package", package]);
-    if target.builds_core {
-        command
-            .arg("-Zbuild-std=core,alloc")
-            .env("RUSTC_BOOTSTRAP", "1");
-    }
+    command.args(["--target", machine.target, "--package", package]);
+    build_core(&mut command, machine);
     finish(&mut command)
 }
 

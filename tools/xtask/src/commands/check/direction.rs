@@ -37,6 +37,8 @@ pub enum Kind {
     Server,
     /// The system manifest.
     Manifest,
+    /// The decoder of the log, for the other tools.
+    LogView,
     /// A bare-metal guest of ours.
     Guest,
     /// A fuzz target: may use whatever it exercises.
@@ -70,6 +72,7 @@ pub fn kind_of(folder: &str) -> Option<Kind> {
         ["servers", "driver", _] => Kind::Driver,
         ["servers", _] => Kind::Server,
         ["tools", "manifest"] => Kind::Manifest,
+        ["tools", "logview"] => Kind::LogView,
         ["tools", "guests", ..] => Kind::Guest,
         ["tools", "fuzz", ..] => Kind::Fuzz,
         ["tools", _] => Kind::Tool,
@@ -97,7 +100,8 @@ impl Kind {
             Device => &[Runtime, Abi, Api, ServerApi, Queue, GuestMemory],
             Driver => &[Runtime, Abi, Api, ServerApi, Registers],
             Guest => &[Registers],
-            Tool => &[Manifest, Abi, Api, ServerApi],
+            LogView => &[Manifest, Abi, Api],
+            Tool => &[Manifest, LogView, Abi, Api, ServerApi],
             Fuzz => &[
                 Kernel,
                 Arena,
@@ -141,11 +145,39 @@ mod tests {
             ("servers/api", Kind::Api),
             ("servers/device/uart16550", Kind::Device),
             ("servers/driver/uart", Kind::Driver),
+            ("tools/logview", Kind::LogView),
             ("tools/xtask", Kind::Tool),
         ] {
             assert_eq!(kind_of(folder), Some(kind), "{folder}");
         }
         assert_eq!(kind_of("somewhere/else"), None);
+    }
+
+    #[test]
+    fn nothing_but_tools_depends_on_a_tool() {
+        use Kind::*;
+        for kind in [
+            Image,
+            Kernel,
+            Arena,
+            Abi,
+            Registers,
+            Runtime,
+            Api,
+            ServerApi,
+            GuestMemory,
+            Queue,
+            Init,
+            Device,
+            Driver,
+            Server,
+            Manifest,
+            Guest,
+        ] {
+            assert!(!kind.may_use().contains(&LogView), "{kind:?}");
+            assert!(!kind.may_use().contains(&Tool), "{kind:?}");
+        }
+        assert!(Tool.may_use().contains(&LogView));
     }
 
     #[test]

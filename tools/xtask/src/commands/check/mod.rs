@@ -1,11 +1,13 @@
 //! `cargo xtask check`: what a committer runs, and CI too. Its parts can be run one by one.
 
 mod clippy;
+mod deny;
 mod deps;
 mod direction;
 mod docs;
 mod format;
 mod lines;
+mod miri;
 mod sizes;
 mod sources;
 mod stack;
@@ -35,8 +37,10 @@ enum Part {
     Format,
     /// Dependency directions, unsafe code and machine-dependent code in their places.
     Deps,
-    /// Lengths of files.
+    /// Lengths of files, and amounts of code.
     Lines,
+    /// Licences, duplicates and advisories of what we depend on.
+    Deny,
     /// clippy for the host and the three targets.
     Clippy,
     /// The documentation builds without a warning.
@@ -45,6 +49,8 @@ enum Part {
     Sizes,
     /// Stacks are within their limits.
     Stack,
+    /// Tests under Miri.
+    Miri,
 }
 
 /// What a part found.
@@ -54,6 +60,8 @@ pub struct Report {
     pub wrong: Vec<String>,
     /// What could not be looked at because it is not there.
     pub absent: Vec<String>,
+    /// What was not done because this machine lacks a tool or a network.
+    pub skipped: Vec<String>,
     /// What is worth knowing.
     pub notes: Vec<String>,
 }
@@ -65,10 +73,12 @@ impl Part {
             Self::Format => format::check(workspace),
             Self::Deps => deps::check(workspace),
             Self::Lines => lines::check(workspace),
+            Self::Deny => deny::check(workspace),
             Self::Clippy => clippy::check(workspace),
             Self::Docs => docs::check(workspace),
             Self::Sizes => sizes::check(workspace),
             Self::Stack => stack::check(workspace),
+            Self::Miri => miri::check(workspace),
         }
     }
 
@@ -89,40 +99,75 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         &args.parts
     };
-    let mut failed = Vec::new();
+    let (mut failed, mut skipped) = (Vec::new(), 0);
     for part in parts {
         let name = part.name();
         let report = part.run(&workspace).unwrap_or_else(|error| Report {
             wrong: vec![format!("{error:#}")],
             ..Report::default()
         });
-        report
-            .notes
-            .iter()
-            .for_each(|note| println!("{name}: {note}"));
-        report
-            .absent
-            .iter()
-            .for_each(|what| println!("{name}: absent: {what}"));
-        report
-            .wrong
-            .iter()
-            .for_each(|what| println!("{name}: WRONG: {what}"));
-        println!(
-            "check {name} ... {}",
-            if report.wrong.is_empty() {
-                "ok"
-            } else {
-                "FAILED"
-            }
-        );
+        report.print(&name);
+        skipped += report.skipped.len();
         if !report.wrong.is_empty() {
             failed.push(name);
         }
     }
-    if failed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    println!("{}", closing(parts.len(), &failed, skipped));
+    Ok(if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns the last line: how many parts passed, failed, and what was not done.
+fn closing(parts: usize, failed: &[String], skipped: usize) -> String {
+    let names = if failed.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", failed.join(", "))
+    };
+    let passed = parts - failed.len();
+    format!(
+        "check: {passed} passed, {} failed{names}, {skipped} skipped",
+        failed.len()
+    )
+}
+
+impl Report {
+    /// Prints what was found, and whether it is good.
+    fn print(&self, name: &str) {
+        let kinds = [
+            ("", &self.notes),
+            ("absent: ", &self.absent),
+            ("skipped: ", &self.skipped),
+            ("WRONG: ", &self.wrong),
+        ];
+        for (kind, lines) in kinds {
+            lines
+                .iter()
+                .for_each(|line| println!("{name}: {kind}{line}"));
+        }
+        let verdict = if self.wrong.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
+        println!("check {name} ... {verdict}");
     }
-    println!("check failed: {}", failed.join(", "));
-    Ok(ExitCode::FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts_what_was_not_done() {
+        assert_eq!(closing(3, &[], 2), "check: 3 passed, 0 failed, 2 skipped");
+        let failed = ["deps".to_owned()];
+        assert_eq!(
+            closing(3, &failed, 0),
+            "check: 2 passed, 1 failed (deps), 0 skipped"
+        );
+    }
 }
