@@ -66,6 +66,7 @@ fn memory(register: u32) -> Option<&'static AtomicU32> {
 }
 
 /// Reads a register.
+#[inline(never)]
 fn read(register: u32) -> u32 {
     match memory(register) {
         Some(word) => word.load(Ordering::Relaxed),
@@ -74,6 +75,7 @@ fn read(register: u32) -> u32 {
 }
 
 /// Writes a register.
+#[inline(never)]
 fn write(register: u32, value: u32) {
     match memory(register) {
         Some(word) => word.store(value, Ordering::Relaxed),
@@ -135,6 +137,7 @@ pub fn in_service() -> Option<u32> {
 }
 
 /// Sends a message to another core.
+#[inline(never)]
 fn command(target: u32, message: u32) {
     cpu::fence();
     match (memory(register::COMMAND), memory(register::COMMAND_HIGH)) {

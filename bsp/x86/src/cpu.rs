@@ -4,6 +4,7 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
 /// Returns a leaf of CPUID, or zeros where the processor has fewer leaves.
+#[inline(never)]
 pub fn identify(leaf: u32, part: u32) -> CpuidResult {
     let highest = __cpuid(leaf & 0xf000_0000).eax;
     if leaf > highest {

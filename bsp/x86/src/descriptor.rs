@@ -1,7 +1,7 @@
 //! Segments, task state and the interrupt table (SDM 3A, "Protected-Mode Memory Management", "Task
 //! State Segment" and "Interrupt Descriptor Table").
 
-use crate::entry::{self, STUB_BYTES};
+use crate::entry::{self, INTERRUPT_STUB_BYTES, STUB_BYTES};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::word::Word;
@@ -153,12 +153,14 @@ static INTERRUPTS: [[AtomicU64; 2]; 256] = [const { [const { AtomicU64::new(0) }
 /// Fills the interrupt table; once, before any core loads it.
 pub fn make_interrupt_table() {
     let stubs = &raw const entry::_trap_stubs as u64;
+    let interrupts = &raw const entry::_interrupt_stubs as u64;
     for (vector, gate) in INTERRUPTS.iter().enumerate() {
         let handler = match vector {
             2 => entry::_nmi_entry as *const () as u64,
             8 | 18 => entry::_fatal_entry as *const () as u64,
             0xff => entry::_spurious_entry as *const () as u64,
-            _ => stubs + vector as u64 * STUB_BYTES,
+            0..32 => stubs + vector as u64 * STUB_BYTES,
+            _ => interrupts + (vector as u64 - 32) * INTERRUPT_STUB_BYTES,
         };
         let stack = match vector {
             2 => NMI,

@@ -10,8 +10,10 @@ use crate::frame::offset;
 use crate::percore::{FRAME, SCRATCH, STACK};
 use core::arch::global_asm;
 
-/// Bytes of a stub.
+/// Bytes of an exception's stub.
 pub const STUB_BYTES: u64 = 16;
+/// Bytes of every other stub.
+pub const INTERRUPT_STUB_BYTES: u64 = 8;
 /// Where physical memory is mapped.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// Difference between where the kernel is linked and where it is loaded.
@@ -21,12 +23,12 @@ pub const SYSTEM_CALL: u64 = 0x100;
 
 global_asm!(
     ".pushsection .text, \"ax\", @progbits",
-    // One stub for each vector: an error code where the processor pushes none, and the vector.
+    // One stub for each exception: an error code where the processor pushes none, and the vector.
     ".balign 16",
     ".globl _trap_stubs",
     "_trap_stubs:",
     ".set vector_number, 0",
-    ".rept 256",
+    ".rept 32",
     ".balign 16",
     ".if (vector_number == 8) || ((vector_number >= 10) && (vector_number <= 14)) || (vector_number == 17) || (vector_number == 21) || (vector_number == 29) || (vector_number == 30)",
     ".else",
@@ -36,6 +38,19 @@ global_asm!(
     "jmp _trap_common",
     ".set vector_number, vector_number + 1",
     ".endr",
+    // One stub for each other vector, of half the size: the number, less 128 so that it is one byte,
+    // takes the place of an error code too.
+    ".balign 8",
+    ".globl _interrupt_stubs",
+    "_interrupt_stubs:",
+    ".rept 224",
+    ".balign 8",
+    "push vector_number - 128",
+    "jmp 8f",
+    ".set vector_number, vector_number + 1",
+    ".endr",
+    "8:  push [rsp]",
+    "    add qword ptr [rsp], 128",
     // Out of user mode the stack is the frame: all but the general registers is there.
     "_trap_common:",
     "    test byte ptr [rsp + 24], 3",
@@ -250,8 +265,10 @@ unsafe extern "C" {
     pub static _image_end: u8;
     /// First byte behind the boot core's stack.
     pub static _boot_stack_end: u8;
-    /// The stub of vector 0; the others follow, `STUB_BYTES` apart.
+    /// The stub of vector 0; those up to 31 follow, `STUB_BYTES` apart.
     pub static _trap_stubs: u8;
+    /// The stub of vector 32; the others follow, `INTERRUPT_STUB_BYTES` apart.
+    pub static _interrupt_stubs: u8;
     /// Where SYSCALL goes.
     pub fn _system_call_entry();
     /// Non-maskable interrupt.

@@ -113,6 +113,7 @@ pub fn add_controller(physical: u64, first: u32) {
 }
 
 /// Notes what a line's signal is like.
+#[inline(never)]
 pub fn set_signal(line: u32, level: bool, active_low: bool) {
     if let Some(word) = SIGNALS.get(line as usize) {
         let level = if level { LEVEL } else { 0 };
@@ -129,6 +130,7 @@ fn signal(line: u32) -> u32 {
 }
 
 /// Writes the redirection entry of a line; a line without a pin has none.
+#[inline(never)]
 fn redirect(line: u32, low: u32, target: u32) {
     let found = CONTROLLERS_FOUND.lock();
     let has = |controller: &&Controller| line.wrapping_sub(controller.first) < controller.pins;
@@ -141,6 +143,7 @@ fn redirect(line: u32, low: u32, target: u32) {
 }
 
 /// Masks a line on all cores.
+#[inline(never)]
 pub fn mask(line: u32) {
     MASKS.set(line, true);
     if signal(line) & LEVEL != 0 {

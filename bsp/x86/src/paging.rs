@@ -133,6 +133,7 @@ const RESERVED_LEAF: u8 = 1;
 /// Bit 7 is set in every leaf: it makes a leaf of an entry of a higher level, and in the last level
 /// it is bit 2 of the PAT index (ignored in an extended page table), where entries 4 to 7 of the
 /// PAT equal entries 0 to 3, as after reset. So the entry is the same at every level.
+#[inline(never)]
 pub fn leaf(format: Option<SecondStage>, physical: u64, access: Rights, device: bool) -> u64 {
     if !(access.read() || access.write() || access.execute()) {
         let kept = Pte::new().with_software(RESERVED_LEAF);
@@ -157,6 +158,7 @@ pub fn table(format: Option<SecondStage>, physical: u64) -> u64 {
 }
 
 /// Reads an entry.
+#[inline(never)]
 pub fn decode(format: Option<SecondStage>, entry: u64, level: &Level) -> TableEntry {
     let (is_present, is_large, frame, access) = if format == Some(SecondStage::Extended) {
         let entry = EptEntry::from_bits(entry);
@@ -230,6 +232,7 @@ pub fn extend_direct_map(features: Features) -> u64 {
 }
 
 /// Makes a leaf of the kernel's.
+#[inline(never)]
 fn kernel_leaf(frame: u64, write: bool, execute: bool) -> Pte {
     Pte::user_leaf(frame, write, execute)
         .with_user(false)
@@ -317,6 +320,7 @@ pub fn load(root: u64, tag: u64) {
 }
 
 /// Drops cached translations of a space on this core.
+#[inline(never)]
 pub fn flush_space(tag: u64) {
     if has_tags() {
         cpu::invalidate(1, tag, 0);
@@ -335,6 +339,7 @@ pub fn flush_all_spaces() {
 }
 
 /// Drops the translation of one page of a space on this core.
+#[inline(never)]
 pub fn flush_page(tag: u64, address: u64) {
     if has_tags() {
         cpu::invalidate(0, tag, address);

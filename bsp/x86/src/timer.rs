@@ -45,6 +45,7 @@ const SAMPLES_PER_SECOND: u64 = 1000;
 
 /// Returns how far the TSC and the APIC's timer get in a part of a second, by counter 2 of the
 /// 8254 (8254 data sheet, mode 0).
+#[inline(never)]
 fn sample() -> (u64, u64) {
     const FREQUENCY: u64 = 1_193_182;
     const CONTROL: u16 = 0x43;
@@ -87,6 +88,7 @@ pub fn set(deadline: u64) {
 }
 
 /// Arms the timer for `deadline`, or for as late before it as the counter reaches.
+#[inline(never)]
 fn arm(deadline: u64) {
     let rate = RATE.load(Ordering::Relaxed);
     if rate == 0 {

@@ -147,7 +147,10 @@ pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
     // Nobody is left to hear of a console that does not take it.
     let _ = writeln!(
         console::Console,
-        "\nskerry: panic: double fault or machine check, {words:#x?}"
+        "\nskerry: panic: double fault or machine check, at {:#x}, {:#x}, {:#x}",
+        words[0],
+        words[1],
+        words[2]
     );
     power::off(true)
 }

@@ -1,7 +1,7 @@
 //! What ACPI tells: processors, interrupt controllers, how to switch off (ACPI 6.5, "ACPI Software
 //! Programming Model").
 
-use super::physical_bytes;
+use super::{number, physical_bytes};
 use heapless::Vec;
 
 /// A signal of an ISA interrupt that differs from the usual.
@@ -34,15 +34,6 @@ pub struct Machine {
     pub timer: Option<u64>,
     /// Whether there is a table of processors.
     pub has_processors: bool,
-}
-
-/// Returns a little-endian number of `N` bytes, 0 behind the end.
-fn number<const N: usize>(bytes: &[u8], offset: usize) -> u64 {
-    let field = bytes.get(offset..offset + N).unwrap_or(&[]);
-    field
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// Returns the table at a physical address, if its checksum is right.

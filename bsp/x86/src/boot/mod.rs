@@ -301,7 +301,7 @@ fn boot_first(
     };
     let mut entry = trap::enter(kernel, core);
     if let Err(error) = kernel.boot(&entry, &plan) {
-        refuse(format_args!("no first process: {error:?}"));
+        refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
     kernel.settle(&mut entry);
@@ -315,6 +315,21 @@ fn physical_bytes(base: u64, length: u64) -> &'static [u8] {
     // SAFETY: the callers name memory that firmware or the loader filled and that nobody writes;
     // the direct map shows it for ever.
     unsafe { slice::from_raw_parts(pointer, length) }
+}
+
+/// Returns a little-endian number of `N` bytes, 0 behind the end.
+fn number<const N: usize>(bytes: &[u8], offset: usize) -> u64 {
+    read_number(bytes, offset, N)
+}
+
+/// Returns a little-endian number of `length` bytes; out of line, for there are many.
+#[inline(never)]
+fn read_number(bytes: &[u8], offset: usize, length: usize) -> u64 {
+    let field = bytes.get(offset..offset + length).unwrap_or(&[]);
+    field
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// Prints the banner.

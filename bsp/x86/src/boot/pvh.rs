@@ -1,6 +1,6 @@
 //! What a PVH loader passes (Xen, "x86/HVM direct boot ABI"): memory, modules, ACPI's root.
 
-use super::physical_bytes;
+use super::{number, physical_bytes};
 use kernel::boot::Range;
 use kernel::ranges::Ranges;
 
@@ -17,15 +17,6 @@ pub struct Loaded {
     pub bundle: Option<Range>,
     /// Where ACPI's root pointer is, or 0.
     pub acpi: u64,
-}
-
-/// Returns a little-endian number of `N` bytes.
-fn number<const N: usize>(bytes: &[u8], offset: usize) -> u64 {
-    let field = bytes.get(offset..offset + N).unwrap_or(&[]);
-    field
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 impl Loaded {
