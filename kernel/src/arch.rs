@@ -1,7 +1,7 @@
 //! The machine, as the portable kernel sees it. `docs/arch-trait.md` says for each method what it
 //! means on RISC-V H, SVM, VMX and SIE.
 
-use abi::exit::AccessInfo;
+use abi::exit::{AccessInfo, RouteKey};
 use abi::fault::FaultKind;
 use abi::{Error, Rights};
 use core::sync::atomic::AtomicU64;
@@ -147,19 +147,28 @@ pub enum Exit {
         /// Its bits, or 0.
         bits: u64,
     },
-    /// An access that the second stage does not translate.
-    Memory {
-        /// Guest-physical address; of the page, where the machine knows no more.
+    /// An access that somebody else has to make: to memory that the second stage does not translate,
+    /// or to another of the machine's address spaces.
+    Access {
+        /// The address space: [`RouteKey::Device`] stands for guest-physical memory.
+        key: RouteKey,
+        /// The address in it; of the page, where the machine knows no more.
         address: u64,
         /// The guest's own address, or 0 where the machine does not know it.
         virtual_address: u64,
         /// The machine's cause.
         cause: u64,
-        /// The access, where the hardware describes it (route 0), and a store's value.
+        /// The access, where the hardware describes it (key and route 0), and a store's value.
         access: Option<(AccessInfo, u64)>,
     },
     /// It waits for an interrupt; the program counter is behind the instruction.
     Idle,
+    /// It can take an interrupt now: lines are requests on this machine, whose delivery is a
+    /// server's. They stay raised until `Inject` lowers them.
+    Window {
+        /// The raised lines that it can take.
+        lines: u64,
+    },
     /// Anything else.
     Other {
         /// The machine's cause and details.
@@ -186,11 +195,6 @@ pub trait Arch: Sized + Sync + 'static {
     /// What a vCPU has beside its general registers, valid when all zero.
     type Guest: FromBytes + Sync + 'static;
 
-    /// Levels of a process's tables, root first. Tables below the root have one size, but those of
-    /// the last level can have another; so it is in a guest space.
-    const USER_LEVELS: &'static [Level];
-    /// Levels of a guest space's tables, root first; empty where the machine has no guests.
-    const GUEST_LEVELS: &'static [Level];
     /// First address that no process may map.
     const USER_END: u64;
     /// Largest index of an interrupt line plus one.
@@ -203,6 +207,10 @@ pub trait Arch: Sized + Sync + 'static {
     /// Interrupts every core of the mask.
     fn send_ipi(&self, cores: u64);
 
+    /// Returns the levels of a stage's tables, root first; of guests, none where the machine has no
+    /// guests. Tables below the root have one size, but those of the last level can have another.
+    /// What they are is found out before the kernel is made, and never changes.
+    fn levels(&self, stage: Stage) -> &'static [Level];
     /// Returns the entry of a table of this level that says nothing: new tables are filled with it,
     /// and what [`Arch::decode`] reads out of it is [`TableEntry::Empty`].
     fn empty(&self, stage: Stage, level: &Level) -> u64;

@@ -290,7 +290,9 @@ impl<A: Arch> Kernel<A> {
                 let bytes = 1_u64 << level.shift;
                 level.leaf && bytes <= length - done && (at | from).is_multiple_of(bytes)
             };
-            let depth = A::USER_LEVELS
+            let depth = self
+                .arch
+                .levels(Stage::User)
                 .iter()
                 .position(fits)
                 .ok_or(BootError::BadSegment)?;

@@ -25,6 +25,7 @@ pub mod ipc;
 pub mod memory;
 pub mod object;
 pub mod queue;
+pub mod ranges;
 pub mod remote;
 pub mod retype;
 pub mod sched;

@@ -75,6 +75,7 @@ fn a_mapped_frame_is_seen_until_it_is_unmapped_on_every_core() {
         ([frame, space, HERE + 1, READ], Error::Misaligned),
         ([frame, space, 1 << 38, READ], Error::OutOfRange),
         ([frame, space, HERE, 2], Error::BadArgument),
+        ([frame, space, HERE, 4], Error::BadArgument),
         ([frame, space, HERE, 0], Error::BadArgument),
         ([frame, frame, HERE, READ], Error::WrongObject),
     ] {
@@ -149,6 +150,7 @@ fn large_frames_use_large_leaves_and_protect_splits_them() {
             (range(0, 0, READ), Error::OutOfRange),
             (range(0, 1 << 31, READ), Error::OutOfRange),
             (range(0, PAGE, 2), Error::BadArgument),
+            (range(0, PAGE, 4), Error::BadArgument),
         ] {
             assert_eq!(status(&machine, CallNumber::Protect, &range), Err(error));
         }

@@ -5,7 +5,7 @@ use crate::float::FloatState;
 use crate::percore::{self, PerCore};
 use crate::timer;
 use abi::Error;
-use abi::exit::AccessInfo;
+use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
@@ -457,7 +457,8 @@ fn memory_exit(cause: u64, value: u64, registers: GuestRegisters<'_>) -> Exit {
         | TrapInstruction::PageTable { .. }
         | TrapInstruction::Unknown => None,
     };
-    Exit::Memory {
+    Exit::Access {
+        key: RouteKey::Device,
         address,
         virtual_address: value,
         cause,

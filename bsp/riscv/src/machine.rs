@@ -47,8 +47,6 @@ impl Arch for Riscv {
     type Frame = RiscvFrame;
     type Guest = RiscvGuest;
 
-    const USER_LEVELS: &'static [Level] = paging::USER_LEVELS;
-    const GUEST_LEVELS: &'static [Level] = paging::GUEST_LEVELS;
     const USER_END: u64 = paging::USER_END;
     const INTERRUPTS: u32 = irq::LINES;
 
@@ -63,6 +61,13 @@ impl Arch for Riscv {
 
     fn send_ipi(&self, cores: u64) {
         send_ipi(cores);
+    }
+
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        match stage {
+            Stage::User => paging::USER_LEVELS,
+            Stage::Guest => paging::GUEST_LEVELS,
+        }
     }
 
     fn empty(&self, _: Stage, _: &Level) -> u64 {

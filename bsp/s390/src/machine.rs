@@ -50,8 +50,6 @@ impl Arch for S390 {
     type Frame = S390Frame;
     type Guest = ();
 
-    const USER_LEVELS: &'static [Level] = paging::LEVELS;
-    const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
     const USER_END: u64 = paging::USER_END;
     const INTERRUPTS: u32 = irq::LINES;
 
@@ -72,6 +70,10 @@ impl Arch for S390 {
                 control::signal(cpu, order::EMERGENCY_SIGNAL, 0);
             }
         }
+    }
+
+    fn levels(&self, _: Stage) -> &'static [Level] {
+        paging::LEVELS
     }
 
     fn empty(&self, _stage: Stage, level: &Level) -> u64 {

@@ -1,9 +1,9 @@
-//! The machine, for the kernel. What an entry stub cannot do stops the machine.
+//! The machine, as the portable kernel sees it.
 
 use crate::frame::X86Frame;
+use crate::guest::{self, X86Guest};
 use crate::paging::{self, SecondStage};
-use crate::stop::not_ported;
-use crate::timer;
+use crate::{apic, console, irq, percore, power, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,46 +13,54 @@ use kernel::arch::{
 
 /// An x86-64 machine.
 pub struct X86 {
-    second_stage: Option<SecondStage>,
+    /// How guests are run; `None` where they are not.
+    pub second_stage: Option<SecondStage>,
 }
 
-impl X86 {
-    /// Asks the processor what it has.
-    pub fn detect() -> Self {
-        Self {
-            second_stage: SecondStage::detect(),
-        }
-    }
-}
+/// Firmware call: writes a byte to COM1.
+const WRITE_BYTE: u64 = 0;
+/// Firmware call: switches off; 1 as argument tells of a failure.
+const SHUT_DOWN: u64 = 1;
 
 impl Arch for X86 {
     type Frame = X86Frame;
-    type Guest = ();
+    type Guest = X86Guest;
 
-    const USER_LEVELS: &'static [Level] = paging::LEVELS;
-    const GUEST_LEVELS: &'static [Level] = paging::LEVELS;
     const USER_END: u64 = paging::USER_END;
-    /// One line for each vector from 32 to 255.
-    const INTERRUPTS: u32 = 224;
+    const INTERRUPTS: u32 = irq::LINES;
 
+    #[inline(always)]
     fn now(&self) -> u64 {
         timer::now()
     }
 
-    fn set_timer(&self, _deadline: u64) {
-        not_ported("set_timer")
+    fn set_timer(&self, deadline: u64) {
+        timer::set(deadline);
     }
 
-    fn send_ipi(&self, _cores: u64) {
-        not_ported("send_ipi")
+    fn send_ipi(&self, cores: u64) {
+        let mut rest = cores;
+        while rest != 0 {
+            let core = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if let Some(core) = percore::get(core) {
+                apic::send(core.apic.get() as u32, apic::IPI as u32);
+            }
+        }
     }
 
-    fn empty(&self, _stage: Stage, _level: &Level) -> u64 {
+    #[inline(always)]
+    fn levels(&self, _: Stage) -> &'static [Level] {
+        paging::levels()
+    }
+
+    fn empty(&self, _: Stage, _: &Level) -> u64 {
+        // An entry of zeros is not present, and its software bits are not those of a reserved leaf.
         0
     }
 
-    fn initialise_root(&self, _root: &[AtomicU64]) {
-        not_ported("initialise_root")
+    fn initialise_root(&self, root: &[AtomicU64]) {
+        paging::initialise_root(root);
     }
 
     fn leaf(&self, stage: Stage, _level: &Level, memory: Memory) -> u64 {
@@ -77,112 +85,133 @@ impl Arch for X86 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, _space: Option<(u64, SpaceTag)>) {
-        not_ported("load_space")
+    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+        match space {
+            Some((root, tag)) => paging::load(root, tag.0),
+            None => paging::load(paging::physical_of(&raw const paging::ROOT), 0),
+        }
     }
 
-    fn flush_space(&self, _tag: SpaceTag) {
-        paging::flush_all();
+    fn flush_space(&self, tag: SpaceTag) {
+        paging::flush_space(tag.0);
     }
 
     fn flush_all_spaces(&self) {
-        paging::flush_all();
+        paging::flush_all_spaces();
     }
 
-    fn flush_page(&self, _tag: SpaceTag, address: u64) {
-        paging::flush_page(address);
+    fn flush_page(&self, tag: SpaceTag, address: u64) {
+        paging::flush_page(tag.0, address);
     }
 
     fn flush_guests(&self) {
-        // There are no guests whose translations could be cached.
+        guest::flush_all();
     }
 
-    fn mask_interrupt(&self, _line: u32) {
-        not_ported("mask_interrupt")
+    fn mask_interrupt(&self, line: u32) {
+        irq::mask(line);
     }
 
-    fn unmask_interrupt(&self, _line: u32) {
-        not_ported("unmask_interrupt")
+    fn unmask_interrupt(&self, line: u32) {
+        irq::unmask(line);
     }
 
     fn claim_interrupt(&self) -> Option<u32> {
-        not_ported("claim_interrupt")
+        irq::claim()
     }
 
-    fn firmware(&self, _: [u64; 6], _page: Option<&[AtomicU64]>) -> Result<u64, Error> {
-        // This machine's firmware has no calls for the allow-list.
-        Err(Error::Unsupported)
+    fn firmware(
+        &self,
+        [call, argument, ..]: [u64; 6],
+        _: Option<&[AtomicU64]>,
+    ) -> Result<u64, Error> {
+        match (call, argument) {
+            (WRITE_BYTE, byte) => {
+                console::write_byte(u8::try_from(byte).map_err(|_| Error::BadArgument)?);
+                Ok(0)
+            }
+            (SHUT_DOWN, failed @ 0..=1) => power::off(failed == 1),
+            (SHUT_DOWN, _) => Err(Error::BadArgument),
+            _ => Err(Error::Unsupported),
+        }
     }
 
     fn has_guests(&self) -> bool {
-        false
+        self.second_stage == Some(SecondStage::Nested)
     }
 
     fn guest_lines(&self) -> u64 {
-        0
+        guest::LINES
     }
 
-    fn guest_reset(&self, (): &()) {
-        not_ported("guest_reset")
+    fn guest_reset(&self, guest: &X86Guest) {
+        guest.reset();
     }
 
-    fn guest_load(&self, (): &(), _root: u64) {
-        not_ported("guest_load")
+    fn guest_load(&self, guest: &X86Guest, root: u64) {
+        guest.load(root);
     }
 
-    fn guest_unload(&self, (): &()) {
-        not_ported("guest_unload")
+    fn guest_unload(&self, guest: &X86Guest) {
+        guest.unload();
     }
 
-    fn guest_set_lines(&self, (): &(), _lines: u64) {
-        not_ported("guest_set_lines")
+    fn guest_set_lines(&self, guest: &X86Guest, lines: u64) {
+        guest.set_lines(lines);
     }
 
-    fn guest_remaining_lines(&self, (): &(), _lines: u64) -> u64 {
-        not_ported("guest_remaining_lines")
+    fn guest_remaining_lines(&self, _: &X86Guest, lines: u64) -> u64 {
+        // Lines are requests: only `Inject` lowers them.
+        lines
     }
 
-    fn guest_wakes(&self, (): &(), _loaded: bool, _lines: u64) -> bool {
-        not_ported("guest_wakes")
+    fn guest_wakes(&self, guest: &X86Guest, _: bool, lines: u64) -> bool {
+        guest.wakes(lines)
     }
 
-    fn guest_timer(&self, (): &(), _loaded: bool) -> Option<GuestTimer> {
-        not_ported("guest_timer")
+    fn guest_timer(&self, guest: &X86Guest, _: bool) -> Option<GuestTimer> {
+        guest.timer()
     }
 
-    fn guest_timer_line(&self, (): &(), _now: u64) -> u64 {
-        not_ported("guest_timer_line")
+    fn guest_timer_line(&self, guest: &X86Guest, now: u64) -> u64 {
+        guest.timer_line(now)
     }
 
-    fn guest_flush(&self, (): &(), _kind: u64) {
-        not_ported("guest_flush")
+    fn guest_flush(&self, guest: &X86Guest, _: u64) {
+        guest.flush();
     }
 
-    fn guest_program_counter(&self, (): &()) -> u64 {
-        not_ported("guest_program_counter")
+    fn guest_program_counter(&self, guest: &X86Guest) -> u64 {
+        guest.program_counter()
     }
 
-    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {
-        not_ported("guest_complete")
+    fn guest_complete(
+        &self,
+        guest: &X86Guest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    ) {
+        guest.complete(registers, access, value);
     }
 
     fn guest_read(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _id: u64,
+        guest: &X86Guest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
     ) -> Result<u64, Error> {
-        not_ported("guest_read")
+        guest.read(registers, id)
     }
 
     fn guest_write(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _write: (u64, u64),
+        guest: &X86Guest,
+        _: bool,
+        registers: Option<GuestRegisters<'_>>,
+        write: (u64, u64),
     ) -> Result<(), Error> {
-        not_ported("guest_write")
+        guest.write(registers, write)
     }
 }

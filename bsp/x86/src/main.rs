@@ -1,44 +1,41 @@
-//! The image for x86-64. So far an entry stub: it boots, says so and stops.
+//! The kernel's image for x86-64.
 //!
-//! `machine` proves that the kernel's boundary can be told on this machine; what it cannot do yet,
-//! it refuses by stopping the machine. Built for a host, the image is an empty program.
+//! Everything here is mechanism of the machine: entry and return, translation-table formats, the
+//! timer, interrupts and guests. What happens is decided in `kernel`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod apic;
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
 mod console;
+#[cfg(target_os = "none")]
+mod cpu;
+#[cfg(target_os = "none")]
+mod descriptor;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
 mod frame;
 #[cfg(target_os = "none")]
+mod guest;
+#[cfg(target_os = "none")]
+mod irq;
+#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod paging;
 #[cfg(target_os = "none")]
-mod stop;
+mod percore;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod svm;
 #[cfg(target_os = "none")]
 mod timer;
-
-/// Begins with a stack, on the boot processor.
 #[cfg(target_os = "none")]
-extern "C" fn start() -> ! {
-    console::initialise();
-    hand_over(&machine::X86::detect())
-}
-
-/// Stands where the kernel will take over the machine.
-#[cfg(target_os = "none")]
-fn hand_over(_machine: &impl kernel::arch::Arch) -> ! {
-    stop::stop(format_args!(
-        "skerry: bsp-x86 is an entry stub; the kernel is not ported to this machine yet"
-    ))
-}
-
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    stop::stop(format_args!("skerry: bsp-x86 {info}"))
-}
+mod trap;
 
 #[cfg(not(target_os = "none"))]
 fn main() {}

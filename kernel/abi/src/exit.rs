@@ -11,13 +11,17 @@ crate::error::numbered! {
         /// An instruction that has to be emulated. Words: 0 program counter, 1 instruction bits or 0.
         Instruction = 1,
         /// An access in a device route that the hardware did not describe. Words: 0 program
-        /// counter, 1 guest-physical address, 2 the guest's own address, 3 the machine's cause.
+        /// counter, 1 address, 2 the guest's own address or 0, 3 the machine's cause, 4 the address
+        /// space, a [`RouteKey`], where `Device` stands for guest-physical addresses, 5 an
+        /// [`AccessInfo`], or 0 where nobody described the access.
         Device = 2,
         /// An access to memory of the guest that is not there, in a memory route. Words as `Device`.
         Memory = 3,
-        /// An access to what is neither device nor memory of this guest. Words as `Device`.
+        /// An access to what is neither device nor memory of this guest. Words as `Device`; a
+        /// described store's value is in its register.
         Unclaimed = 4,
-        /// The vCPU can take an interrupt that the machine does not deliver by itself.
+        /// The vCPU can take an interrupt that the machine does not deliver by itself. Words: 0
+        /// program counter, 1 the raised lines that it can take.
         Window = 5,
         /// Anything else. Words: 0 program counter, 1 the machine's cause, 2 and 3 its details.
         Other = 6,
@@ -64,7 +68,15 @@ pub struct AccessInfo {
     pub instruction_length: u8,
     /// Index of the device route.
     pub route: u8,
-    #[bits(43)]
+    /// The address space, a [`RouteKey`]: `Device` (0) for guest-physical addresses.
+    #[bits(4)]
+    pub key: u8,
+    /// Set where a load of less than eight bytes keeps the other bits of its register; else they
+    /// become zero, or copies of the sign.
+    pub merge: bool,
+    /// Set where a load of one byte goes to bits 15:8 of its register and keeps the others.
+    pub high: bool,
+    #[bits(37)]
     __: u64,
 }
 

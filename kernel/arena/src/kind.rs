@@ -79,7 +79,8 @@ macro_rules! objects {
 /// Declares where a part lies in objects: in the array field of `$count` of them; in
 /// brackets, the type of which every object is one part, if there is one.
 ///
-/// The owners must be [`Object`]s that are not larger than a page.
+/// The owners must be [`Object`]s; of one that is larger than a page, the parts must lie in its first
+/// page, for the others have no kind of their own.
 #[macro_export]
 macro_rules! parts {
     (
@@ -108,7 +109,11 @@ macro_rules! parts {
             fn lies_inside(kind: u8, offset: u64) -> bool {
                 $(
                     if kind == <$owner as $crate::Object>::KIND {
-                        const { assert!(<$owner as $crate::Object>::STRIDE <= 4096) };
+                        const {
+                            let end = ::core::mem::offset_of!($owner, $field)
+                                + size_of::<$part>() * ($count as usize);
+                            assert!(<$owner as $crate::Object>::STRIDE <= 4096 || end <= 4096);
+                        };
                         let _: fn(&$owner) -> &[$part; $count] = |owner| &owner.$field;
                         let stride = <$owner as $crate::Object>::STRIDE;
                         let first = ::core::mem::offset_of!($owner, $field) as u64;

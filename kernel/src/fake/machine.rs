@@ -427,7 +427,7 @@ impl Machine {
     /// Walks tables as the hardware does.
     pub fn translate(&self, stage: Stage, root: u64, address: u64) -> Option<Cached> {
         let entry = self.entry(0);
-        let levels = crate::memory::levels_of::<FakeArch>(stage);
+        let levels = self.kernel.arch.levels(stage);
         let mut table = root;
         for level in levels {
             let words = entry.words(table, level.table_bytes())?;

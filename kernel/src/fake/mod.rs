@@ -131,10 +131,6 @@ impl Arch for FakeArch {
     type Frame = FakeFrame;
     type Guest = FakeGuest;
 
-    /// As Sv39 has them.
-    const USER_LEVELS: &'static [Level] = &[level(30, 9), level(21, 9), level(12, 9)];
-    /// As Sv39x4 has them.
-    const GUEST_LEVELS: &'static [Level] = &[level(30, 11), level(21, 9), level(12, 9)];
     const USER_END: u64 = 1 << 38;
     const INTERRUPTS: u32 = LINES;
 
@@ -154,6 +150,17 @@ impl Arch for FakeArch {
                 core.ipi.store(1, Ordering::SeqCst);
                 self.ipis_sent.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        /// As Sv39 has them.
+        const USER: [Level; 3] = [level(30, 9), level(21, 9), level(12, 9)];
+        /// As Sv39x4 has them.
+        const GUEST: [Level; 3] = [level(30, 11), level(21, 9), level(12, 9)];
+        match stage {
+            Stage::User => &USER,
+            Stage::Guest => &GUEST,
         }
     }
 

@@ -114,7 +114,7 @@ impl<A: Arch> Kernel<A> {
         }
         let overlaps = target.object.routes.iter().any(|other| {
             other.length.get() != 0
-                && is_address(other.key.get()) == is_address(key.number())
+                && other.is_in_space_of(key)
                 && base < other.base.get() + other.length.get()
                 && other.base.get() < end
         });
@@ -126,11 +126,6 @@ impl<A: Arch> Kernel<A> {
         route.length.set(length);
         Ok(Outcome::ok())
     }
-}
-
-/// Returns whether routes of this key are keyed by guest-physical address.
-const fn is_address(key: u64) -> bool {
-    key == RouteKey::Device as u64 || key == RouteKey::Memory as u64
 }
 
 /// Returns slot, role, kind and needed rights of a vCPU's binding.

@@ -24,38 +24,44 @@ impl<A: Arch> Kernel<A> {
                 idle.add(1);
                 self.idle_vcpu(entry, item, vcpu.execution());
             }
-            Exit::Hypercall => self.send_exit(entry, item, ExitClass::Hypercall, [pc, 0, 0, 0]),
+            Exit::Hypercall => self.send_exit(entry, item, ExitClass::Hypercall, words([pc])),
             Exit::Instruction { bits } => {
-                self.send_exit(entry, item, ExitClass::Instruction, [pc, bits, 0, 0]);
+                self.send_exit(entry, item, ExitClass::Instruction, words([pc, bits]));
+            }
+            Exit::Window { lines } => {
+                self.send_exit(entry, item, ExitClass::Window, words([pc, lines]));
             }
             Exit::Other {
                 details: [first, second, third],
             } => {
-                self.send_exit(entry, item, ExitClass::Other, [pc, first, second, third]);
+                let words = words([pc, first, second, third]);
+                self.send_exit(entry, item, ExitClass::Other, words);
             }
-            Exit::Memory {
+            Exit::Access {
+                key,
                 address,
                 virtual_address,
                 cause,
                 access,
             } => {
-                let words = [pc, address, virtual_address, cause];
-                self.memory_exit(entry, item, words, access);
+                let access = access.map(|(info, value)| (info.with_key(key as u8), value));
+                let info = access.map_or(0, |(info, _)| info.into_bits());
+                let words = [pc, address, virtual_address, cause, key.number(), info];
+                self.access_exit(entry, item, (key, address, words), access);
             }
         }
     }
 
-    /// Sends an access that the second stage does not translate to whoever owns the address.
-    fn memory_exit(
+    /// Sends an access to whoever owns the address.
+    fn access_exit(
         &self,
         entry: &Entry<'_>,
         item: ExecutionRef,
-        words: [u64; 4],
+        (key, address, words): (RouteKey, u64, [u64; 6]),
         access: Option<(AccessInfo, u64)>,
     ) {
         let vcpu = self.vcpu(entry, item);
-        let [_, address, ..] = words;
-        match (self.find_route(entry, vcpu, address), access) {
+        match (self.find_route(entry, vcpu, (key, address)), access) {
             (Some((_, RouteKey::Memory)), _) => {
                 self.send_exit(entry, item, ExitClass::Memory, words);
             }
@@ -67,38 +73,42 @@ impl<A: Arch> Kernel<A> {
         }
     }
 
-    /// Returns index and key of the route that has `address`.
+    /// Returns index and key of the route that has `address` of the address space of `key`.
     fn find_route(
         &self,
         entry: &Entry<'_>,
         vcpu: &Vcpu<A>,
-        address: u64,
+        (key, address): (RouteKey, u64),
     ) -> Option<(u8, RouteKey)> {
         let space = self.guest_space_of(entry, vcpu)?;
-        let has = |route: &Route| address.wrapping_sub(route.base.get()) < route.length.get();
+        let has = |route: &Route| {
+            route.is_in_space_of(key) && address.wrapping_sub(route.base.get()) < route.length.get()
+        };
         let index = space.routes.iter().position(has)?;
         let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
         Some((u8::try_from(index).ok()?, key))
     }
 
     /// Makes an exit of this class the pending one, and sends it to its server.
-    fn send_exit(&self, entry: &Entry<'_>, item: ExecutionRef, class: ExitClass, words: [u64; 4]) {
+    fn send_exit(&self, entry: &Entry<'_>, item: ExecutionRef, class: ExitClass, words: [u64; 6]) {
         let vcpu = self.vcpu(entry, item);
         let label = u16::try_from(class.number()).unwrap_or(0);
         if let Some(count) = vcpu.class_counts.get(usize::from(label)) {
             count.add(1);
         }
         vcpu.access.set(0);
-        let [first, second, third, fourth] = words;
+        let count = match class {
+            ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
+            ExitClass::Hypercall
+            | ExitClass::Instruction
+            | ExitClass::Window
+            | ExitClass::Other => 4,
+        };
         let info = MessageInfo::new()
             .with_kind(DeliveryKind::Exit as u8)
-            .with_label(label);
-        self.new_exit(
-            entry,
-            item,
-            info.with_words(4),
-            [first, second, third, fourth, 0, 0],
-        );
+            .with_label(label)
+            .with_words(count);
+        self.new_exit(entry, item, info, words);
     }
 
     /// Makes a device access the pending exit, and sends it to the device's server.
@@ -205,14 +215,22 @@ impl<A: Arch> Kernel<A> {
         (info, value): (AccessInfo, u64),
     ) {
         let vcpu = self.vcpu(entry, item);
-        match self.find_route(entry, vcpu, address) {
+        let key = RouteKey::from_number(u64::from(info.key()));
+        match key.and_then(|key| self.find_route(entry, vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
                 self.send_access(entry, item, address, (info.with_route(route), value));
             }
             Some((_, RouteKey::Memory)) | None => {
                 let pc = self.arch.guest_program_counter(&vcpu.guest);
-                self.send_exit(entry, item, ExitClass::Unclaimed, [pc, address, 0, 0]);
+                let key = u64::from(info.key());
+                let words = [pc, address, 0, 0, key, info.into_bits()];
+                self.send_exit(entry, item, ExitClass::Unclaimed, words);
             }
         }
     }
+}
+
+/// Returns the words of an exit, filled up with zeros.
+fn words<const N: usize>(first: [u64; N]) -> [u64; 6] {
+    core::array::from_fn(|index| first.get(index).copied().unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Mapping frames.
 
-use super::{levels_of, stage_of};
+use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -13,14 +13,15 @@ use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::{Entry, Handle};
 
-/// Returns the access that bits of a register ask for.
+/// Returns the access that bits of a register ask for. Writing and executing need reading: not
+/// every machine can tell them apart.
 pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
     let asked = Rights::from_bits(u16::try_from(bits).map_err(|_| Error::BadArgument)?);
     let all = Rights::new()
         .with_read(true)
         .with_write(true)
         .with_execute(true);
-    if all.covers(asked) && (asked.read() || !asked.write()) {
+    if all.covers(asked) && (asked.read() || asked == Rights::new()) {
         Ok(asked)
     } else {
         Err(Error::BadArgument)
@@ -45,7 +46,7 @@ impl<A: Arch> Kernel<A> {
             return Err(Error::AlreadyMapped);
         }
         let address = thread.frame.argument(2);
-        let (depth, level) = Self::check_place(stage_of(space), address, tag.order())?;
+        let (depth, level) = self.check_place(stage_of(space), address, tag.order())?;
         let count = 1_u64 << (u32::from(tag.order()) - level.shift);
         for index in 0..count {
             let at = address + (index << level.shift);
@@ -82,15 +83,16 @@ impl<A: Arch> Kernel<A> {
 
     /// Checks where a block would be mapped, and returns the level of its leaves.
     fn check_place(
+        &self,
         stage: Stage,
         address: u64,
         order: u8,
     ) -> Result<(usize, &'static Level), Error> {
-        let (depth, level) = Self::leaf_level(stage, order).ok_or(Error::Misaligned)?;
+        let (depth, level) = self.leaf_level(stage, order).ok_or(Error::Misaligned)?;
         if !address.is_multiple_of(1 << level.shift) {
             return Err(Error::Misaligned);
         }
-        let root = levels_of::<A>(stage).first().ok_or(Error::Unsupported)?;
+        let root = self.arch.levels(stage).first().ok_or(Error::Unsupported)?;
         let end = match stage {
             Stage::User => A::USER_END,
             Stage::Guest => 1 << (root.shift + root.bits),
@@ -111,7 +113,7 @@ impl<A: Arch> Kernel<A> {
     ) {
         let stage = stage_of(space);
         for index in 0..count {
-            let Some(level) = levels_of::<A>(stage).get(depth) else {
+            let Some(level) = self.arch.levels(stage).get(depth) else {
                 return;
             };
             let offset = index << level.shift;

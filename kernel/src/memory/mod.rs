@@ -31,14 +31,6 @@ pub(crate) fn stage_of(space: &AddressSpace) -> Stage {
     }
 }
 
-/// Returns the levels of a stage's tables.
-pub(crate) const fn levels_of<A: Arch>(stage: Stage) -> &'static [Level] {
-    match stage {
-        Stage::User => A::USER_LEVELS,
-        Stage::Guest => A::GUEST_LEVELS,
-    }
-}
-
 impl<A: Arch> Kernel<A> {
     /// Returns the space of either kind that slot address `address` names, with right `control`.
     pub(crate) fn any_space(
@@ -78,7 +70,9 @@ impl<A: Arch> Kernel<A> {
         }
         let place = self.free_fund(entry, handle).ok_or(Error::TableFull)?;
         let (base, length) = (untyped.object.get(), untyped.bytes());
-        let root_bytes = levels_of::<A>(stage_of(space))
+        let root_bytes = self
+            .arch
+            .levels(stage_of(space))
             .first()
             .map_or(0, Level::table_bytes);
         if space.root.get() == 0 && base.next_multiple_of(root_bytes) + root_bytes > base + length {
@@ -115,7 +109,7 @@ impl<A: Arch> Kernel<A> {
             return;
         }
         let stage = stage_of(space);
-        let Some(level) = levels_of::<A>(stage).first() else {
+        let Some(level) = self.arch.levels(stage).first() else {
             return;
         };
         let Some(root) = self.allocate_table(entry, space, level) else {

@@ -1,6 +1,6 @@
 //! Walking, allocating and freeing translation tables.
 
-use super::{levels_of, stage_of};
+use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
@@ -38,8 +38,8 @@ impl Place<'_> {
 
 impl<A: Arch> Kernel<A> {
     /// Returns the largest level that can map a block of `1 << order` bytes as a row of leaves.
-    pub(crate) fn leaf_level(stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
-        let mut levels = levels_of::<A>(stage).iter().enumerate();
+    pub(crate) fn leaf_level(&self, stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
+        let mut levels = self.arch.levels(stage).iter().enumerate();
         levels.find(|(_, level)| level.leaf && level.shift <= u32::from(order))
     }
 
@@ -54,7 +54,7 @@ impl<A: Arch> Kernel<A> {
     ) -> Option<Place<'e>> {
         let stage = stage_of(space);
         let mut table = space.root.get();
-        for (at, level) in levels_of::<A>(stage).iter().enumerate() {
+        for (at, level) in self.arch.levels(stage).iter().enumerate() {
             if table == 0 {
                 return None;
             }
@@ -103,7 +103,9 @@ impl<A: Arch> Kernel<A> {
                 return Ok(place);
             }
             let stage = stage_of(space);
-            let next = levels_of::<A>(stage)
+            let next = self
+                .arch
+                .levels(stage)
                 .get(place.depth + 1)
                 .ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
@@ -126,7 +128,9 @@ impl<A: Arch> Kernel<A> {
         memory: Memory,
     ) -> Result<(), Error> {
         let stage = stage_of(space);
-        let next = levels_of::<A>(stage)
+        let next = self
+            .arch
+            .levels(stage)
             .get(place.depth + 1)
             .ok_or(Error::Misaligned)?;
         let table = self
@@ -182,7 +186,7 @@ impl<A: Arch> Kernel<A> {
         space: &AddressSpace,
         level: &Level,
     ) -> Option<u64> {
-        let list = Self::free_list(space, level);
+        let list = self.free_list(space, level);
         let free = list.get();
         if space.root.get() == 0 || free == 0 {
             return None;
@@ -193,9 +197,9 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the list of free tables of a level below the root.
-    fn free_list<'s>(space: &'s AddressSpace, level: &Level) -> &'s Word {
+    fn free_list<'s>(&self, space: &'s AddressSpace, level: &Level) -> &'s Word {
         let [last, others] = &space.free;
-        let levels = levels_of::<A>(stage_of(space));
+        let levels = self.arch.levels(stage_of(space));
         match levels.last() {
             Some(of) if of.bits == level.bits => last,
             _ => others,
@@ -214,7 +218,7 @@ impl<A: Arch> Kernel<A> {
             .words(table, level.table_bytes())
             .and_then(<[AtomicU64]>::split_first)
         {
-            let list = Self::free_list(space, level);
+            let list = self.free_list(space, level);
             first.store(list.get(), Ordering::Relaxed);
             list.set(table);
         }

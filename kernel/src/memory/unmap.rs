@@ -1,6 +1,6 @@
 //! Unmapping frames, and the shoot-down that follows.
 
-use super::{levels_of, stage_of};
+use super::stage_of;
 use crate::Kernel;
 use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -82,7 +82,7 @@ impl<A: Arch> Kernel<A> {
         };
         self.note_flush(space);
         let order = slot.tag().order();
-        let Some((depth, level)) = Self::leaf_level(stage_of(space), order) else {
+        let Some((depth, level)) = self.leaf_level(stage_of(space), order) else {
             return true;
         };
         let mut tables = 0;
@@ -115,7 +115,7 @@ impl<A: Arch> Kernel<A> {
     /// Gives back a table of level `depth` that no entry designates any more, and all below it.
     fn drop_tables(&self, entry: &Entry<'_>, space: &AddressSpace, (table, depth): (u64, usize)) {
         let stage = stage_of(space);
-        let Some(level) = levels_of::<A>(stage).get(depth) else {
+        let Some(level) = self.arch.levels(stage).get(depth) else {
             return;
         };
         for word in entry.words(table, level.table_bytes()).unwrap_or(&[]) {
@@ -140,7 +140,7 @@ impl<A: Arch> Kernel<A> {
             let Some(place) = self.walk(entry, space, address, above) else {
                 return;
             };
-            let Some(level) = levels_of::<A>(stage).get(above + 1) else {
+            let Some(level) = self.arch.levels(stage).get(above + 1) else {
                 return;
             };
             if place.depth != above {

@@ -2,7 +2,7 @@
 
 use crate::cap::Slot;
 use crate::word::Word;
-use abi::exit::MAX_ROUTES;
+use abi::exit::{MAX_ROUTES, RouteKey};
 use zerocopy::FromBytes;
 
 /// Pieces of untyped memory that one space can be funded with.
@@ -53,6 +53,18 @@ pub struct Route {
     pub length: Word,
     /// An `abi::exit::RouteKey`.
     pub key: Word,
+}
+
+impl Route {
+    /// Returns whether the route lies in the address space that `key` is about. Devices and memory
+    /// share one: guest-physical addresses.
+    pub fn is_in_space_of(&self, key: RouteKey) -> bool {
+        let space = |key| match key {
+            RouteKey::Memory => RouteKey::Device,
+            RouteKey::Device | RouteKey::Port | RouteKey::Subchannel => key,
+        };
+        RouteKey::from_number(self.key.get()).map(space) == Some(space(key))
+    }
 }
 
 /// The second-stage address space of a guest.

@@ -4,7 +4,7 @@ use super::generate::{Generator, read};
 use super::reference::{Cap, Expect, Place, Reference};
 use super::tally::Tally;
 use super::{CORES, WINDOW};
-use abi::exit::AccessInfo;
+use abi::exit::{AccessInfo, RouteKey};
 use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights};
 use kernel::arch::{Exit, Trap};
 use kernel::fake::Machine;
@@ -232,11 +232,13 @@ impl Driver {
         let access = AccessInfo::new()
             .with_instruction_length(4)
             .with_register(3);
-        let exit = match self.machine.random(5) {
+        let exit = match self.machine.random(6) {
             0 => Exit::Hypercall,
             1 => Exit::Idle,
             2 => Exit::Instruction { bits: 1 },
-            3 => Exit::Memory {
+            4 => Exit::Window { lines: 1 },
+            3 => Exit::Access {
+                key: RouteKey::Device,
                 address: 0x1008,
                 virtual_address: 0,
                 cause: 1,

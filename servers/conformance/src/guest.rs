@@ -2,9 +2,10 @@
 
 use crate::case::{Outcome, Stop};
 use crate::context::{Context, LOW, read_write};
+use crate::ensure_equal;
 use crate::machine;
 use abi::call::Binding;
-use abi::exit::{ExitClass, RouteKey};
+use abi::exit::{ExitClass, ExitReply, RouteKey};
 use abi::{DeliveryKind, ObjectKind, Rights};
 use rt::guest::Route;
 use rt::memory::fund;
@@ -109,7 +110,7 @@ impl Context {
     fn connect(&self, guest: &Guest) -> Outcome {
         let Guest { vcpu, space, .. } = guest;
         let route = Route {
-            key: RouteKey::Device,
+            key: machine::current().guest.device_key,
             base: machine::current().guest.device,
             length: 0x1000,
         };
@@ -128,6 +129,9 @@ impl Context {
         let device = self.mint(guest.exits.capability(), Rights::ALL, DEVICE_BADGE)?;
         vcpu.route_device(DEVICE_ROUTE, Some(device))?;
         vcpu.set_priority(LOW)?;
+        for (register, value) in machine::current().guest.prepare {
+            vcpu.write(*register, *value)?;
+        }
         Ok(vcpu.write(
             machine::current().guest.program_counter,
             machine::current().guest.memory,
@@ -159,6 +163,23 @@ impl Guest {
         let message = self.exits.receive(context.soon())?;
         check_exit(&message, class)?;
         Ok(message)
+    }
+
+    /// Waits for the hypercall of a guest that `line` woke; where lines are requests, the guest leaves
+    /// to take it first, and the line is lowered.
+    ///
+    /// # Errors
+    ///
+    /// A failure where something else comes, or nothing.
+    #[track_caller]
+    pub fn woken(&self, context: &Context, line: u64) -> Outcome {
+        if machine::current().guest.has_windows {
+            let message = self.next_exit(context, ExitClass::Window)?;
+            ensure_equal!(message.words[1], line);
+            self.vcpu.inject(0, line)?;
+            rt::synchronization::reply(&rt::Outgoing::new(ExitReply::Resume as u16))?;
+        }
+        self.next_exit(context, ExitClass::Hypercall).map(drop)
     }
 
     /// Waits for the next access to the device.

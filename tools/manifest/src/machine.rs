@@ -24,7 +24,7 @@ pub struct Machine {
 }
 
 /// All machines.
-const MACHINES: [Machine; 2] = [
+const MACHINES: [Machine; 3] = [
     Machine {
         name: "qemu-virt",
         bsp: "riscv",
@@ -35,6 +35,17 @@ const MACHINES: [Machine; 2] = [
         guest_memory_base: 0x8000_0000,
         flat_image_offset: 0x20_0000,
         guest_interrupt_controller: (0x0c00_0000, 0x60_0000),
+    },
+    Machine {
+        name: "qemu-q35",
+        bsp: "x86",
+        target: "x86_64-unknown-none",
+        max_cores: 64,
+        default_cores: 2,
+        default_memory: 1 << 30,
+        guest_memory_base: 0,
+        flat_image_offset: 0x10_0000,
+        guest_interrupt_controller: (0xfec0_0000, 0x1000),
     },
     Machine {
         name: "qemu-ccw",

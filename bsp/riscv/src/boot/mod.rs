@@ -1,6 +1,5 @@
 //! From the first instruction of a hart to the first process.
 
-mod memory;
 mod tree;
 
 use crate::entry::{_start_secondary, DIRECT_MAP, STACK_BYTES};
@@ -16,7 +15,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
-use memory::Ranges;
+use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::csr as number;
 use spin::Once;
 use tree::Host;
@@ -99,7 +98,7 @@ fn boot_first(
     let plan = BootPlan {
         memory: free.as_slice(),
         devices: host.devices.as_slice(),
-        bundle: memory::whole_pages(bundle),
+        bundle: whole_pages(bundle),
         bytes,
         ticks_per_second: host.ticks_per_second,
         device_tree: Range {
@@ -195,7 +194,7 @@ fn keep_out(free: &mut Ranges, host: &Host<'_>, tree: Range) {
     });
     free.remove(tree);
     if let Some(bundle) = host.bundle {
-        free.remove(memory::whole_pages(bundle));
+        free.remove(whole_pages(bundle));
     }
     for range in host.reserved.as_slice() {
         free.remove(*range);
@@ -225,7 +224,7 @@ fn make_arena(host: &Host<'_>, free: &mut Ranges) -> Arena {
     };
     free.as_slice().iter().for_each(mark);
     if let Some(bundle) = host.bundle {
-        mark(&memory::whole_pages(bundle));
+        mark(&whole_pages(bundle));
     }
     let Some(pointer) = NonNull::new(paging::virtual_of(base) as *mut u8) else {
         refuse(format_args!("memory at address zero"))

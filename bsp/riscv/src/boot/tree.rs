@@ -1,8 +1,8 @@
 //! What the device tree says of the machine (Devicetree Specification 0.4).
 
-use super::memory::Ranges;
 use heapless::Vec;
 use kernel::boot::Range;
+use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::tree::{Node, Tree, number};
 use riscv_regs::{Extension, ExtensionSet, isa};
 
@@ -67,7 +67,7 @@ fn ranges(node: Node<'_>) -> impl Iterator<Item = Range> {
 /// Adds the pages that a node's registers or memory touch.
 #[inline(never)]
 fn add_touched(to: &mut Ranges, node: Node<'_>) {
-    ranges(node).for_each(|range| to.add(super::memory::whole_pages(range)));
+    ranges(node).for_each(|range| to.add(whole_pages(range)));
 }
 
 impl<'a> Host<'a> {

@@ -9,6 +9,8 @@
 pub mod control;
 pub mod entry;
 pub mod msr;
+pub mod one_reg;
+pub mod vmcb;
 
 pub use control::{Cr0, Cr3, Cr4, Efer};
 pub use entry::{EptEntry, Pte};

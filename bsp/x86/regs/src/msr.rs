@@ -1,8 +1,28 @@
 //! Numbers of model-specific registers (SDM 4, "Model-Specific Registers").
 
-/// [`crate::Efer`].
-pub const EFER: u32 = 0xc000_0080;
+/// Base address and mode of the local APIC.
+pub const APIC_BASE: u32 = 0x1b;
+/// Memory types of the page attribute table.
+pub const PAT: u32 = 0x277;
 /// The TSC value at which the local APIC's timer fires (SDM 3A, "TSC-Deadline Mode").
 pub const TSC_DEADLINE: u32 = 0x6e0;
-/// Interrupt command of the local APIC in x2APIC mode (SDM 3A, "ICR Operation in x2APIC Mode").
-pub const X2APIC_INTERRUPT_COMMAND: u32 = 0x830;
+/// Register 0 of the local APIC in x2APIC mode.
+pub const X2APIC: u32 = 0x800;
+/// [`crate::Efer`].
+pub const EFER: u32 = 0xc000_0080;
+/// Segments of SYSCALL and SYSRET.
+pub const STAR: u32 = 0xc000_0081;
+/// Where SYSCALL goes.
+pub const LSTAR: u32 = 0xc000_0082;
+/// Flags that SYSCALL clears.
+pub const SYSCALL_MASK: u32 = 0xc000_0084;
+/// Base of FS.
+pub const FS_BASE: u32 = 0xc000_0100;
+/// Base of GS.
+pub const GS_BASE: u32 = 0xc000_0101;
+/// What SWAPGS exchanges with the base of GS.
+pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// SVM is switched off or locked (APM, "VM_CR MSR").
+pub const VM_CR: u32 = 0xc001_0114;
+/// Physical address of the page that VMRUN saves the host's state to.
+pub const VM_HSAVE_PA: u32 = 0xc001_0117;

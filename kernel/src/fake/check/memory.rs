@@ -5,7 +5,7 @@ use crate::Kernel;
 use crate::arch::{Arch, Level, Stage, TableEntry};
 use crate::cap::slot::Slot;
 use crate::fake::FakeArch;
-use crate::memory::{levels_of, stage_of};
+use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, Space};
 use abi::{ObjectKind, PAGE_SIZE, Rights};
 use arena::Entry;
@@ -39,7 +39,7 @@ pub fn leaves(
         root => table_leaves(
             kernel,
             entry,
-            (stage, levels_of::<FakeArch>(stage)),
+            (stage, kernel.arch.levels(stage)),
             (root, 0),
             each,
         ),

@@ -239,14 +239,16 @@ pub const CASES: &[Case] = &[
     refusal(
         CallNumber::Map,
         Error::BadArgument,
-        "no right, or write without read",
+        "no right, or write or execute without read",
         |context| {
             let (space, frame) = (context.space()?.capability(), context.frame(12)?);
             let write = Rights::new().with_write(true);
             context.refuses(Error::BadArgument, || {
                 frame.map(space, ADDRESS, Rights::new())
             })?;
-            context.refuses(Error::BadArgument, || frame.map(space, ADDRESS, write))
+            context.refuses(Error::BadArgument, || frame.map(space, ADDRESS, write))?;
+            let execute = Rights::new().with_execute(true);
+            context.refuses(Error::BadArgument, || frame.map(space, ADDRESS, execute))
         },
     ),
     refusal(
@@ -374,12 +376,14 @@ pub const CASES: &[Case] = &[
     refusal(
         CallNumber::Protect,
         Error::BadArgument,
-        "write without read",
+        "write or execute without read",
         |context| {
             let (frame, space) = (context.frame(12)?, context.space()?.capability());
             frame.map(space, ADDRESS, read_write())?;
             let write = Rights::new().with_write(true);
-            context.refuses(Error::BadArgument, || frame.protect(0, 4096, write))
+            context.refuses(Error::BadArgument, || frame.protect(0, 4096, write))?;
+            let execute = Rights::new().with_execute(true);
+            context.refuses(Error::BadArgument, || frame.protect(0, 4096, execute))
         },
     ),
 ];

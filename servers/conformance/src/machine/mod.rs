@@ -2,7 +2,9 @@
 
 mod riscv;
 mod s390;
+mod x86;
 
+use abi::exit::RouteKey;
 use abi::fault::FaultKind;
 
 /// The machine's part of the suite.
@@ -42,14 +44,25 @@ pub struct Machine {
 pub struct Guest {
     /// Where the guest's memory begins.
     pub memory: u64,
+    /// The address space of its device.
+    pub device_key: RouteKey,
     /// Where its device lies.
     pub device: u64,
+    /// Registers that a new vCPU gets so that it runs its instructions: id and value.
+    pub prepare: &'static [(u64, u64)],
+    /// Pages of the root table of its memory.
+    pub root_pages: u64,
+    /// Bits of what one access moves.
+    pub width: u32,
     /// Two hypercalls, then spins.
     pub hypercall: &'static [u8],
     /// Stores the second argument register at the first, then makes a hypercall.
     pub store: &'static [u8],
-    /// Loads the result register from the first argument register, then makes a hypercall.
-    pub load: &'static [u8],
+    /// Stores the second argument register at the first in the device's address space, in a way that
+    /// the hardware describes, then makes a hypercall.
+    pub device_store: &'static [u8],
+    /// Loads the result register likewise.
+    pub device_load: &'static [u8],
     /// Waits for an interrupt, then makes a hypercall.
     pub wait: &'static [u8],
     /// Counts in the memory that the first argument register points to, for ever.
@@ -70,6 +83,10 @@ pub struct Guest {
     pub enable: (u64, u64),
     /// Value of the same register that lets the guest's timer end a wait.
     pub timer_enable: u64,
+    /// The line of the guest's timer.
+    pub timer_line: u64,
+    /// Whether lines are requests: the guest leaves when it can take one.
+    pub has_windows: bool,
     /// The line that `enable` is about.
     pub line: u64,
     /// Another line.
@@ -82,11 +99,21 @@ pub struct Guest {
     pub bad_value: (u64, u64),
 }
 
+impl Guest {
+    /// Returns `value` as one access moves it.
+    #[must_use]
+    pub const fn cut(&self, value: u64) -> u64 {
+        let unused = 64 - self.width;
+        value << unused >> unused
+    }
+}
+
 /// Returns this machine's part.
 #[must_use]
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
-        rt::sys::Machine::Riscv | rt::sys::Machine::X86 => &riscv::RISCV,
+        rt::sys::Machine::Riscv => &riscv::RISCV,
+        rt::sys::Machine::X86 => &x86::X86,
         rt::sys::Machine::S390 => &s390::S390,
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Guest, Machine};
 use crate::context::QUIET_ENDPOINT;
+use abi::exit::RouteKey;
 use abi::fault::FaultKind;
 use abi::register::{RISCV as ARCHITECTURE, SIZE_U64};
 
@@ -67,12 +68,17 @@ pub static RISCV: Machine = Machine {
     firmware_refused: Some([0x5352_5354, 0, 0x7fff_ffff, 0, 0, 0]),
     guest: Guest {
         memory: 0x8000_0000,
+        device_key: RouteKey::Device,
         device: 0x1000_0000,
+        prepare: &[],
+        root_pages: 4,
+        width: 64,
         hypercall: &code::<3, 12>([ECALL, ECALL, SPIN]),
         // sd a1, 0(a0)
         store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
+        device_store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
         // ld a2, 0(a0)
-        load: &code::<3, 12>([0x0005_3603, ECALL, SPIN]),
+        device_load: &code::<3, 12>([0x0005_3603, ECALL, SPIN]),
         // wfi
         wait: &code::<3, 12>([0x1050_0073, ECALL, SPIN]),
         // addi a1, a1, 1; sd a1, 0(a0); j -8
@@ -105,6 +111,9 @@ pub static RISCV: Machine = Machine {
         enable: (CSR | 1, 1 << 9),
         // sie.STIE
         timer_enable: 1 << 5,
+        // hvip.VSTIP
+        timer_line: 1 << 6,
+        has_windows: false,
         // hvip.VSEIP
         line: 1 << 10,
         // hvip.VSSIP

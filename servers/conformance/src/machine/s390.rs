@@ -3,6 +3,7 @@
 
 use super::{Guest, Machine};
 use crate::context::QUIET_ENDPOINT;
+use abi::exit::RouteKey;
 use abi::fault::FaultKind;
 
 /// Low byte of the slot of the endpoint that is quiet.
@@ -53,10 +54,15 @@ pub static S390: Machine = Machine {
     // No vCPU can be made: nothing of this is used.
     guest: Guest {
         memory: 0,
+        device_key: RouteKey::Device,
         device: 1 << 30,
+        prepare: &[],
+        root_pages: 1,
+        width: 64,
         hypercall: &SPIN,
         store: &SPIN,
-        load: &SPIN,
+        device_store: &SPIN,
+        device_load: &SPIN,
         wait: &SPIN,
         count: &SPIN,
         take_lines: &SPIN,
@@ -67,6 +73,8 @@ pub static S390: Machine = Machine {
         program_counter: 0,
         enable: (0, 0),
         timer_enable: 0,
+        timer_line: 0,
+        has_windows: false,
         line: 1,
         other_line: 2,
         no_line: 1 << 63,

@@ -11,6 +11,7 @@ use crate::program::Program;
 use abi::call::{Binding, FOREVER};
 use abi::exit::ExitReply;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use rt::log;
 use rt::window::Window;
 use rt::{Endpoint, Frame, Notification, Outgoing, Thread};
 
@@ -105,7 +106,10 @@ pub fn set_up(context: &Context, core: u64, random: &mut Random) -> Outcome<Scen
     let toucher = start_touchers(context, core, address)?;
     let top = [Top::Taker, Top::Counter, Top::Toucher][random.below(3) as usize];
     let guests = match start_guests(context, core, top) {
-        Err(Stop::Skipped(_)) => None,
+        Err(Stop::Skipped(reason)) => {
+            log!("races: guests skipped: {reason}");
+            None
+        }
         guests => Some(guests?),
     };
     let rivals = Rivals::start(context)?;
@@ -158,10 +162,19 @@ fn start_toucher(context: &Context, program: Program, core: u64, address: u64) -
 /// Starts both guests.
 fn start_guests(context: &Context, core: u64, top: Top) -> Outcome<Guests> {
     let machine = &machine::current().guest;
+    if machine.has_windows {
+        // The taker's interrupts would need a server that chooses their vector.
+        return Err(Stop::Skipped("lines are requests on this machine"));
+    }
     let code = match top {
         Top::Taker => machine.poll_lines,
         Top::Counter | Top::Toucher => machine.take_lines,
     };
+    if code.is_empty() {
+        return Err(Stop::Skipped(
+            "nobody takes a guest's lines on this machine",
+        ));
+    }
     let taker = context.guest_on(core, code)?;
     taker.set_register(0, machine.memory + TAKEN as u64 * 8);
     taker.vcpu.write(machine.enable.0, machine.other_enable)?;

@@ -3,18 +3,22 @@
 //! The only choice of machine in user land. Where a machine's kernel does not exist yet, calls are
 //! answered by `Unsupported`; so they are on a host, where servers are tested.
 
+#[cfg(not(target_os = "none"))]
+mod host;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 mod riscv;
 #[cfg(all(target_arch = "s390x", target_os = "none"))]
 mod s390;
-#[cfg(any(target_arch = "x86_64", not(target_os = "none")))]
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
 mod x86;
 
+#[cfg(not(target_os = "none"))]
+use host as machine;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 use riscv as machine;
 #[cfg(all(target_arch = "s390x", target_os = "none"))]
 use s390 as machine;
-#[cfg(any(target_arch = "x86_64", not(target_os = "none")))]
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
 use x86 as machine;
 
 pub use machine::{MACHINE, counter, counting_cost, halt, synchronize_code};

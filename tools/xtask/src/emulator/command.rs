@@ -63,7 +63,12 @@ impl MachineArgs {
     ) -> Command {
         let qemu = &machine.qemu;
         let mut command = Command::new(emulator);
-        let cpu = self.cpu.as_deref().unwrap_or(qemu.cpu);
+        let usual = if self.icount {
+            qemu.counted_cpu
+        } else {
+            qemu.cpu
+        };
+        let cpu = self.cpu.as_deref().unwrap_or(usual);
         command.args(["-M", &self.machine(qemu), "-cpu", cpu]);
         command.args([
             "-smp",

@@ -4,6 +4,8 @@
     reason = "a test fails where an index is wrong"
 )]
 
+mod spaces;
+
 use abi::call::Binding;
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{CallNumber, CallWord, DeliveryKind, Error, MessageInfo, ObjectKind, Rights, register};
@@ -130,7 +132,8 @@ fn load(address: u64) -> Exit {
         .with_size_log2(2)
         .with_register(5)
         .with_instruction_length(4);
-    Exit::Memory {
+    Exit::Access {
+        key: RouteKey::Device,
         address,
         virtual_address: 0,
         cause: 21,
@@ -189,7 +192,8 @@ impl Guest {
 fn classes_follow_the_routes() {
     let guest = Guest::new(2, 1);
     guest.resume();
-    let memory = |address| Exit::Memory {
+    let memory = |address| Exit::Access {
+        key: RouteKey::Device,
         address,
         virtual_address: 7,
         cause: 23,

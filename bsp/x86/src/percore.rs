@@ -1,0 +1,98 @@
+//! What entry code knows of its core. In the kernel, GS has the address of this as its base.
+
+use crate::descriptor::Descriptors;
+use core::mem::offset_of;
+use kernel::word::Word;
+
+/// One core, as entry code and traps see it.
+#[repr(C, align(64))]
+pub struct PerCore {
+    /// Address of this.
+    pub own: Word,
+    /// Place for a register while entry code finds its feet.
+    pub scratch: Word,
+    /// Address of the registers that the next system call saves to.
+    pub frame: Word,
+    /// End of the kernel stack.
+    pub stack: Word,
+    /// The core's number in the kernel.
+    pub core: Word,
+    /// The number of the core's local APIC.
+    pub apic: Word,
+    /// Interrupts that came in the kernel, as [`pending`] names them.
+    pub pending: Word,
+    /// The deadline that the timer is set to.
+    pub timer: Word,
+    /// Physical address of the host's pages for SVM.
+    pub host: Word,
+    /// Generation of the guest tags of this core.
+    pub generation: Word,
+    /// The next guest tag to hand out.
+    pub next_space: Word,
+    /// 0 while cached translations of an earlier generation may be left.
+    pub is_fresh: Word,
+    /// Segments, task state and interrupt stacks.
+    pub descriptors: Descriptors,
+}
+
+/// Bits of [`PerCore::pending`].
+pub mod pending {
+    /// Another core sent an interrupt.
+    pub const IPI: u64 = 1;
+    /// The timer fired.
+    pub const TIMER: u64 = 2;
+    /// A device's interrupt is in service at the APIC.
+    pub const EXTERNAL: u64 = 4;
+}
+
+/// Offset of `own`, for entry code.
+pub const OWN: usize = offset_of!(PerCore, own);
+/// Offset of `scratch`, for entry code.
+pub const SCRATCH: usize = offset_of!(PerCore, scratch);
+/// Offset of `frame`, for entry code.
+pub const FRAME: usize = offset_of!(PerCore, frame);
+/// Offset of `stack`, for entry code.
+pub const STACK: usize = offset_of!(PerCore, stack);
+
+impl PerCore {
+    /// Makes a core that has not started.
+    pub const fn new() -> Self {
+        Self {
+            own: Word::new(0),
+            scratch: Word::new(0),
+            frame: Word::new(0),
+            stack: Word::new(0),
+            core: Word::new(0),
+            apic: Word::new(0),
+            pending: Word::new(0),
+            timer: Word::new(u64::MAX),
+            host: Word::new(0),
+            generation: Word::new(1),
+            next_space: Word::new(1),
+            is_fresh: Word::new(0),
+            descriptors: Descriptors::new(),
+        }
+    }
+}
+
+/// All cores.
+static CORES: [PerCore; abi::MAX_CORES] = [const { PerCore::new() }; abi::MAX_CORES];
+
+/// Returns a core by its number.
+pub fn get(core: usize) -> Option<&'static PerCore> {
+    CORES.get(core)
+}
+
+/// Returns the core that runs this code.
+#[inline(always)]
+pub fn current() -> &'static PerCore {
+    let address: *const PerCore;
+    // SAFETY: in the kernel, GS has the address of an element of `CORES` as its base, and `own` of
+    // that element is this address.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[{}]", out(reg) address, const OWN,
+            options(pure, readonly, nostack, preserves_flags));
+    }
+    // SAFETY: the element is never freed and shared by reference only.
+    unsafe { &*address }
+}
