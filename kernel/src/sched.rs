@@ -43,6 +43,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the own budget of an execution that takes turns with its equals.
+    #[inline(never)]
     fn turns_of<'e>(&self, entry: &'e Entry<'_>, execution: &Execution) -> Option<&'e Budget> {
         let budget = self.own_budget(entry, execution)?;
         entry.find(budget).filter(|budget| budget.takes_turns())

@@ -360,6 +360,9 @@ impl Builder<'_> {
             grants.capability(&format!("guest.{index}"), given, plan.memory_base)?;
             grants.value(&format!("client.{}", plan.vcpu.0), index as u64)?;
             grants.value(&format!("quota.{}", plan.vcpu.0), plan.memory)?;
+            if plan.population == compiled::Population::Lazy {
+                grants.value(&format!("lazy.{}", plan.vcpu.0), 1)?;
+            }
         }
         let blocks = core::mem::take(&mut self.pool.guests);
         for (index, block) in blocks.iter().enumerate() {

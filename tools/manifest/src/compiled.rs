@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,17 @@ pub enum Grant {
     Firmware,
     /// The process's own capability table, space, threads and budgets.
     OwnObjects,
+}
+
+/// When a guest's memory is mapped into it; it is the guest's from the start either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Population {
+    /// Before it starts.
+    #[default]
+    Eager,
+    /// Folio by folio, when it first touches one.
+    Lazy,
 }
 
 /// A whole system: one boot of one machine.
@@ -169,6 +180,8 @@ pub struct Guest {
     pub irq: ProcessIndex,
     /// Its devices, in the manifest's order.
     pub devices: Vec<GuestDevice>,
+    /// When its memory is mapped.
+    pub population: Population,
     /// How often it may reboot; nothing is no limit.
     pub reboots: Option<u32>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::compiled::{Grant, LogLevel};
+use crate::compiled::{Grant, LogLevel, Population};
 use crate::size::Size;
 
 /// A table whose keys were chosen by the author.
@@ -94,6 +94,8 @@ pub(crate) struct SbiTouchSource {
 #[serde(deny_unknown_fields)]
 pub(crate) struct GuestSource {
     pub(crate) memory: Spanned<Size>,
+    #[serde(default)]
+    pub(crate) population: Population,
     pub(crate) cores: Vec<Spanned<i64>>,
     pub(crate) kernel: Spanned<String>,
     pub(crate) initrd: Option<Spanned<String>>,

@@ -84,6 +84,7 @@ impl<'a> Guests<'a, '_> {
             vcpu,
             irq,
             devices,
+            population: overrides.population.unwrap_or(source.population),
             reboots: overrides.reboots.or(source.reboots),
         };
         Ok((place, guest))

@@ -124,6 +124,7 @@ impl SystemArgs {
             Ok(path.map(|path| path.to_string_lossy().into_owned()))
         };
         let guest = GuestOverrides {
+            population: None,
             kernel: path(&self.guest)?,
             initrd: path(&self.initrd)?,
             append: self.append.clone(),
