@@ -31,21 +31,17 @@ impl<A: Arch> Kernel<A> {
     /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
     /// of the turn is left. Whoever waited for something else begins a new one, behind its equals.
     fn continues_turn(&self, entry: &Entry<'_>, execution: &Execution, waited: State) -> bool {
-        let Some(budget) = self.turns_of(entry, execution) else {
+        let own = self.own_budget(entry, execution);
+        let own = own.and_then(|budget| entry.find(budget));
+        let Some(budget) = own.filter(|budget| budget.takes_turns()) else {
             return false;
         };
-        let continues =
-            matches!(waited, State::Calling | State::AwaitingReply) && budget.left() > 0;
+        let was_call = matches!(waited, State::Calling | State::AwaitingReply);
+        let continues = was_call && budget.left() > 0;
         if !continues {
             budget.begin_turn();
         }
         continues
-    }
-
-    /// Returns the own budget of an execution that takes turns with its equals.
-    fn turns_of<'e>(&self, entry: &'e Entry<'_>, execution: &Execution) -> Option<&'e Budget> {
-        let budget = self.own_budget(entry, execution)?;
-        entry.find(budget).filter(|budget| budget.takes_turns())
     }
 
     /// Puts an execution into its ready queue.
@@ -105,9 +101,6 @@ impl<A: Arch> Kernel<A> {
     pub(crate) fn yield_current(&self, entry: &Entry<'_>) {
         let core = self.core(entry);
         if let Some(current) = core.current.take() {
-            if let Some(budget) = self.turns_of(entry, self.execution(entry, current)) {
-                budget.begin_turn();
-            }
             self.enqueue(entry, current, false);
         }
     }
@@ -117,7 +110,6 @@ impl<A: Arch> Kernel<A> {
         let core = self.core(entry);
         let now = self.arch.now();
         self.charge(entry, core, now);
-        self.end_turn(entry, core);
         let next = loop {
             match self.best(entry, core) {
                 Some(next) if !self.can_run(entry, next) => self.stop(entry, next),
@@ -141,25 +133,28 @@ impl<A: Arch> Kernel<A> {
             .and_then(|budget| entry.find::<Budget>(budget))
         {
             budget.charge(now.saturating_sub(since));
+            if budget.takes_turns() && budget.left() <= 0 {
+                self.end_turn(entry, core, budget);
+            }
         }
     }
 
-    /// Puts the current execution behind its equals if its turn is over.
-    fn end_turn(&self, entry: &Entry<'_>, core: &CoreState) {
-        let Some(current) = core.current.get() else {
+    /// Puts the current execution behind its equals, unless it only has the budget lent.
+    fn end_turn(&self, entry: &Entry<'_>, core: &CoreState, budget: &Budget) {
+        let Some(current) = core
+            .current
+            .get()
+            .filter(|current| budget.owner.get() == Some(*current))
+        else {
             return;
         };
         let execution = self.execution(entry, current);
-        let Some(budget) = self.turns_of(entry, execution) else {
-            return;
-        };
-        if budget.left() > 0 || execution.state() != State::Ready {
-            return;
-        }
-        budget.begin_turn();
-        if Self::has_equals(core, execution) {
-            core.current.set(None);
-            self.enqueue(entry, current, false);
+        if execution.state() == State::Ready {
+            budget.begin_turn();
+            if Self::has_equals(core, execution) {
+                core.current.set(None);
+                self.enqueue(entry, current, false);
+            }
         }
     }
 
@@ -283,12 +278,10 @@ impl<A: Arch> Kernel<A> {
         if let Some(next) = next {
             let execution = self.execution(entry, next);
             if let Some(budget) = execution.budget.get().and_then(|budget| entry.find(budget))
-                && !budget.is_unlimited()
-            {
-                deadline = deadline.min(now.saturating_add_signed(budget.left()));
-            }
-            if let Some(budget) = self.turns_of(entry, execution)
-                && Self::has_equals(core, execution)
+                && (!budget.is_unlimited()
+                    || budget.takes_turns()
+                        && budget.owner.get() == Some(next)
+                        && Self::has_equals(core, execution))
             {
                 deadline = deadline.min(now.saturating_add_signed(budget.left()));
             }

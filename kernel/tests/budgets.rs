@@ -325,6 +325,26 @@ fn a_turn_ends_for_equals_only() {
 }
 
 #[test]
+fn a_server_that_has_a_turn_lent_does_not_give_way_for_it() {
+    let machine = Machine::new(2);
+    let (client, server, equal) = (turning(&machine, 10), machine.user(1), machine.user(1));
+    for user in [&server, &equal] {
+        machine.must(CallNumber::ThreadPriority, &[user.slot, 61]);
+    }
+    let endpoint = machine.make(ObjectKind::Endpoint, 1);
+    machine.must(CallNumber::ThreadStop, &[equal.slot]);
+    machine.receive(server.id, endpoint);
+    machine.make_current(client.id);
+    machine.call_endpoint(client.id, endpoint, &[1]);
+    machine.finish(server.id).expect("heard");
+    machine.must(CallNumber::ThreadResume, &[equal.slot]);
+    machine.make_current(server.id);
+    machine.advance(30);
+    assert_eq!(machine.current(1), Some(server.id));
+    machine.check();
+}
+
+#[test]
 fn a_call_does_not_end_the_callers_turn_but_counts_in_it() {
     let machine = Machine::new(2);
     let (client, equal) = (turning(&machine, 10), turning(&machine, 10));

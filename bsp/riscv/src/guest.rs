@@ -70,6 +70,7 @@ static HAS_STATE_ENABLE: AtomicBool = AtomicBool::new(false);
 
 /// Finds out which second-stage mode and how many VMID bits this hart has (II 15.2.10); returns
 /// whether it can run guests.
+#[inline(never)]
 pub fn probe() -> bool {
     let mode = 8_u64 << 60;
     csr::write!(number::HGATP, mode);
@@ -95,12 +96,14 @@ pub fn probe() -> bool {
 /// Returns the largest mode that this hart's vsatp has: outside of guests, an unsupported one is not
 /// kept (II 15.2.13).
 fn largest_satp_mode() -> u64 {
-    let modes = Mode::TRANSLATING.iter().rev().map(|mode| *mode as u64);
-    let mut kept = modes.filter(|mode| {
-        csr::write!(number::VSATP, mode << 60);
-        csr::read!(number::VSATP) >> 60 == *mode
-    });
-    let largest = kept.next().unwrap_or(0);
+    let mut largest = Mode::Sv57 as u64;
+    while largest >= Mode::Sv39 as u64 {
+        csr::write!(number::VSATP, largest << 60);
+        if csr::read!(number::VSATP) >> 60 == largest {
+            break;
+        }
+        largest -= 1;
+    }
     csr::write!(number::VSATP, 0);
     largest
 }

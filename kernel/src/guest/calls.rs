@@ -67,12 +67,7 @@ impl<A: Arch> Kernel<A> {
         let execution = vcpu.execution();
         match id {
             register::PENDING_EXIT => {
-                let is_pending = vcpu.exit_pending.get() != 0;
-                return Some(if is_pending {
-                    execution.sequence.get()
-                } else {
-                    0
-                });
+                return Some(vcpu.exit_pending.get() * execution.sequence.get());
             }
             register::SEQUENCE => return Some(execution.sequence.get()),
             register::IS_IDLE => return Some((execution.state() == State::Idle).into()),

@@ -193,12 +193,11 @@ impl<A: Arch> Kernel<A> {
                 self.forward(entry, item, first, (info, third));
             }
             Some(ExitReply::Decline) => {
-                let words = core::array::from_fn(|index| {
-                    vcpu.execution()
-                        .words
-                        .get(index)
-                        .map_or(0, crate::word::Word::get)
-                });
+                let words = vcpu
+                    .execution()
+                    .words
+                    .each_ref()
+                    .map(crate::word::Word::get);
                 self.send_exit(entry, item, ExitClass::Unclaimed, words);
             }
             Some(ExitReply::Idle) => self.idle_vcpu(entry, item, vcpu.execution()),

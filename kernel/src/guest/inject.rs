@@ -115,11 +115,11 @@ impl<A: Arch> Kernel<A> {
         let vcpu = self.vcpu(entry, item);
         execution.set_state(State::Idle);
         fence(Ordering::SeqCst);
-        self.take_changes(vcpu);
-        let loaded = self.is_loaded(entry, item);
-        if self.arch.guest_wakes(&vcpu.guest, loaded, vcpu.lines.get()) {
-            return self.make_ready(entry, item);
+        self.attend_vcpu(entry, item);
+        if execution.state() != State::Idle {
+            return;
         }
+        let loaded = self.is_loaded(entry, item);
         let timer = self.arch.guest_timer(&vcpu.guest, loaded);
         self.add_deadline(entry, item, timer.map_or(u64::MAX, |timer| timer.deadline));
     }

@@ -4,142 +4,19 @@
     reason = "a test fails where an index is wrong"
 )]
 
+mod guest;
+mod pending;
 mod spaces;
 
-use abi::call::Binding;
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
-use abi::{CallNumber, CallWord, DeliveryKind, Error, MessageInfo, ObjectKind, Rights, register};
-use kernel::arch::{Exit, Trap};
-use kernel::fake::Machine;
+use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights, register};
+use guest::{Guest, load};
+use kernel::arch::Exit;
 use kernel::fake::guest::{BYTE, GENERAL, PROGRAM_COUNTER};
-use kernel::fake::script::{User, with_words};
+use kernel::fake::script::User;
 use kernel::object::execution::State;
 
 const PAGE: u64 = 4096;
-
-/// A vCPU with everything it needs, on `core`.
-struct Guest {
-    machine: Machine,
-    core: u64,
-    vcpu: u64,
-    id: u64,
-    space: u64,
-    fund: u64,
-    page: u64,
-    exits: u64,
-    devices: u64,
-    server: User,
-    device: User,
-}
-
-impl Guest {
-    fn new(cores: usize, core: u64) -> Self {
-        let machine = Machine::new(cores);
-        let space = machine.make(ObjectKind::GuestSpace, 0);
-        let fund = machine.make(ObjectKind::Untyped, 16);
-        machine.must(CallNumber::Fund, &[space, fund]);
-        let vcpu = machine.make(ObjectKind::Vcpu, core);
-        let budget = machine.make(ObjectKind::Budget, core);
-        machine.must(CallNumber::BudgetConfigure, &[budget, 1, 1]);
-        let page = machine.make(ObjectKind::Frame, 12);
-        for (binding, slot) in [
-            (Binding::GuestSpace, space),
-            (Binding::MessagePage, page),
-            (Binding::Budget, budget),
-        ] {
-            machine.must(CallNumber::VcpuBind, &[vcpu, binding.number(), slot]);
-        }
-        let exits = machine.make(ObjectKind::Endpoint, core);
-        let devices = machine.make(ObjectKind::Endpoint, core);
-        for class in ExitClass::ALL {
-            let badged = machine.slot();
-            let all = u64::from(Rights::ALL.into_bits());
-            machine.must(
-                CallNumber::Mint,
-                &[exits, badged, all, 0x100 + class.number()],
-            );
-            machine.must(CallNumber::VcpuExitRoute, &[vcpu, class.number(), badged]);
-        }
-        machine.must(CallNumber::VcpuDeviceRoute, &[vcpu, 3, devices]);
-        let device = RouteKey::Device.number();
-        machine.must(
-            CallNumber::AddRoute,
-            &[space, 3, device, 0x1000_0000, 0x1000],
-        );
-        let memory = RouteKey::Memory.number();
-        machine.must(
-            CallNumber::AddRoute,
-            &[space, 4, memory, 0x8000_0000, 1 << 30],
-        );
-        let (server, device) = (machine.user(core), machine.user(core));
-        machine.receive(server.id, exits);
-        machine.receive(device.id, devices);
-        let id = machine.address(vcpu);
-        machine.check();
-        Self {
-            machine,
-            core,
-            vcpu,
-            id,
-            space,
-            fund,
-            page,
-            exits,
-            devices,
-            server,
-            device,
-        }
-    }
-
-    fn core(&self) -> usize {
-        usize::try_from(self.core).expect("small")
-    }
-
-    /// Lets the guest run: the servers wait.
-    fn resume(&self) {
-        self.machine.must(CallNumber::VcpuResume, &[self.vcpu]);
-        self.machine.check();
-    }
-
-    /// Lets the guest leave with `exit`.
-    fn exit(&self, exit: Exit) {
-        assert!(
-            self.machine.in_guest(self.core()),
-            "{:?}",
-            self.machine.state(self.id)
-        );
-        self.machine.trap(self.core(), Trap::Exit(exit));
-        self.machine.settle();
-        self.machine.check();
-    }
-
-    /// Answers the exit that a server has.
-    fn answer(&self, server: User, reply: ExitReply, words: &[u64]) {
-        let label = u16::try_from(reply.number()).expect("small");
-        let info = MessageInfo::new().with_words(words.len()).with_label(label);
-        let word = CallWord::new()
-            .with_number(CallNumber::Reply as u8)
-            .with_info(info);
-        let sent = self.machine.send(server.id, word, &with_words(0, words));
-        assert_eq!(sent.expect("done").status(), Ok(()));
-        self.machine.check();
-    }
-}
-
-/// A load of the fake machine's word at `address`, described by hardware.
-fn load(address: u64) -> Exit {
-    let info = AccessInfo::new()
-        .with_size_log2(2)
-        .with_register(5)
-        .with_instruction_length(4);
-    Exit::Access {
-        key: RouteKey::Device,
-        address,
-        virtual_address: 0,
-        cause: 21,
-        access: Some((info, 0)),
-    }
-}
 
 #[test]
 fn an_exit_is_a_call_with_a_sequence_number() {
@@ -169,23 +46,6 @@ fn an_exit_is_a_call_with_a_sequence_number() {
             .must(CallNumber::VcpuRead, &[guest.vcpu, count]),
         3
     );
-}
-
-impl Guest {
-    /// Lets the guest run on its core: whoever else would run there waits or is stopped.
-    fn run_low(&self) {
-        let machine = &self.machine;
-        if machine.in_guest(self.core()) {
-            return;
-        }
-        // The guest gets more urgent than who spins beside it.
-        machine.must(CallNumber::VcpuPriority, &[self.vcpu, 62]);
-        assert!(
-            machine.in_guest(self.core()),
-            "{:?}",
-            machine.state(self.id)
-        );
-    }
 }
 
 #[test]
@@ -549,98 +409,6 @@ fn registers_of_a_vcpu_are_checked() {
     assert_eq!(
         call(CallNumber::VcpuDeviceRoute, &[vcpu, 5, far]),
         Err(Error::WrongCore)
-    );
-    guest.machine.check();
-}
-
-#[test]
-fn a_pending_exit_can_be_given_up() {
-    let guest = Guest::new(2, 1);
-    let call = |number, arguments: &[u64]| guest.machine.init_call(number, arguments).status();
-    let read = |id| guest.machine.must(CallNumber::VcpuRead, &[guest.vcpu, id]);
-    let give_up = |value| {
-        call(
-            CallNumber::VcpuWrite,
-            &[guest.vcpu, register::PENDING_EXIT, value],
-        )
-    };
-    guest.resume();
-    assert_eq!(give_up(0), Err(Error::WrongState), "it runs");
-    assert_eq!(read(register::PENDING_EXIT), 0);
-    guest.exit(load(0x1000_0008));
-    let heard = guest.machine.finish(guest.device.id).expect("heard");
-    let number = heard.x[8];
-    assert_eq!(read(register::PENDING_EXIT), number);
-    assert_eq!(read(register::SEQUENCE), number);
-    assert_eq!(give_up(0), Err(Error::WrongState), "it is being answered");
-    guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
-    assert_eq!(give_up(number), Err(Error::BadRegisterValue));
-    assert_eq!(read(register::PENDING_EXIT), number, "nothing changed");
-    assert_eq!(give_up(0), Ok(()));
-    assert_eq!(read(register::PENDING_EXIT), 0);
-    // It goes on where it is told to, and nothing of the access comes to it.
-    let pc = [guest.vcpu, PROGRAM_COUNTER, 0x2000];
-    guest.machine.must(CallNumber::VcpuWrite, &pc);
-    guest.resume();
-    let late = guest.machine.reply(guest.device.id, &[0x77]);
-    assert_eq!(late.status(), Err(Error::NoCaller));
-    guest.machine.receive(guest.device.id, guest.devices);
-    guest.run_low();
-    guest.exit(Exit::Hypercall);
-    let next = guest.machine.finish(guest.server.id).expect("heard");
-    assert_eq!(
-        (next.x[1], next.x[8]),
-        (0x2000, number + 1),
-        "the numbers go on"
-    );
-    guest.machine.check();
-}
-
-#[test]
-fn an_exit_without_a_route_can_be_given_up() {
-    let guest = Guest::new(2, 1);
-    guest.resume();
-    guest.machine.must(CallNumber::Delete, &[guest.exits]);
-    guest.run_low();
-    guest.exit(Exit::Hypercall);
-    assert_eq!(guest.machine.state(guest.id), State::Unrouted);
-    let arguments = [guest.vcpu, register::PENDING_EXIT, 0];
-    guest.machine.must(CallNumber::VcpuWrite, &arguments);
-    assert_eq!(guest.machine.state(guest.id), State::Stopped);
-    guest.machine.check();
-    guest.resume();
-    assert!(guest.machine.in_guest(1));
-}
-
-#[test]
-fn a_server_can_let_the_guest_wait_for_an_interrupt() {
-    let guest = Guest::new(2, 1);
-    let is_idle = || {
-        let arguments = [guest.vcpu, register::IS_IDLE];
-        guest.machine.must(CallNumber::VcpuRead, &arguments)
-    };
-    guest.resume();
-    guest.exit(Exit::Hypercall);
-    guest.machine.finish(guest.server.id).expect("heard");
-    guest.answer(guest.server, ExitReply::Idle, &[]);
-    assert_eq!(guest.machine.state(guest.id), State::Idle);
-    assert_eq!(is_idle(), 1);
-    guest.machine.check();
-    guest.machine.must(CallNumber::Inject, &[guest.vcpu, 2, 0]);
-    assert_eq!(guest.machine.state(guest.id), State::Ready);
-    assert_eq!(is_idle(), 0);
-    // Where something is pending already, it goes on at once.
-    guest.machine.receive(guest.server.id, guest.exits);
-    guest.exit(Exit::Hypercall);
-    guest.machine.finish(guest.server.id).expect("heard");
-    guest.answer(guest.server, ExitReply::Idle, &[]);
-    assert_eq!(guest.machine.state(guest.id), State::Ready);
-    assert_eq!(
-        guest
-            .machine
-            .must(CallNumber::VcpuRead, &[guest.vcpu, register::COUNT_IDLE]),
-        0,
-        "the kernel handled no exit by itself"
     );
     guest.machine.check();
 }

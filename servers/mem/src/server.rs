@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use mem_api::{Allocation, FOLIOS_PER_REPLY, Folio, Mem, Refusal, Reply, Request, Statistics};
 use rt::api::delivery::MAX_VCPUS;
-use rt::api::{Deliveries, Last};
+use rt::api::{Deliveries, Delivery, Last};
 use rt::serve::{answer, refusal};
 use rt::window::{FIRST, Window};
 use rt::{Frame, GuestSpace, Incoming, Outgoing, ReplyAction, Space, TicketLock};
@@ -135,16 +135,20 @@ impl State {
 
     /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer.
     fn fault(&mut self, (guest, vcpu): (u64, usize), sequence: u64, address: u64) -> ExitReply {
-        let none = || Deliveries::new(vec![Last::default(); MAX_VCPUS]);
-        let mut faults = self.faults.remove(&guest).unwrap_or_else(none);
-        let label = faults.serve((vcpu, sequence), ExitReply::Decline, || {
-            if self.touch(guest, address) {
-                ExitReply::Resume
-            } else {
-                ExitReply::Decline
-            }
-        });
-        self.faults.insert(guest, faults);
+        let seen = self.faults.get(&guest);
+        if let Some(Delivery::Repeated(label)) = seen.map(|faults| faults.look(vcpu, sequence)) {
+            return label;
+        }
+        let label = if self.touch(guest, address) {
+            ExitReply::Resume
+        } else {
+            ExitReply::Decline
+        };
+        let faults = self
+            .faults
+            .entry(guest)
+            .or_insert_with(|| Deliveries::new(vec![Last::default(); MAX_VCPUS]));
+        faults.record(vcpu, sequence, label);
         label
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -75,7 +75,7 @@ fn guest() -> Guest {
 #[test]
 fn the_compiled_form_keeps_its_bytes() {
     let system = System {
-        format: 2,
+        format: 3,
         machine: "m".to_owned(),
         cores: 2,
         memory: 0x4000_0000,
@@ -85,7 +85,7 @@ fn the_compiled_form_keeps_its_bytes() {
         guests: vec![guest()],
     };
     let expected: &[&[u8]] = &[
-        b"\x02\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
+        b"\x03\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
         b"\x01\x03a.v\x04vcpu\x12\x80\x80\x01\x80\x20\x02\x00\x01", // one process, to its cores
         b"\x01\x02me\x00\x01\x00",                        // uses, guest
         b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a",      // device
