@@ -5,7 +5,7 @@
 )]
 
 use abi::call::Binding;
-use abi::{CallNumber, Error, ObjectKind, Rights, SlotAddress};
+use abi::{CallNumber, CallWord, Error, ObjectKind, Rights, SlotAddress};
 use kernel::fake::Machine;
 use kernel::fake::script::User;
 
@@ -331,6 +331,29 @@ fn a_frame_of_many_split_leaves_is_unmapped_and_deleted_in_steps() {
         };
         assert_eq!(status(&machine, number, &[frame]), Ok(()));
     }
+}
+
+#[test]
+fn a_place_is_taken_until_its_frame_is_unmapped_whole() {
+    let (machine, space, users) = process(20);
+    let (large, small) = (machine.slot(), machine.make(ObjectKind::Frame, 12));
+    let kind = ObjectKind::Frame.number();
+    machine.must(CallNumber::Retype, &[machine.devices(), kind, 25, 1, large]);
+    machine.must(CallNumber::Map, &[large, space, HERE, BOTH]);
+    for index in 0..16 {
+        machine.must(CallNumber::Protect, &[large, index << 21, PAGE, READ]);
+    }
+    let map = [small, space, HERE, READ];
+    let word = CallWord::new().with_number(CallNumber::Unmap as u8);
+    machine.start(users[0].id, word, &[large]);
+    assert_eq!(machine.answer(users[0].id), None, "there is more to do");
+    assert_eq!(
+        status(&machine, CallNumber::Map, &map),
+        Err(Error::AlreadyMapped)
+    );
+    let done = machine.finish(users[0].id).expect("it does not wait");
+    assert_eq!(done.status(), Ok(()));
+    assert_eq!(status(&machine, CallNumber::Map, &map), Ok(()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::stage_of;
 use crate::Kernel;
-use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::Slot;
 use crate::cap::table;
@@ -75,40 +75,66 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Clears the entries of a mapped frame; `false` where there is more to do. The next round
-    /// flushes them.
+    /// flushes them. Until all tables of smaller leaves are gone every place stays taken, for others
+    /// may map between the steps.
     pub(crate) fn unmap_some(&self, entry: &Entry<'_>, slot: &Slot) -> bool {
         let Some(space) = self.mapped_space(entry, slot) else {
             return true;
         };
         self.note_flush(space);
-        let order = slot.tag().order();
-        let Some((depth, level)) = self.leaf_level(stage_of(space), order) else {
+        let stage = stage_of(space);
+        let Some((depth, level)) = self.leaf_level(stage, slot.tag().order()) else {
             return true;
         };
-        let mut tables = 0;
-        for index in 0..1_u64 << (u32::from(order) - level.shift) {
-            let address = slot.address.get() + (index << level.shift);
-            let Some(place) = self.walk(entry, space, address, depth) else {
-                continue;
-            };
-            if place.depth != depth {
-                continue;
-            }
-            let found = self.arch.decode(stage_of(space), place.bits(), level);
-            if matches!(found, TableEntry::Table(_)) {
-                if tables == TABLES_PER_STEP {
-                    return false;
-                }
-                tables += 1;
-            }
-            self.replace(&place, self.arch.empty(stage_of(space), level));
-            if let TableEntry::Table(table) = found {
-                self.drop_tables(entry, space, (table, depth + 1));
+        let is_last = depth + 1 == self.arch.levels(stage).len();
+        if !is_last && !self.join_some(entry, space, slot, (depth, level)) {
+            return false;
+        }
+        for address in addresses(slot, level) {
+            if let Some(place) = self.walk(entry, space, address, depth)
+                && place.depth == depth
+            {
+                self.replace(&place, self.arch.empty(stage, level));
             }
         }
-        self.free_empty_tables(entry, space, slot.address.get(), depth);
-        let last = slot.address.get() + slot.bytes() - 1;
-        self.free_empty_tables(entry, space, last, depth);
+        let first = slot.address.get();
+        for end in [first, first + slot.bytes() - 1] {
+            self.free_empty_tables(entry, space, end, depth);
+        }
+        true
+    }
+
+    /// Makes leaves without access of the tables of smaller leaves that a mapped frame was split
+    /// into; `false` where there are more.
+    fn join_some(
+        &self,
+        entry: &Entry<'_>,
+        space: &AddressSpace,
+        slot: &Slot,
+        (depth, level): (usize, &Level),
+    ) -> bool {
+        let stage = stage_of(space);
+        let mut tables = 0;
+        for address in addresses(slot, level) {
+            let place = self.walk(entry, space, address, depth);
+            let Some(place) = place.filter(|place| place.depth == depth) else {
+                continue;
+            };
+            let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), level) else {
+                continue;
+            };
+            if tables == TABLES_PER_STEP {
+                return false;
+            }
+            tables += 1;
+            let taken = Memory {
+                physical: slot.object.get() + (address - slot.address.get()),
+                access: Rights::new(),
+                device: slot.tag().device(),
+            };
+            self.replace(&place, self.arch.leaf(stage, level, taken));
+            self.drop_tables(entry, space, (table, depth + 1));
+        }
         true
     }
 
@@ -162,4 +188,10 @@ impl<A: Arch> Kernel<A> {
             self.free_table(entry, space, table, level);
         }
     }
+}
+
+/// Returns where the leaves of this level begin that map a frame.
+fn addresses(slot: &Slot, level: &Level) -> impl Iterator<Item = u64> {
+    let (first, shift) = (slot.address.get(), level.shift);
+    (0..slot.bytes() >> shift).map(move |index| first + (index << shift))
 }

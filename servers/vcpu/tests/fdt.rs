@@ -133,7 +133,8 @@ fn both_forms_of_the_isa_name_a_set_that_validates() {
         let hart = tree.find_node("/cpus/cpu@0").unwrap();
         let list = strings(&hart, "riscv,isa-extensions");
         let from_list = isa::from_list(list.iter().map(String::as_bytes));
-        let (xlen, from_string) = isa::from_string(&strings(&hart, "riscv,isa")[0]).unwrap();
+        let (xlen, from_string) =
+            isa::from_string(strings(&hart, "riscv,isa")[0].as_bytes()).unwrap();
         let accepted = isa::validate(xlen, from_string).accepted;
         assert_eq!(accepted, from_list);
         assert!(!from_list.contains(Extension::Zilsd), "not on rv64");

@@ -248,10 +248,7 @@ fn extensions_of(cpu: Node<'_>) -> ExtensionSet {
     if let Some(list) = cpu.property("riscv,isa-extensions") {
         return isa::from_list(list.split(|byte| *byte == 0));
     }
-    let text = cpu
-        .property("riscv,isa")
-        .and_then(|text| core::str::from_utf8(text).ok());
-    let text = text.map(|text| text.trim_end_matches('\0'));
-    text.and_then(|text| isa::from_string(text).ok())
-        .map_or_else(ExtensionSet::default, |found| found.1)
+    let text = cpu.property("riscv,isa").unwrap_or(&[]);
+    let text = text.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    isa::from_string(text).map_or_else(|_| ExtensionSet::default(), |found| found.1)
 }
