@@ -18,12 +18,34 @@ impl<A: Arch> Kernel<A> {
     /// Puts an execution of this core into the ready queue, unless it is there or current.
     pub(crate) fn make_ready(&self, entry: &Entry<'_>, item: ExecutionRef) {
         let execution = self.execution(entry, item);
+        let waited = execution.state();
         execution.set_state(State::Ready);
         let core = self.core(entry);
         if execution.has(flag::QUEUED) || core.current.get() == Some(item) {
             return;
         }
-        self.enqueue(entry, item, false);
+        let goes_on = self.continues_turn(entry, execution, waited);
+        self.enqueue(entry, item, goes_on);
+    }
+
+    /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
+    /// of the turn is left. Whoever waited for something else begins a new one, behind its equals.
+    fn continues_turn(&self, entry: &Entry<'_>, execution: &Execution, waited: State) -> bool {
+        let Some(budget) = self.turns_of(entry, execution) else {
+            return false;
+        };
+        let continues =
+            matches!(waited, State::Calling | State::AwaitingReply) && budget.left() > 0;
+        if !continues {
+            budget.begin_turn();
+        }
+        continues
+    }
+
+    /// Returns the own budget of an execution that takes turns with its equals.
+    fn turns_of<'e>(&self, entry: &'e Entry<'_>, execution: &Execution) -> Option<&'e Budget> {
+        let budget = self.own_budget(entry, execution)?;
+        entry.find(budget).filter(|budget| budget.takes_turns())
     }
 
     /// Puts an execution into its ready queue.
@@ -83,6 +105,9 @@ impl<A: Arch> Kernel<A> {
     pub(crate) fn yield_current(&self, entry: &Entry<'_>) {
         let core = self.core(entry);
         if let Some(current) = core.current.take() {
+            if let Some(budget) = self.turns_of(entry, self.execution(entry, current)) {
+                budget.begin_turn();
+            }
             self.enqueue(entry, current, false);
         }
     }
@@ -92,6 +117,7 @@ impl<A: Arch> Kernel<A> {
         let core = self.core(entry);
         let now = self.arch.now();
         self.charge(entry, core, now);
+        self.end_turn(entry, core);
         let next = loop {
             match self.best(entry, core) {
                 Some(next) if !self.can_run(entry, next) => self.stop(entry, next),
@@ -116,6 +142,30 @@ impl<A: Arch> Kernel<A> {
         {
             budget.charge(now.saturating_sub(since));
         }
+    }
+
+    /// Puts the current execution behind its equals if its turn is over.
+    fn end_turn(&self, entry: &Entry<'_>, core: &CoreState) {
+        let Some(current) = core.current.get() else {
+            return;
+        };
+        let execution = self.execution(entry, current);
+        let Some(budget) = self.turns_of(entry, execution) else {
+            return;
+        };
+        if budget.left() > 0 || execution.state() != State::Ready {
+            return;
+        }
+        budget.begin_turn();
+        if Self::has_equals(core, execution) {
+            core.current.set(None);
+            self.enqueue(entry, current, false);
+        }
+    }
+
+    /// Returns whether somebody of the same priority is ready.
+    fn has_equals(core: &CoreState, execution: &Execution) -> bool {
+        core.ready_bits.get() >> Self::priority_of(execution) & 1 == 1
     }
 
     /// Returns the execution with the best claim to the core; it is in no queue then.
@@ -160,10 +210,10 @@ impl<A: Arch> Kernel<A> {
         let Some(budget) = self.live_budget(entry, item) else {
             return false;
         };
-        budget.replenish(now);
         if budget.is_unlimited() {
             return budget.amount.get() != 0;
         }
+        budget.replenish(now);
         budget.left() > 0 || self.use_grace(entry, item, budget)
     }
 
@@ -222,8 +272,8 @@ impl<A: Arch> Kernel<A> {
         false
     }
 
-    /// Sets the timer to whatever comes first: a deadline, the end of the budget, or a guest's
-    /// timer that has no hardware behind it.
+    /// Sets the timer to whatever comes first: a deadline, the end of the budget, the end of the
+    /// turn where somebody waits for it, or a guest's timer that has no hardware behind it.
     fn set_timer(&self, entry: &Entry<'_>, core: &CoreState, next: Option<ExecutionRef>, now: u64) {
         let first = core
             .deadlines
@@ -234,6 +284,11 @@ impl<A: Arch> Kernel<A> {
             let execution = self.execution(entry, next);
             if let Some(budget) = execution.budget.get().and_then(|budget| entry.find(budget))
                 && !budget.is_unlimited()
+            {
+                deadline = deadline.min(now.saturating_add_signed(budget.left()));
+            }
+            if let Some(budget) = self.turns_of(entry, execution)
+                && Self::has_equals(core, execution)
             {
                 deadline = deadline.min(now.saturating_add_signed(budget.left()));
             }

@@ -269,3 +269,83 @@ fn the_timer_is_set_only_when_it_changes() {
     assert_eq!(writes(), before);
     let _ = FOREVER;
 }
+
+/// Lets a stopped user run for ever, `turn` ticks in a row where equals wait.
+fn turning(machine: &Machine, turn: u64) -> User {
+    let user = machine.stopped_user(1);
+    machine.must(CallNumber::BudgetConfigure, &[user.budget, 50, 50, turn]);
+    machine.must(CallNumber::ThreadResume, &[user.slot]);
+    user
+}
+
+#[test]
+fn equals_with_turns_share_all_of_the_time() {
+    let machine = Machine::new(2);
+    let users = [turning(&machine, 10), turning(&machine, 30)];
+    let mut ran = [0; 2];
+    for _ in 0..400 {
+        machine.advance(1);
+        let current = machine.current(1);
+        let place = users.iter().position(|user| current == Some(user.id));
+        ran[place.expect("somebody runs")] += 1;
+        machine.check();
+    }
+    assert_eq!(ran, [100, 300]);
+    // Alone, one is not disturbed: nobody sets a timer.
+    machine.must(CallNumber::ThreadStop, &[users[1].slot]);
+    for _ in 0..10 {
+        machine.advance(25);
+        assert_eq!(machine.current(1), Some(users[0].id));
+    }
+    machine.check();
+}
+
+#[test]
+fn a_turn_ends_for_equals_only() {
+    let machine = Machine::new(2);
+    let (turns, lower) = (turning(&machine, 10), machine.user(1));
+    machine.must(CallNumber::ThreadPriority, &[lower.slot, 59]);
+    machine.make_current(turns.id);
+    machine.advance(25);
+    assert_eq!(machine.current(1), Some(turns.id), "the other is lower");
+    // Without a turn of its own, the other goes on until it gives way by itself.
+    machine.must(CallNumber::ThreadPriority, &[lower.slot, 60]);
+    machine.advance(10);
+    assert_eq!(machine.current(1), Some(lower.id));
+    machine.advance(1000);
+    assert_eq!(machine.current(1), Some(lower.id));
+    machine.call(lower.id, CallNumber::Yield, &[]);
+    assert_eq!(machine.current(1), Some(turns.id));
+    for (amount, turn) in [(49, 10), (50, u64::MAX)] {
+        let arguments = [turns.budget, amount, 50, turn];
+        let refused = machine.init_call(CallNumber::BudgetConfigure, &arguments);
+        assert_eq!(refused.status(), Err(Error::BadArgument));
+    }
+    machine.check();
+}
+
+#[test]
+fn a_call_does_not_end_the_callers_turn_but_counts_in_it() {
+    let machine = Machine::new(2);
+    let (client, equal) = (turning(&machine, 10), turning(&machine, 10));
+    let server = machine.user(1);
+    machine.must(CallNumber::ThreadPriority, &[server.slot, 61]);
+    let endpoint = machine.make(ObjectKind::Endpoint, 1);
+    machine.receive(server.id, endpoint);
+    machine.make_current(client.id);
+    machine.advance(3);
+    machine.call_endpoint(client.id, endpoint, &[1]);
+    machine.finish(server.id).expect("heard");
+    machine.advance(4);
+    machine.reply(server.id, &[]);
+    machine.finish(client.id).expect("answered");
+    machine.receive(server.id, endpoint);
+    assert_eq!(machine.current(1), Some(client.id), "its turn goes on");
+    machine.advance(3);
+    assert_eq!(
+        machine.current(1),
+        Some(equal.id),
+        "for as long as was left"
+    );
+    machine.check();
+}

@@ -13,9 +13,9 @@ use riscv_regs::Register;
 use riscv_regs::csr as number;
 use riscv_regs::environment::Henvcfg;
 use riscv_regs::instruction::{DataAccess, MemoryInstruction, Operation};
-use riscv_regs::one_reg::{CsrRegister, TimerRegister};
+use riscv_regs::one_reg::{ConfigRegister, CsrRegister, TimerRegister};
 use riscv_regs::status::Hstatus;
-use riscv_regs::translation::Hgatp;
+use riscv_regs::translation::{Hgatp, Mode};
 use riscv_regs::trap_instruction::TrapInstruction;
 use zerocopy::FromBytes;
 
@@ -61,6 +61,8 @@ const WFI: u64 = 0x1050_0073;
 
 /// hgatp with the guest mode and no root.
 static MODE: AtomicU64 = AtomicU64::new(0);
+/// Largest mode of vsatp that every hart has.
+static SATP_MODE: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Bits of a VMID.
 static TAG_BITS: AtomicU64 = AtomicU64::new(0);
 /// Whether the harts have Smstateen.
@@ -77,6 +79,7 @@ pub fn probe() -> bool {
     let bits = u64::from(Hgatp::from_bits(csr::read!(number::HGATP)).vmid_bits());
     csr::write!(number::HGATP, 0);
     csr::fence_guest_memory();
+    SATP_MODE.fetch_min(largest_satp_mode(), Ordering::Relaxed);
     let known = TAG_BITS.load(Ordering::Relaxed);
     let first = MODE.load(Ordering::Relaxed) == 0;
     TAG_BITS.store(
@@ -87,6 +90,19 @@ pub fn probe() -> bool {
         MODE.store(mode, Ordering::Relaxed);
     }
     sticks
+}
+
+/// Returns the largest mode that this hart's vsatp has: outside of guests, an unsupported one is not
+/// kept (II 15.2.13).
+fn largest_satp_mode() -> u64 {
+    let modes = Mode::TRANSLATING.iter().rev().map(|mode| *mode as u64);
+    let mut kept = modes.filter(|mode| {
+        csr::write!(number::VSATP, mode << 60);
+        csr::read!(number::VSATP) >> 60 == *mode
+    });
+    let largest = kept.next().unwrap_or(0);
+    csr::write!(number::VSATP, 0);
+    largest
 }
 
 /// Returns whether guests can run.
@@ -322,6 +338,7 @@ impl RiscvGuest {
                 Ok(csr::time().wrapping_add(self.time_delta.get()))
             }
             Register::Timer(TimerRegister::State) => Ok(u64::from(self.deadline.get() != u64::MAX)),
+            Register::Config(ConfigRegister::SatpMode) => Ok(SATP_MODE.load(Ordering::Relaxed)),
             Register::Csr(CsrRegister::Sip) => Ok((csr::read!(number::HVIP) & LINES) >> 1),
             _ => self
                 .word(register)

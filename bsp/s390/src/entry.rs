@@ -1,62 +1,207 @@
-//! The lowcore's PSWs, and entry by IPL or by QEMU's `-kernel`: from either architecture mode to
-//! 64-bit addresses, DAT off.
+//! First instructions of a CPU, and the way in and out of the kernel.
 //!
-//! The lowcore is part of the image: whatever interrupts the stub loads a PSW from it. All but the
-//! service signal stop the machine, with the lowcore address of the new PSW as the PSW address.
+//! The kernel runs with DAT off: real addresses are memory's own, but for the 8 KiB at address 0,
+//! which are this CPU's prefix area. Its software part is `percore::Lowcore`.
 
-use s390_regs::PswMask;
+use crate::percore::{FRAME, RESUME, RETURN, SCRATCH, STACK};
+use s390_regs::{PswMask, lowcore};
 
-/// Bytes of the boot stack.
-const STACK_BYTES: usize = 16 << 10;
+/// Bytes of a CPU's kernel stack.
+pub const STACK_BYTES: u64 = 16 * 1024;
+/// Bytes of the stack that the boot CPU starts on: the kernel is built there before it is moved to
+/// its place.
+const BOOT_STACK_BYTES: u64 = 2 * STACK_BYTES;
 /// Bytes that a caller leaves above its frame for the callee (s390x ELF ABI, "Stack Frame Layout").
-const FRAME_BYTES: usize = 160;
+pub const FRAME_BYTES: u64 = 160;
 /// 64-bit addresses, nothing enabled.
 const RUN: u64 = PswMask::BITS_64.into_bits();
 /// A disabled wait: stops the CPU for good.
 const STOP: u64 = PswMask::BITS_64.with_wait(true).into_bits();
+/// Kinds of entry, as `trap` takes them.
+pub mod kind {
+    /// A supervisor call.
+    pub const CALL: u64 = 0;
+    /// A program interruption.
+    pub const PROGRAM: u64 = 1;
+    /// An external interruption.
+    pub const EXTERNAL: u64 = 2;
+    /// An input/output interruption.
+    pub const INPUT_OUTPUT: u64 = 3;
+}
 
 core::arch::global_asm!(
-    ".section .lowcore,\"a\",@progbits",
+    ".pushsection .lowcore, \"a\", @progbits",
     // IPL PSW: ESA/390, 31-bit addresses, at 0x10000.
     ".long 0x00080000, 0x80010000",
-    ".org 0x1a0",
+    ".org {new}",
     // Restart, external, supervisor call, program, machine check, input/output.
-    ".quad {run}, entry",
-    ".quad {run}, service_signal",
-    ".quad {stop}, 0x1c0",
-    ".quad {stop}, 0x1d0",
+    ".quad {run}, _start",
+    ".quad {run}, _external_entry",
+    ".quad {run}, _call_entry",
+    ".quad {run}, _program_entry",
     ".quad {stop}, 0x1e0",
-    ".quad {stop}, 0x1f0",
-
-    ".section .head,\"ax\",@progbits",
-    ".globl entry",
-    "entry:",
+    ".quad {run}, _input_output_entry",
+    ".popsection",
+    ".pushsection .head, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
     // Set architecture: z/Architecture for all CPUs; refused where it is that already.
-    "lhi %r1, 1",
-    "slr %r0, %r0",
-    "sigp %r1, %r0, 0x12",
-    "sam64",
+    "    lhi %r1, 1",
+    "    slr %r0, %r0",
+    "    sigp %r1, %r0, 0x12",
+    "    sam64",
     // The high halves hold anything after an IPL in ESA/390 mode.
-    "larl %r15, boot_stack_end - {frame_bytes}",
-    "larl %r2, __bss_start",
-    "larl %r3, __bss_end",
-    "lghi %r0, 0",
-    "1: clgr %r2, %r3",
-    "jnl 2f",
-    "stg %r0, 0(%r2)",
-    "aghi %r2, 8",
-    "j 1b",
-    "2: stg %r0, 0(%r15)",
-    "brasl %r14, {start}",
-    "j .",
-
-    ".section .bss.stack,\"aw\",@nobits",
-    ".balign 16",
-    ".skip {stack_bytes}",
-    "boot_stack_end:",
+    "    larl %r15, _boot_stack_end - {frame_bytes}",
+    "    larl %r2, _bss_start",
+    "    larl %r3, _bss_end",
+    "    lghi %r0, 0",
+    "1:  clgr %r2, %r3",
+    "    jnl 2f",
+    "    stg %r0, 0(%r2)",
+    "    aghi %r2, 8",
+    "    j 1b",
+    "2:  stg %r0, 0(%r15)",
+    "    brasl %r14, {boot}",
+    "    j .",
+    // The other CPUs, restarted with a prefix area of their own.
+    ".globl _start_secondary",
+    "_start_secondary:",
+    "    sam64",
+    "    lg %r15, {stack}",
+    "    brasl %r14, {secondary}",
+    "    j .",
+    ".popsection",
+    new = const lowcore::NEW,
     run = const RUN,
     stop = const STOP,
     frame_bytes = const FRAME_BYTES,
-    stack_bytes = const STACK_BYTES,
-    start = sym crate::start,
+    stack = const STACK,
+    boot = sym crate::boot::boot_cpu,
+    secondary = sym crate::boot::secondary_cpu,
 );
+
+core::arch::global_asm!(
+    ".pushsection .bss.stack, \"aw\", @nobits",
+    ".balign 16",
+    ".globl _boot_stack_end",
+    ".skip {bytes}",
+    "_boot_stack_end:",
+    ".popsection",
+    bytes = const BOOT_STACK_BYTES,
+);
+
+core::arch::global_asm!(
+    // The way in. The frame is r0 to r15, the PSW, access registers 0 and 1.
+    ".pushsection .text, \"ax\", @progbits",
+    ".balign 8",
+    "_call_entry:",
+    "    stmg %r14, %r15, {scratch}",
+    "    lg %r14, {frame}",
+    "    mvc 128(16, %r14), {call_old}",
+    "    stmg %r0, %r13, 0(%r14)",
+    "    lghi %r2, {call}",
+    "    j 2f",
+    ".balign 8",
+    "_program_entry:",
+    "    tm {program_old} + 1, 1",
+    "    jz 9f",
+    "    stmg %r14, %r15, {scratch}",
+    "    lg %r14, {frame}",
+    "    mvc 128(16, %r14), {program_old}",
+    "    stmg %r0, %r13, 0(%r14)",
+    "    lghi %r2, {program}",
+    "    j 2f",
+    ".balign 8",
+    "_external_entry:",
+    "    tm {external_old} + 1, 1",
+    "    jz 7f",
+    "    stmg %r14, %r15, {scratch}",
+    "    lg %r14, {frame}",
+    "    mvc 128(16, %r14), {external_old}",
+    "    stmg %r0, %r13, 0(%r14)",
+    "    lghi %r2, {external}",
+    "    j 2f",
+    ".balign 8",
+    "_input_output_entry:",
+    "    tm {input_output_old} + 1, 1",
+    "    jz 8f",
+    "    stmg %r14, %r15, {scratch}",
+    "    lg %r14, {frame}",
+    "    mvc 128(16, %r14), {input_output_old}",
+    "    stmg %r0, %r13, 0(%r14)",
+    "    lghi %r2, {input_output}",
+    "2:  mvc 112(16, %r14), {scratch}",
+    "    stam %a0, %a1, 144(%r14)",
+    "    lg %r15, {stack}",
+    "    brasl %r14, {trap}",
+    "    j .",
+    // An interruption of the kernel, which opens itself to them in `_wait` only.
+    "7:  lghi %r2, {external}",
+    "    j 1f",
+    "8:  lghi %r2, {input_output}",
+    "1:  lg %r15, {resume}",
+    "    lmg %r6, %r15, 48(%r15)",
+    "    br %r14",
+    // A program interruption of the kernel: a bug.
+    "9:  larl %r15, _boot_stack_end - {frame_bytes}",
+    "    brasl %r14, {kernel_trap}",
+    "    j .",
+    // Loads a PSW that is open to interruptions: r2 = its mask. Returns the kind of the
+    // interruption, or, if the mask does not wait and none is pending, -1.
+    ".globl _wait",
+    "_wait:",
+    "    stmg %r6, %r15, 48(%r15)",
+    "    stg %r15, {resume}",
+    "    larl %r3, 3f",
+    "    stmg %r2, %r3, {return_}",
+    "    lpswe {return_}",
+    "3:  stnsm {scratch}, 0xfc",
+    "    lghi %r2, -1",
+    "    br %r14",
+    // The way out: r2 = registers; the PSW is in the lowcore.
+    ".globl _return_to",
+    "_return_to:",
+    "    lam %a0, %a1, 144(%r2)",
+    "    lmg %r0, %r15, 0(%r2)",
+    "    lpswe {return_}",
+    ".popsection",
+    scratch = const SCRATCH,
+    frame = const FRAME,
+    stack = const STACK,
+    resume = const RESUME,
+    return_ = const RETURN,
+    call = const kind::CALL,
+    program = const kind::PROGRAM,
+    external = const kind::EXTERNAL,
+    input_output = const kind::INPUT_OUTPUT,
+    call_old = const lowcore::CALL_OLD,
+    program_old = const lowcore::PROGRAM_OLD,
+    external_old = const lowcore::EXTERNAL_OLD,
+    input_output_old = const lowcore::INPUT_OUTPUT_OLD,
+    frame_bytes = const FRAME_BYTES,
+    trap = sym crate::trap::trap,
+    kernel_trap = sym crate::trap::kernel_trap,
+);
+
+unsafe extern "C" {
+    /// First byte behind the image.
+    pub static _image_end: u8;
+    /// First byte behind the boot CPU's stack.
+    pub static _boot_stack_end: u8;
+    /// First instruction of a CPU that the kernel starts.
+    pub fn _start_secondary();
+    /// Opens the CPU to interruptions; see the code.
+    ///
+    /// # Safety
+    ///
+    /// 1. `mask` is that of a PSW for the kernel: 64-bit addresses, DAT off, supervisor state.
+    /// 2. Who runs this expects every interruption that the mask and the control registers enable.
+    pub fn _wait(mask: u64) -> i64;
+    /// Loads the registers at an address and the PSW of the lowcore.
+    ///
+    /// # Safety
+    ///
+    /// 1. `registers` is the frame of a thread that nobody else uses until the next trap.
+    /// 2. The lowcore's PSW is that of a thread, and its frame address is `registers`.
+    pub fn _return_to(registers: u64) -> !;
+}

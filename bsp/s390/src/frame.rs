@@ -34,6 +34,21 @@ pub struct S390Frame {
 }
 
 impl S390Frame {
+    /// Returns the program counter.
+    pub fn program_counter(&self) -> u64 {
+        self.address.get()
+    }
+
+    /// Moves the program counter back by this many bytes.
+    pub fn retreat(&self, bytes: u64) {
+        self.address.set(self.address.get().wrapping_sub(bytes));
+    }
+
+    /// Returns the PSW: the part of its mask that is the user's, and the program counter.
+    pub fn psw(&self) -> (u64, u64) {
+        (user_part(self.mask.get()), self.address.get())
+    }
+
     /// Returns a register that a handler of faults may see and set.
     fn word(&self, number: u64) -> Option<&Word> {
         if let Some(register) = ThreadRegister::from_number(number) {
@@ -96,7 +111,10 @@ impl UserFrame for S390Frame {
     }
 
     fn register(&self, number: u64) -> Option<u64> {
-        self.word(number).map(Word::get)
+        let word = self.word(number)?;
+        let is_mask = core::ptr::eq(word, &raw const self.mask);
+        let value = word.get();
+        Some(if is_mask { user_part(value) } else { value })
     }
 
     fn set_register(&self, number: u64, value: u64) -> Option<()> {

@@ -1,20 +1,32 @@
 //! Translation tables and the TLB (PoP chapter 3, "Dynamic Address Translation").
 //!
-//! Processes have a segment table and page tables: 2 GiB. Larger spaces need region tables, whose
-//! entries differ from segment entries: `Arch::table` would have to know the level. The kernel runs
-//! with DAT off, so it has no part in any table.
+//! Processes have a region-third table of one page (512 entries: 1 TiB), segment tables and page
+//! tables. The kernel runs with DAT off: it has no part in any table, its own accesses need no
+//! translation, and an interruption changes neither space nor translations.
 
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Level, LiveEntry, TableEntry};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use kernel::arch::{Level, LiveEntry, Memory, TableEntry};
 use s390_regs::entry::{INDEX_BITS, PAGE_INDEX_BITS, PAGE_TABLE_BYTES};
-use s390_regs::{Asce, PageEntry, SegmentEntry, TableType};
+use s390_regs::{Asce, PageEntry, RegionEntry, SegmentEntry, TableType};
+
+/// Base-two logarithm of the entries of a root table, which is shorter than the machine's longest.
+const ROOT_BITS: u32 = 9;
+/// What the address of each level's index begins with.
+const REGION_SHIFT: u32 = TableType::RegionThird.shift();
+/// As `REGION_SHIFT`.
+const SEGMENT_SHIFT: u32 = TableType::Segment.shift();
 
 /// Levels of processes' and guests' tables.
 pub const LEVELS: &[Level] = &[
     Level {
-        shift: TableType::Segment.shift(),
+        shift: REGION_SHIFT,
+        bits: ROOT_BITS,
+        leaf: false,
+    },
+    Level {
+        shift: SEGMENT_SHIFT,
         bits: INDEX_BITS,
         leaf: false,
     },
@@ -25,55 +37,108 @@ pub const LEVELS: &[Level] = &[
     },
 ];
 
-/// First address that a segment table does not reach.
-pub const USER_END: u64 = 1 << (TableType::Segment.shift() + INDEX_BITS);
+/// First address that a root table does not reach.
+pub const USER_END: u64 = 1 << (REGION_SHIFT + ROOT_BITS);
 
 /// The machine has no numbers for spaces: the TLB tells them apart by their ASCE.
 pub const SPACE_TAGS: u64 = 1 << 12;
 
-/// Makes an entry for memory, or an empty one. There is no device memory: all I/O is instructions.
-pub fn leaf(physical: u64, access: Rights) -> u64 {
-    if !(access.read() || access.write() || access.execute()) {
-        return PageEntry::EMPTY.into_bits();
+/// `PageEntry::software` of an invalid entry that keeps memory without any access in its place.
+const RESERVED_LEAF: u8 = 1;
+
+/// Whether the machine keeps processes from executing pages (facility 130).
+static HAS_NO_EXECUTE: AtomicBool = AtomicBool::new(false);
+/// Number of the instruction-execution-protection facility.
+const EXECUTION_PROTECTION: u64 = 130;
+
+/// Finds out what the machine has; returns whether it keeps pages from being executed.
+pub fn probe() -> bool {
+    let mut facilities = [0_u64; 4];
+    // SAFETY: STFLE stores at most as many doublewords as r0 says plus one, at that address.
+    unsafe {
+        asm!(
+            ".insn s, 0xb2b00000, 0({})",
+            in(reg_addr) facilities.as_mut_ptr(),
+            inout("r0") facilities.len() as u64 - 1 => _,
+            options(nostack)
+        );
     }
-    PageEntry::leaf(physical >> PAGE_SHIFT, access.write(), access.execute()).into_bits()
+    let [.., third, _] = facilities;
+    let has = third >> (63 - EXECUTION_PROTECTION % 64) & 1 == 1;
+    HAS_NO_EXECUTE.store(has, Ordering::Relaxed);
+    has
 }
 
-/// Makes an entry for a page table.
-pub fn table(physical: u64) -> u64 {
-    SegmentEntry::page_table_at(physical).into_bits()
+/// Makes an entry for memory. There is no device memory: all I/O is instructions.
+pub fn leaf(memory: Memory) -> u64 {
+    let (frame, access) = (memory.physical >> PAGE_SHIFT, memory.access);
+    // Without the facility the bit means something else, or nothing.
+    let executes = access.execute() || !HAS_NO_EXECUTE.load(Ordering::Relaxed);
+    let entry = PageEntry::leaf(frame, access.write(), executes);
+    if access == Rights::new() {
+        return entry
+            .with_invalid(true)
+            .with_software(RESERVED_LEAF)
+            .into_bits();
+    }
+    entry.into_bits()
 }
 
-/// Reads an entry. Zeros are no empty entry: they designate address 0.
-pub fn decode(entry: u64, level: &Level) -> TableEntry {
-    if level.shift != PAGE_SHIFT {
-        let entry = SegmentEntry::from_bits(entry);
-        return if entry.invalid() {
-            TableEntry::Empty
-        } else {
-            TableEntry::Table(entry.page_table_address())
-        };
-    }
-    let entry = PageEntry::from_bits(entry);
-    if entry.invalid() {
-        return TableEntry::Empty;
-    }
-    TableEntry::Leaf {
-        physical: entry.frame() << PAGE_SHIFT,
-        access: Rights::new()
-            .with_read(true)
-            .with_write(!entry.protect())
-            .with_execute(!entry.no_execute()),
+/// Makes an entry of a table of this level for a table of the next one.
+pub const fn table(level: &Level, physical: u64) -> u64 {
+    if level.shift == REGION_SHIFT {
+        let frame = physical >> PAGE_SHIFT;
+        RegionEntry::table_at(TableType::RegionThird, frame).into_bits()
+    } else {
+        SegmentEntry::page_table_at(physical).into_bits()
     }
 }
 
 /// Returns an entry that is not in use.
 pub const fn empty(level: &Level) -> u64 {
-    if level.shift == PAGE_SHIFT {
-        PageEntry::EMPTY.into_bits()
-    } else {
-        SegmentEntry::EMPTY.into_bits()
+    match level.shift {
+        REGION_SHIFT => RegionEntry::EMPTY.into_bits(),
+        SEGMENT_SHIFT => SegmentEntry::EMPTY.into_bits(),
+        _ => PageEntry::EMPTY.into_bits(),
     }
+}
+
+/// Reads an entry.
+pub fn decode(entry: u64, level: &Level) -> TableEntry {
+    match level.shift {
+        REGION_SHIFT => {
+            let entry = RegionEntry::from_bits(entry);
+            below(entry.invalid(), entry.frame() << PAGE_SHIFT)
+        }
+        SEGMENT_SHIFT => {
+            let entry = SegmentEntry::from_bits(entry);
+            below(entry.invalid(), entry.page_table_address())
+        }
+        _ => decode_page(PageEntry::from_bits(entry)),
+    }
+}
+
+/// Returns what an entry for a table says.
+const fn below(invalid: bool, table: u64) -> TableEntry {
+    if invalid {
+        TableEntry::Empty
+    } else {
+        TableEntry::Table(table)
+    }
+}
+
+/// Reads an entry of a page table.
+fn decode_page(entry: PageEntry) -> TableEntry {
+    let physical = entry.frame() << PAGE_SHIFT;
+    let access = match (entry.invalid(), entry.software()) {
+        (true, RESERVED_LEAF) => Rights::new(),
+        (true, _) => return TableEntry::Empty,
+        (false, _) => Rights::new()
+            .with_read(true)
+            .with_write(!entry.protect())
+            .with_execute(!entry.no_execute()),
+    };
+    TableEntry::Leaf { physical, access }
 }
 
 /// Bit of CSPG's address operand: all CPUs drop what they remember of any table.
@@ -136,26 +201,42 @@ fn compare_and_swap_and_purge(word: &AtomicU64, old: u64, new: u64) {
     }
 }
 
-/// Makes a segment table that of the primary space; `None` is the real space, without a table.
+/// Makes a root table that of the primary space; `None` is the real space, without a table.
 pub fn load(root: Option<u64>) {
     let space = match root {
-        Some(root) => Asce::new().with_frame(root >> PAGE_SHIFT).with_length(3),
+        Some(root) => Asce::new()
+            .with_frame(root >> PAGE_SHIFT)
+            .with_root(TableType::RegionThird),
         None => Asce::new().with_real_space(true),
     };
-    let space = space.into_bits();
-    // SAFETY: LCTLG reads eight bytes at the address of `space`. The kernel runs with DAT off and
-    // does not depend on the primary space.
-    unsafe {
-        asm!(
-            "lctlg %c1, %c1, 0({})",
-            in(reg_addr) &raw const space,
-            options(nostack, preserves_flags, readonly)
-        );
-    }
+    crate::control::load!("1", space.into_bits());
 }
 
 /// Drops all cached translations of this CPU.
 pub fn flush_all() {
     // SAFETY: PTLB only drops cached translations.
     unsafe { asm!("ptlb", options(nostack, preserves_flags)) };
+}
+
+/// Returns the first two bytes of the instruction at an address of the current space.
+pub fn instruction_at(address: u64) -> Option<u16> {
+    let (real, condition): (u64, u64);
+    // SAFETY: LRA translates by the primary space, whatever the PSW says, and accesses nothing else.
+    unsafe {
+        asm!(
+            "lrag {real}, 0({address})",
+            "ipm {condition}",
+            "srlg {condition}, {condition}, 28",
+            real = out(reg) real,
+            condition = lateout(reg) condition,
+            address = in(reg_addr) address,
+            options(nostack, readonly)
+        );
+    }
+    if condition & 3 != 0 || !real.is_multiple_of(2) {
+        return None;
+    }
+    // SAFETY: what a process's table designates is memory, at its real address; it may hold anything
+    // by now, and an atomic access of two aligned bytes reads it whatever it is.
+    Some(unsafe { &*(real as *const AtomicU16) }.load(Ordering::Relaxed))
 }

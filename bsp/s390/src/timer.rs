@@ -4,6 +4,9 @@
 
 use core::arch::asm;
 
+/// Ticks of the TOD clock per second.
+pub const TICKS_PER_SECOND: u64 = 4_096_000_000;
+
 /// Returns the TOD clock.
 pub fn now() -> u64 {
     let mut clock = 0_u64;

@@ -43,6 +43,9 @@ crate::error::numbered! {
         Stop = 2,
         /// Not for this server: the exit is delivered as [`ExitClass::Unclaimed`].
         Decline = 3,
+        /// The guest waits for an interrupt, as after its own instruction for it, and then goes on
+        /// with the registers as they are now.
+        Idle = 4,
     }
 }
 

@@ -14,6 +14,13 @@ const COMMON: u64 = SIZE_U64 | 0xff00_0000;
 /// The guest's timer deadline in ticks of the machine's counter, delivered as the guest's timer
 /// interrupt; `u64::MAX` is never.
 pub const TIMER_DEADLINE: u64 = COMMON | 1;
+/// Sequence number of the exit that waits to be consumed, or 0. Writing 0 to that of a stopped vCPU
+/// gives the exit up: the vCPU goes on with its registers as they are.
+pub const PENDING_EXIT: u64 = COMMON | 2;
+/// Sequence number of the newest exit; readable while the vCPU runs.
+pub const SEQUENCE: u64 = COMMON | 3;
+/// 1 while the guest waits for an interrupt; readable while the vCPU runs.
+pub const IS_IDLE: u64 = COMMON | 4;
 /// Exits of the vCPU that the kernel handled itself: host interrupts.
 pub const COUNT_INTERRUPTS: u64 = COMMON | 0x10;
 /// Exits that the kernel handled itself: idle.

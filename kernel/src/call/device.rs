@@ -89,8 +89,7 @@ impl<A: Arch> Kernel<A> {
             return Err(Error::NotConfigured);
         }
         if interrupt.object.masked.replace(0) != 0 {
-            self.arch
-                .unmask_interrupt(u32::try_from(interrupt.object.line.get()).unwrap_or(0));
+            self.arch.unmask_interrupt(interrupt.object.number());
         }
         Ok(Outcome::ok())
     }

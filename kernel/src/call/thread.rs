@@ -284,13 +284,20 @@ impl<A: Arch> Kernel<A> {
         if self.is_shipped(entry, caller, &budget.object.core) {
             return Ok(Outcome::Waiting);
         }
-        let (amount, period) = (thread.frame.argument(1), thread.frame.argument(2));
-        if amount == 0 || amount > period || period > i64::MAX as u64 {
+        let [amount, period, turn] = [1, 2, 3].map(|index| thread.frame.argument(index));
+        let is_time = amount != 0 && amount <= period && period <= i64::MAX as u64;
+        // A budget that ends gives way by that.
+        let is_turn = turn == 0 || (amount == period && turn <= i64::MAX as u64);
+        if !is_time || !is_turn {
             return Err(Error::BadArgument);
         }
         budget.object.amount.set(amount);
         budget.object.period.set(period);
-        budget.object.remaining.set(amount);
+        budget.object.turn.set(turn);
+        budget
+            .object
+            .remaining
+            .set(if turn == 0 { amount } else { turn });
         budget.object.grace.set(0);
         budget.object.since.set(self.arch.now());
         let mut runs = budget.object.owner.get();

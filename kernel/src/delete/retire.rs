@@ -89,8 +89,7 @@ impl<A: Arch> Kernel<A> {
     /// Masks the line of an interrupt.
     fn mask(&self, interrupt: &Interrupt) {
         interrupt.masked.set(1);
-        self.arch
-            .mask_interrupt(u32::try_from(interrupt.line.get()).unwrap_or(0));
+        self.arch.mask_interrupt(interrupt.number());
     }
 
     /// Wakes everyone in the queues of an endpoint that dies.

@@ -50,8 +50,8 @@ impl<A: Arch> Kernel<A> {
     /// Reads a register of a vCPU that does not run.
     fn vcpu_read(&self, entry: &Entry<'_>, item: ExecutionRef, id: u64) -> Result<u64, Error> {
         let vcpu = self.vcpu(entry, item);
-        if let Some(count) = Self::counter(vcpu, id) {
-            return Ok(count);
+        if let Some(fact) = Self::fact(vcpu, id) {
+            return Ok(fact);
         }
         if !Self::vcpu_is_still(vcpu.execution()) {
             return Err(Error::WrongState);
@@ -61,10 +61,21 @@ impl<A: Arch> Kernel<A> {
             .guest_read(&vcpu.guest, loaded, self.registers(entry, vcpu), id)
     }
 
-    /// Returns a counter of exits.
-    fn counter(vcpu: &Vcpu<A>, id: u64) -> Option<u64> {
+    /// Returns what the kernel itself knows of a vCPU, running or not.
+    fn fact(vcpu: &Vcpu<A>, id: u64) -> Option<u64> {
         let [interrupts, idle, floating_point] = &vcpu.counts;
+        let execution = vcpu.execution();
         match id {
+            register::PENDING_EXIT => {
+                let is_pending = vcpu.exit_pending.get() != 0;
+                return Some(if is_pending {
+                    execution.sequence.get()
+                } else {
+                    0
+                });
+            }
+            register::SEQUENCE => return Some(execution.sequence.get()),
+            register::IS_IDLE => return Some((execution.state() == State::Idle).into()),
             register::COUNT_INTERRUPTS => return Some(interrupts.get()),
             register::COUNT_IDLE => return Some(idle.get()),
             register::COUNT_FLOATING_POINT => return Some(floating_point.get()),
@@ -87,10 +98,29 @@ impl<A: Arch> Kernel<A> {
         if !Self::vcpu_is_still(vcpu.execution()) {
             return Err(Error::WrongState);
         }
+        if id == register::PENDING_EXIT {
+            return Self::give_up_exit(vcpu, value);
+        }
         let loaded = self.is_loaded(entry, item);
         let registers = self.registers(entry, vcpu);
         self.arch
             .guest_write(&vcpu.guest, loaded, registers, (id, value))?;
+        Ok(Outcome::ok())
+    }
+
+    /// Forgets the pending exit of a stopped vCPU, the access of it too: nothing of it is added to
+    /// the registers that the vCPU is given next.
+    fn give_up_exit(vcpu: &Vcpu<A>, value: u64) -> Result<Outcome, Error> {
+        let execution = vcpu.execution();
+        if !matches!(execution.state(), State::Stopped | State::Unrouted) {
+            return Err(Error::WrongState);
+        }
+        if value != 0 {
+            return Err(Error::BadRegisterValue);
+        }
+        vcpu.exit_pending.set(0);
+        vcpu.access.set(0);
+        execution.set_state(State::Stopped);
         Ok(Outcome::ok())
     }
 

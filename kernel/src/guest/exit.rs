@@ -19,7 +19,11 @@ impl<A: Arch> Kernel<A> {
         let vcpu = self.vcpu(entry, item);
         let pc = self.arch.guest_program_counter(&vcpu.guest);
         match exit {
-            Exit::Idle => self.idle_vcpu(entry, item, vcpu.execution()),
+            Exit::Idle => {
+                let [_, idle, _] = &vcpu.counts;
+                idle.add(1);
+                self.idle_vcpu(entry, item, vcpu.execution());
+            }
             Exit::Hypercall => self.send_exit(entry, item, ExitClass::Hypercall, words([pc])),
             Exit::Instruction { bits } => {
                 self.send_exit(entry, item, ExitClass::Instruction, words([pc, bits]));
@@ -197,6 +201,7 @@ impl<A: Arch> Kernel<A> {
                 });
                 self.send_exit(entry, item, ExitClass::Unclaimed, words);
             }
+            Some(ExitReply::Idle) => self.idle_vcpu(entry, item, vcpu.execution()),
             Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
         }
     }

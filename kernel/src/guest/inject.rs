@@ -113,15 +113,12 @@ impl<A: Arch> Kernel<A> {
     /// Lets a vCPU wait for an interrupt, unless there is one.
     pub(crate) fn idle_vcpu(&self, entry: &Entry<'_>, item: ExecutionRef, execution: &Execution) {
         let vcpu = self.vcpu(entry, item);
-        let [_, idle, _] = &vcpu.counts;
-        idle.add(1);
         execution.set_state(State::Idle);
         fence(Ordering::SeqCst);
         self.take_changes(vcpu);
         let loaded = self.is_loaded(entry, item);
         if self.arch.guest_wakes(&vcpu.guest, loaded, vcpu.lines.get()) {
-            execution.set_state(State::Ready);
-            return;
+            return self.make_ready(entry, item);
         }
         let timer = self.arch.guest_timer(&vcpu.guest, loaded);
         self.add_deadline(entry, item, timer.map_or(u64::MAX, |timer| timer.deadline));

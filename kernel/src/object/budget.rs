@@ -14,7 +14,7 @@ pub struct Budget {
     pub amount: Word,
     /// Ticks from one replenishment to the next.
     pub period: Word,
-    /// Ticks left in this period, as a signed number.
+    /// Ticks left in this period, or in this turn where the time never ends, as a signed number.
     pub remaining: Word,
     /// When the period began.
     pub since: Word,
@@ -22,12 +22,24 @@ pub struct Budget {
     pub owner: Link<Execution>,
     /// Ticks of grace that a server used beyond the budget.
     pub grace: Word,
+    /// Ticks of use after which equals go first, or 0; only where the time never ends.
+    pub turn: Word,
 }
 
 impl Budget {
     /// Returns whether the time never ends.
     pub fn is_unlimited(&self) -> bool {
         self.amount.get() == self.period.get()
+    }
+
+    /// Returns whether its execution takes turns with others of the same priority.
+    pub fn takes_turns(&self) -> bool {
+        self.turn.get() != 0
+    }
+
+    /// Begins a new turn.
+    pub fn begin_turn(&self) {
+        self.remaining.set(self.turn.get());
     }
 
     /// Returns the ticks left, negative after an overrun.
@@ -37,7 +49,7 @@ impl Budget {
 
     /// Takes `ticks` of use off.
     pub fn charge(&self, ticks: u64) {
-        if !self.is_unlimited() {
+        if !self.is_unlimited() || self.takes_turns() {
             self.remaining
                 .set(self.left().saturating_sub_unsigned(ticks).cast_unsigned());
         }

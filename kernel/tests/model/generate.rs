@@ -292,9 +292,16 @@ impl Generator<'_> {
             CallNumber::ThreadStop | CallNumber::ThreadResume => vec![thread()],
             CallNumber::ThreadRead | CallNumber::ThreadWrite => vec![thread(), few(), 0],
             CallNumber::BudgetConfigure => {
-                let [amount, period] =
-                    self.pick(&[[1, 1], [1, 1], [5, 50], [10, 40], [0, 1], [3, 2]]);
-                vec![self.slot_of(Kind::Budget), amount, period]
+                let [amount, period, turn] = self.pick(&[
+                    [1, 1, 0],
+                    [1, 1, 7],
+                    [5, 50, 0],
+                    [10, 40, 0],
+                    [0, 1, 0],
+                    [3, 2, 0],
+                    [2, 3, 1],
+                ]);
+                vec![self.slot_of(Kind::Budget), amount, period, turn]
             }
             CallNumber::InterruptTake => {
                 vec![
@@ -342,8 +349,14 @@ impl Generator<'_> {
                 ]
             }
             CallNumber::VcpuRead | CallNumber::VcpuWrite => {
-                let ids = [PROGRAM_COUNTER, BYTE, register::TIMER_DEADLINE, 99];
-                vec![vcpu(), self.pick(&ids), self.pick(&[1, 255, 256])]
+                let ids = [
+                    PROGRAM_COUNTER,
+                    BYTE,
+                    register::TIMER_DEADLINE,
+                    register::PENDING_EXIT,
+                    99,
+                ];
+                vec![vcpu(), self.pick(&ids), self.pick(&[0, 1, 255, 256])]
             }
             CallNumber::Inject => {
                 vec![vcpu(), self.pick(&[0, 1, 2, 256]), self.pick(&[0, 0, 1, 4])]

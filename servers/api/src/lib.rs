@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod delivery;
 pub mod envelope;
 pub mod frame;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod protocol;
 pub mod ring;
 
 pub use address::{GuestPage, GuestPhys, HostPhys, LineNumber, VcpuId};
+pub use delivery::{Deliveries, Delivery, Last, Newest};
 pub use envelope::Refused;
 pub use packing::{MESSAGE_BYTES, MESSAGE_WORDS, Words};
 pub use postcard::experimental::max_size::MaxSize;

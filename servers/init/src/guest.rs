@@ -48,13 +48,9 @@ const fn given(capability: Capability, kind: ObjectKind, rights: Rights) -> Give
 }
 
 impl Guest {
-    /// Makes space and vCPUs of a guest, and declares its devices. `share` is amount and period of
-    /// the budget of a vCPU on a core.
-    pub fn new(
-        pool: &mut Pool,
-        plan: &compiled::Guest,
-        share: impl Fn(u16) -> (u64, u64),
-    ) -> Result<Self, Failure> {
+    /// Makes space and vCPUs of a guest, and declares its devices. vCPUs that share a core take
+    /// turns of `turn` ticks.
+    pub fn new(pool: &mut Pool, plan: &compiled::Guest, turn: u64) -> Result<Self, Failure> {
         let space = pool.make(ObjectKind::GuestSpace, 0)?;
         let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
@@ -83,8 +79,7 @@ impl Guest {
         for core in &plan.cores {
             let vcpu = pool.make_on(ObjectKind::Vcpu, u64::from(*core))?;
             let budget = pool.make_on(ObjectKind::Budget, u64::from(*core))?;
-            let (amount, period) = share(*core);
-            Budget::at(budget.slot()).configure(amount, period)?;
+            Budget::at(budget.slot()).take_turns(turn)?;
             let vcpu = Vcpu::at(vcpu.slot());
             vcpu.bind(Binding::GuestSpace, Some(space.capability()))?;
             vcpu.bind(Binding::Budget, Some(budget))?;
@@ -266,7 +261,8 @@ pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -
             process: device.process.0,
             route: route_of(position),
         });
-    let panic = system.process(plan.vcpu).panic_on_sbi;
+    let vcpu = system.process(plan.vcpu);
+    let (panic, touch) = (vcpu.panic_on_sbi, vcpu.touch_on_sbi);
     Description {
         name: plan.name.clone(),
         index,
@@ -276,6 +272,9 @@ pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -
         append: plan.append.clone(),
         devices: devices.collect(),
         panic_on_sbi: panic.map(|call| (call.extension, call.function)),
+        vcpu: plan.vcpu.0,
+        touch_on_sbi: touch.map(|touch| (touch.call.extension, touch.call.function, touch.address)),
+        reboots: plan.reboots,
     }
 }
 

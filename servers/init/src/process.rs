@@ -209,6 +209,10 @@ impl Process {
         let entry = image::load(pool, self, &plan.image, bytes)?;
         let stack = Stack::new(pool, self.space, stacks::top(0), plan.stack)?;
         self.stacks.push(stack);
+        let heap = pool.frame(plan.memory)?;
+        let address = self.map(heap, read_write())?;
+        self.grants.value("heap", address)?;
+        self.grants.value("heap-bytes", plan.memory)?;
         let message = pool.frame(abi::PAGE_SIZE)?;
         message.map(self.space.capability(), boot::MESSAGE_PAGE, read_write())?;
         self.thread

@@ -12,6 +12,8 @@ use abi::boot::{SLOT_CAP_TABLE, SLOT_FIRMWARE, SLOT_SPACE};
 use abi::call::{Binding, FOREVER};
 use abi::fault::FaultKind;
 use abi::{DeliveryKind, ObjectKind, Rights};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use manifest::compiled::System;
@@ -19,7 +21,9 @@ use rt::memory::CapTable;
 use rt::spawn::{Plan, ThreadPlace};
 use rt::stack::Mark;
 use rt::window::Window;
-use rt::{Budget, Endpoint, Firmware, Incoming, Notification, Outgoing, Reply, Space, Thread};
+use rt::{
+    Budget, Endpoint, Firmware, Incoming, Notification, Outgoing, Reply, Space, Thread, TicketLock,
+};
 
 /// Bit by which the console says that the user wants to quit.
 pub const QUIT: u64 = 1 << 62;
@@ -44,6 +48,8 @@ const REPLIES_PER_CORE: u32 = 4;
 static REPLIES: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
 /// Slot of the notification of the main thread.
 static MAIN: AtomicU64 = AtomicU64::new(0);
+/// Names of the processes, for reports.
+static NAMES: TicketLock<Vec<String>> = TicketLock::new(Vec::new());
 /// Processes that faulted, one bit each.
 static FAULTS: AtomicU64 = AtomicU64::new(0);
 
@@ -56,7 +62,9 @@ pub struct Watch {
 
 impl Watch {
     /// Makes endpoints for faults on every core, and the threads that listen.
-    pub fn new(pool: &mut Pool, cores: u64) -> Result<Self, Failure> {
+    pub fn new(pool: &mut Pool, system: &System, cores: u64) -> Result<Self, Failure> {
+        let names = system.processes.iter().map(|process| process.name.clone());
+        *NAMES.lock() = names.collect();
         let notification = pool.make_on(ObjectKind::Notification, 0)?;
         let signal = notification.mint(pool.slot()?, Rights::ALL, FAULTED)?;
         MAIN.store(u64::from(signal.slot().index), Ordering::Relaxed);
@@ -163,10 +171,12 @@ fn put_aside(core: usize) {
 /// Prints what a process did.
 fn report(core: u64, message: &Incoming) {
     let kind = FaultKind::from_number(u64::from(message.label()));
+    let kind = kind.map_or_else(|| String::from("fault"), |kind| format!("{kind:?}"));
     let [pc, address, cause, ..] = message.words;
+    let index = usize::try_from(message.badge.wrapping_sub(1)).unwrap_or(usize::MAX);
+    let name = NAMES.lock().get(index).cloned().unwrap_or_default();
     rt::log!(
-        "skerry: process {} on core {core} faulted: {kind:?} at {pc:#x}, address {address:#x}, cause {cause}",
-        message.badge.wrapping_sub(1)
+        "skerry: server {name} on core {core} faulted: {kind} at {pc:#x}, address {address:#x}, cause {cause}"
     );
 }
 

@@ -89,7 +89,7 @@ pub fn run() -> Result<(), Failure> {
         system: &system,
         processes: Vec::new(),
     };
-    let watch = Watch::new(&mut builder.pool, info.cores)?;
+    let watch = Watch::new(&mut builder.pool, &system, info.cores)?;
     builder.make_processes(&watch)?;
     let guests = builder.make_guests()?;
     builder.grant_all(info, &guests, &watch)?;
@@ -137,8 +137,10 @@ impl Builder<'_> {
     /// Makes all guests and connects them with their servers.
     fn make_guests(&mut self) -> Result<Vec<Guest>, Failure> {
         let mut guests = Vec::new();
+        let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
+        let turn = (ticks / TURNS_PER_SECOND).max(1);
         for (index, plan) in self.system.guests.iter().enumerate() {
-            let guest = Guest::new(&mut self.pool, plan, |core| share(self.system, core))?;
+            let guest = Guest::new(&mut self.pool, plan, turn)?;
             let index = u16::try_from(index).unwrap_or(0);
             let mem = self
                 .position_of("mem")
@@ -222,6 +224,17 @@ impl Builder<'_> {
                 .capability(&format!("{name}.{core}"), given, 0)?;
         }
         Ok(())
+    }
+
+    /// Grants process `index` a way to ring another.
+    fn grant_ring(&mut self, index: usize, name: &str, peer: usize) -> Result<(), Failure> {
+        let given = Given {
+            capability: self.process(peer)?.notification.capability(),
+            kind: ObjectKind::Notification,
+            rights: Rights::new().with_signal(true),
+            badge: 1,
+        };
+        self.process(index)?.grants.capability(name, given, 0)
     }
 
     /// Grants process `index` the text that its manifest entry has for it.
@@ -320,8 +333,10 @@ impl Builder<'_> {
             };
             self.process(vcpu)?.grants.capability("ended", ended, 0)?;
             guest.grant_irq(self.process(irq)?)?;
-            for device in &plan.devices {
-                self.grant_calls(usize::from(device.process.0), "vcpu", vcpu)?;
+            for (position, device) in plan.devices.iter().enumerate() {
+                let device = usize::from(device.process.0);
+                self.grant_calls(vcpu, &format!("device.{position}"), device)?;
+                self.grant_ring(device, "vcpu", vcpu)?;
             }
         }
         Ok(())
@@ -345,6 +360,9 @@ impl Builder<'_> {
             grants.capability(&format!("guest.{index}"), given, plan.memory_base)?;
             grants.value(&format!("client.{}", plan.vcpu.0), index as u64)?;
             grants.value(&format!("quota.{}", plan.vcpu.0), plan.memory)?;
+            if plan.population == compiled::Population::Lazy {
+                grants.value(&format!("lazy.{}", plan.vcpu.0), 1)?;
+            }
         }
         let blocks = core::mem::take(&mut self.pool.guests);
         for (index, block) in blocks.iter().enumerate() {
@@ -465,19 +483,5 @@ impl Builder<'_> {
 /// Badge of init's own lines at the console; those of processes are their index + 1.
 const LOG_BADGE: u64 = 0xffff;
 
-/// Parts of a second of the period in which vCPUs that share a core take turns.
-const PERIODS_PER_SECOND: u64 = 250;
-
-/// Returns amount and period of the budget of a vCPU: all of the time where it has a core for
-/// itself, else an equal part of every period.
-fn share(system: &System, core: u16) -> (u64, u64) {
-    let all = system.guests.iter().flat_map(|guest| &guest.cores);
-    let sharers = all.filter(|other| **other == core).count() as u64;
-    let ticks = rt::boot::info().map_or(0, |info| info.ticks_per_second);
-    let period = (ticks / PERIODS_PER_SECOND).max(1);
-    if sharers <= 1 {
-        (period, period)
-    } else {
-        ((period / sharers).max(1), period)
-    }
-}
+/// Parts of a second that a vCPU runs in a row while another of its core could run.
+const TURNS_PER_SECOND: u64 = 1000;

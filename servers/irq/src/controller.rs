@@ -1,14 +1,20 @@
 //! The controller of one guest as its clients see it: who may move which line.
 
-use crate::plic::{LineChanges, Plic, ShapeError};
+use crate::plic::{LineChanges, Plic, SOURCES, ShapeError};
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
+use api::{Deliveries, Delivery, Last};
 use irq_api::{MAX_SOURCE, Refusal, Reply, Request, Source};
 use vcpu_api::Description;
 
 /// An access of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
+    /// The vCPU that makes it.
+    pub vcpu: usize,
+    /// Its sequence number.
+    pub sequence: u64,
     /// Bytes from the start of the controller.
     pub offset: u64,
     /// Its size in bytes.
@@ -24,6 +30,12 @@ pub struct Controller {
     plic: Box<Plic>,
     /// Badges of the clients that own a source.
     owners: Vec<(u64, Source)>,
+    /// Badge of the guest's vcpu server.
+    supervisor: u64,
+    /// Accesses, by vCPU, and the values that they loaded.
+    accesses: Deliveries<u64, Vec<Last<u64>>>,
+    /// Reports of devices, by source.
+    reports: Deliveries<(), Vec<Last<()>>>,
 }
 
 impl Controller {
@@ -40,16 +52,33 @@ impl Controller {
         Ok(Self {
             plic: Box::new(Plic::new(description.cores.len(), MAX_SOURCE)?),
             owners: owners.collect(),
+            supervisor: u64::from(description.vcpu) + 1,
+            accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),
+            reports: Deliveries::new(vec![Last::default(); SOURCES]),
         })
     }
 
-    /// Serves an access of the guest; returns the loaded value. One that the controller does not
-    /// have reads as zero and does nothing.
+    /// Serves an access of the guest; returns the loaded value. One that comes again has no second
+    /// effect and gets the same value.
     pub fn access(&mut self, access: Access) -> (u64, LineChanges) {
+        match self.accesses.look(access.vcpu, access.sequence) {
+            Delivery::New => {
+                let (value, changes) = self.perform(access);
+                self.accesses.record(access.vcpu, access.sequence, value);
+                (value, changes)
+            }
+            Delivery::Repeated(value) => (value, LineChanges::default()),
+            Delivery::Stale => (0, LineChanges::default()),
+        }
+    }
+
+    /// Performs an access. One that the controller does not have reads as zero and does nothing.
+    fn perform(&mut self, access: Access) -> (u64, LineChanges) {
         let Access {
             offset,
             size,
             store,
+            ..
         } = access;
         let nothing = (0, LineChanges::default());
         match store {
@@ -76,13 +105,29 @@ impl Controller {
         request: Request,
     ) -> Result<(Reply, LineChanges), Refusal> {
         match request {
-            Request::Raise { source, level } => {
+            Request::Raise {
+                source,
+                level,
+                sequence,
+            } => {
                 if !self.owners.contains(&(badge, source)) {
                     return Err(Refusal::NotYours);
                 }
+                let sender = usize::from(source.number());
+                if self.reports.look(sender, sequence) != Delivery::New {
+                    return Ok((Reply::Done, LineChanges::default()));
+                }
                 let changes = self.plic.raise(source, level);
                 let changes = changes.ok_or(Refusal::NoSuchSource)?;
+                self.reports.record(sender, sequence, ());
                 Ok((Reply::Done, changes))
+            }
+            Request::Reset { newest } => {
+                if badge != self.supervisor {
+                    return Err(Refusal::NotYours);
+                }
+                self.accesses.retire_all(&newest);
+                Ok((Reply::Done, self.plic.reset()))
             }
             Request::Statistics => {
                 let counts = self.plic.ledger().counts();
@@ -110,30 +155,53 @@ mod tests {
         let description = Description {
             cores: std::vec![0, 1],
             devices: std::vec![device],
+            vcpu: 7,
             ..Description::default()
         };
         Controller::new(&description).unwrap()
     }
 
-    fn store(controller: &mut Controller, offset: u64, value: u64) {
-        let store = Some(value);
-        let (_, changes) = controller.access(Access {
+    /// Returns access number `sequence` of vCPU 0, of four bytes.
+    fn access(sequence: u64, offset: u64, store: Option<u64>) -> Access {
+        Access {
+            vcpu: 0,
+            sequence,
             offset,
             size: 4,
             store,
-        });
-        assert_eq!(changes, LineChanges::default());
+        }
+    }
+
+    fn report(number: u8, level: bool, sequence: u64) -> Request {
+        Request::Raise {
+            source: Source::new(number).unwrap(),
+            level,
+            sequence,
+        }
     }
 
     fn raise(badge: u64, number: u8) -> Result<(Reply, LineChanges), Refusal> {
-        let source = Source::new(number).unwrap();
-        controller().request(
-            badge,
-            Request::Raise {
-                source,
-                level: true,
-            },
-        )
+        controller().request(badge, report(number, true, 1))
+    }
+
+    /// A controller whose source 10 is raised for vCPU 0, after two accesses.
+    fn raised() -> Controller {
+        let [priority, enable, _] = REGISTERS;
+        let mut controller = controller();
+        for (sequence, offset, value) in [(1, priority, 1), (2, enable, 1 << 10)] {
+            let (_, changes) = controller.access(access(sequence, offset, Some(value)));
+            assert_eq!(changes, LineChanges::default());
+        }
+        let (_, changes) = controller.request(5, report(10, true, 1)).unwrap();
+        assert!(changes.raised.contains(0) && !changes.raised.contains(1));
+        controller
+    }
+
+    fn injected(controller: &mut Controller) -> u64 {
+        match controller.request(0, Request::Statistics) {
+            Ok((Reply::Statistics(counts), _)) => counts.injected,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -145,37 +213,62 @@ mod tests {
 
     #[test]
     fn a_raised_line_is_claimed_and_counted() {
-        let [priority, enable, claim] = REGISTERS;
-        let mut controller = controller();
-        store(&mut controller, priority, 1);
-        store(&mut controller, enable, 1 << 10);
-        let raise = Request::Raise {
-            source: Source::new(10).unwrap(),
-            level: true,
-        };
-        let (_, changes) = controller.request(5, raise).unwrap();
-        assert!(changes.raised.contains(0) && !changes.raised.contains(1));
-        let (source, changes) = controller.access(Access {
-            offset: claim,
-            size: 4,
-            store: None,
-        });
+        let [.., claim] = REGISTERS;
+        let mut controller = raised();
+        let (source, changes) = controller.access(access(3, claim, None));
         assert_eq!(source, 10);
         assert!(changes.lowered.contains(0));
-        let (reply, _) = controller.request(0, Request::Statistics).unwrap();
-        assert!(matches!(reply, Reply::Statistics(counts) if counts.injected == 1));
+        assert_eq!(injected(&mut controller), 1);
+    }
+
+    #[test]
+    fn a_claim_that_comes_again_claims_nothing_more() {
+        let [.., claim] = REGISTERS;
+        let mut controller = raised();
+        let first = controller.access(access(3, claim, None));
+        let again = controller.access(access(3, claim, None));
+        assert_eq!((first.0, again.0), (10, 10));
+        assert_eq!(again.1, LineChanges::default());
+        assert_eq!(injected(&mut controller), 1);
+        // A later one is another claim, which finds nothing.
+        assert_eq!(controller.access(access(4, claim, None)).0, 0);
+        // A report that comes again is answered and raises nothing.
+        let repeated = controller.request(5, report(10, true, 1));
+        assert_eq!(repeated, Ok((Reply::Done, LineChanges::default())));
+    }
+
+    #[test]
+    fn a_reset_forgets_what_the_guest_wrote_and_only_the_vcpu_server_makes_it() {
+        let [priority, enable, claim] = REGISTERS;
+        let mut controller = raised();
+        let mut newest = api::Newest::default();
+        newest.set(0, 5);
+        let reset = Request::Reset { newest };
+        for badge in [0, 4, 5] {
+            let before = controller.clone();
+            assert_eq!(controller.request(badge, reset), Err(Refusal::NotYours));
+            assert_eq!(controller.plic, before.plic);
+        }
+        let (_, changes) = controller.request(8, reset).unwrap();
+        assert!(changes.lowered.contains(0));
+        for (sequence, offset) in [(6, priority), (7, enable), (8, claim)] {
+            assert_eq!(controller.access(access(sequence, offset, None)).0, 0);
+        }
+        // What was made before the reset and is handled after it does nothing.
+        let _ = controller.access(access(5, priority, Some(3)));
+        assert_eq!(controller.access(access(9, priority, None)).0, 0);
+        assert!(controller.plic.check());
     }
 
     #[test]
     fn odd_accesses_read_as_zero() {
         for (offset, size) in [(0, 8), (2, 4), (u64::MAX - 3, 4), (0x40_0000, 4)] {
             for store in [None, Some(u64::MAX)] {
-                let answer = controller().access(Access {
-                    offset,
+                let odd = Access {
                     size,
-                    store,
-                });
-                assert_eq!(answer, (0, LineChanges::default()));
+                    ..access(1, offset, store)
+                };
+                assert_eq!(controller().access(odd), (0, LineChanges::default()));
             }
         }
     }

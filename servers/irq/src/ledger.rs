@@ -58,7 +58,7 @@ impl Ledger {
         self.counts.injected += 1;
     }
 
-    /// A waiting request was taken back by its device.
+    /// A waiting request was taken back by its device, or forgotten by a reset.
     pub(crate) const fn suppress(&mut self) {
         self.counts.deferred -= 1;
         self.counts.suppressed += 1;

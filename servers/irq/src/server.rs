@@ -34,17 +34,25 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the interrupt server, which never returns.
 pub fn run() -> ! {
-    let shared = shared();
-    if let Some(shared) = &shared {
-        rt::debug!("interrupts of {} vCPUs", shared.vcpus.len());
-    }
-    if shared.is_some() {
-        *SHARED.lock() = shared;
+    if install() {
         rt::run_on_cores(serve_core);
     } else {
         log!("irq: the description of the guest is missing or wrong");
     }
     rt::spawn::exit()
+}
+
+/// Puts together what the threads share; returns whether it could. A function of its own, so that
+/// the stack is free again when serving begins.
+#[inline(never)]
+fn install() -> bool {
+    let shared = shared();
+    if let Some(shared) = &shared {
+        rt::debug!("interrupts of {} vCPUs", shared.vcpus.len());
+    }
+    let is_complete = shared.is_some();
+    *SHARED.lock() = shared;
+    is_complete
 }
 
 /// Returns what the grants make of this process.
@@ -90,6 +98,8 @@ fn access(message: &Incoming) -> Outgoing {
     let [address, info, value, ..] = message.words;
     let info = AccessInfo::from_bits(info);
     let access = Access {
+        vcpu: message.vcpu(),
+        sequence: message.sequence,
         offset: address.wrapping_sub(PLIC_BASE),
         size: info.size(),
         store: info.write().then_some(value),

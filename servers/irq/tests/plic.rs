@@ -55,6 +55,14 @@ impl Model {
         }
     }
 
+    fn reset(&mut self) {
+        let lines = self.gateways.map(|gateway| gateway.line);
+        *self = Self::new();
+        for (gateway, line) in self.gateways.iter_mut().zip(lines) {
+            (gateway.line, gateway.pending) = (line, line);
+        }
+    }
+
     fn raise(&mut self, number: u8, level: bool) {
         let gateway = &mut self.gateways[number as usize];
         gateway.line = level;
@@ -105,6 +113,7 @@ enum Step {
     Threshold(usize, u8),
     Claim(usize),
     Complete(usize, u8),
+    Reset,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -116,6 +125,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..CONTEXTS, 0u8..8).prop_map(|(c, t)| Step::Threshold(c, t)),
         3 => (0..CONTEXTS).prop_map(Step::Claim),
         3 => (0..CONTEXTS, 0u8..50).prop_map(|(c, n)| Step::Complete(c, n)),
+        1 => Just(Step::Reset),
     ]
 }
 
@@ -149,6 +159,10 @@ fn perform(plic: &mut Plic, model: &mut Model, step: &Step) -> LineChanges {
         Step::Complete(c, n) => {
             model.complete(c, n);
             plic.write(claim(c), 4, n.into()).unwrap()
+        }
+        Step::Reset => {
+            model.reset();
+            plic.reset()
         }
     }
 }

@@ -3,9 +3,13 @@
 use crate::blocks::{Blocks, Taken};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Rights, SlotAddress};
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 use mem_api::{Allocation, FOLIOS_PER_REPLY, Folio, Mem, Refusal, Reply, Request, Statistics};
+use rt::api::delivery::MAX_VCPUS;
+use rt::api::{Deliveries, Last};
 use rt::serve::{answer, refusal};
 use rt::window::{FIRST, Window};
 use rt::{Frame, GuestSpace, Incoming, Outgoing, ReplyAction, Space, TicketLock};
@@ -16,14 +20,22 @@ const FAULT_BADGE: u64 = 1 << 32;
 /// One allocation; an empty one was released.
 struct Given {
     client: u64,
+    /// The guest of the client, and its space.
+    guest: (u64, GuestSpace),
+    /// Guest-physical address of its first byte.
+    start: u64,
     bytes: u64,
     folios: Vec<(Folio, Taken)>,
+    /// Which of the folios are not in the guest's space yet.
+    unmapped: Vec<bool>,
 }
 
 /// What the server knows.
 struct State {
     blocks: Blocks,
     given: Vec<Given>,
+    /// Faults, by guest and vCPU, and how they were answered.
+    faults: BTreeMap<u64, Deliveries<ExitReply, Vec<Last<ExitReply>>>>,
 }
 
 /// Shared by the threads of all cores.
@@ -40,6 +52,7 @@ pub fn run() -> ! {
     *STATE.lock() = Some(State {
         blocks,
         given: Vec::new(),
+        faults: BTreeMap::new(),
     });
     rt::cores::run_on_cores(serve_core);
     rt::spawn::exit()
@@ -68,20 +81,16 @@ fn handle(message: &Incoming) -> ReplyAction {
     }
 }
 
-/// Answers a second-stage fault in a guest's memory. All of it is mapped when the guest starts: a
-/// fault that comes all the same met a translation from before, or memory that was never given.
+/// Answers a second-stage fault in a guest's memory: maps the folio where that is put off until the
+/// guest touches it. Other faults met a translation from before, or memory that was never given.
 fn answer_fault(message: &Incoming) -> Outgoing {
     let guest = (message.badge >> 8) & 0xff_ffff;
+    let vcpu = message.vcpu() & 0xff;
     let [_, address, ..] = message.words;
-    let has = STATE
-        .lock()
-        .as_ref()
-        .is_some_and(|state| state.has(guest, address));
-    let label = if has {
-        ExitReply::Resume
-    } else {
-        ExitReply::Decline
-    };
+    let mut guard = STATE.lock();
+    let label = guard.as_mut().map_or(ExitReply::Decline, |state| {
+        state.fault((guest, vcpu), message.sequence, address)
+    });
     Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
 }
 
@@ -106,13 +115,37 @@ fn answer_call(message: &Incoming) -> Outgoing {
 }
 
 impl State {
-    /// Returns whether an address of a guest is memory that it was given.
-    fn has(&self, guest: u64, address: u64) -> bool {
-        let base = rt::grant(&format!("guest.{guest}")).map_or(0, |grant| grant.value);
-        let offset = address.wrapping_sub(base);
-        self.given
-            .iter()
-            .any(|given| guest_of(given.client) == Some(guest) && offset < given.bytes)
+    /// Returns whether an address of a guest is memory that it was given; it is mapped then.
+    fn touch(&mut self, guest: u64, address: u64) -> bool {
+        let holds = |given: &&mut Given| {
+            let offset = address.wrapping_sub(given.start);
+            offset < given.bytes && given.guest.0 == guest
+        };
+        let Some(given) = self.given.iter_mut().find(holds) else {
+            return false;
+        };
+        match given.map_folio(address) {
+            Ok(()) => true,
+            Err(error) => {
+                rt::log!("mem: guest {guest}: {address:#x} is not mapped: {error:?}");
+                false
+            }
+        }
+    }
+
+    /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer.
+    fn fault(&mut self, (guest, vcpu): (u64, usize), sequence: u64, address: u64) -> ExitReply {
+        let none = || Deliveries::new(vec![Last::default(); MAX_VCPUS]);
+        let mut faults = self.faults.remove(&guest).unwrap_or_else(none);
+        let label = faults.serve((vcpu, sequence), ExitReply::Decline, || {
+            if self.touch(guest, address) {
+                ExitReply::Resume
+            } else {
+                ExitReply::Decline
+            }
+        });
+        self.faults.insert(guest, faults);
+        label
     }
 
     /// Decides about a request; the second part are frames that travel along.
@@ -151,7 +184,8 @@ impl State {
         }
     }
 
-    /// Takes memory for the guest of a client, zeroes it and maps it into the guest.
+    /// Takes memory for the guest of a client, zeroes it and, unless that is put off, maps it into
+    /// the guest.
     fn allocate(&mut self, client: u64, bytes: u64, start: u64) -> Result<Reply, Refusal> {
         let quota = rt::grant(&format!("quota.{client}")).map_or(0, |grant| grant.value);
         let has: u64 = self
@@ -168,11 +202,15 @@ impl State {
             free_bytes: self.blocks.bytes(),
         };
         let plan = mem::plan(&self.blocks.ranges(), start, bytes).map_err(|_| too_little)?;
+        let (guest, space) = guest_of(client).ok_or(Refusal::TooMany)?;
+        let is_lazy = rt::grant(&format!("lazy.{client}")).is_some();
         let mut folios = Vec::new();
         for folio in &plan.folios {
             let taken = self.blocks.take(folio).map_err(|_| Refusal::TooMany)?;
             clear(taken.frame).map_err(|_| Refusal::TooMany)?;
-            map(client, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
+            if !is_lazy {
+                map(space, taken.frame, start + folio.offset).map_err(|_| Refusal::TooMany)?;
+            }
             rt::trace!(
                 "client {=u64}: a folio of order {=u8} at offset {=u64:#x}",
                 client,
@@ -199,7 +237,10 @@ impl State {
         let allocation = Allocation(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
         self.given.push(Given {
             client,
+            guest: (guest, space),
+            start,
             bytes,
+            unmapped: alloc::vec![is_lazy; folios.len()],
             folios,
         });
         Ok(Reply::Allocated {
@@ -249,9 +290,34 @@ impl State {
     }
 }
 
-/// Returns the guest of a client.
-fn guest_of(client: u64) -> Option<u64> {
-    rt::grant(&format!("client.{client}")).map(|grant| grant.value)
+impl Given {
+    /// Maps the folio that an address lies in, if it is not mapped yet.
+    fn map_folio(&mut self, address: u64) -> Result<(), abi::Error> {
+        // Folios come by rising offset and without gaps.
+        let page = address.wrapping_sub(self.start) >> 12;
+        let next = self
+            .folios
+            .partition_point(|(folio, _)| u64::from(folio.offset_pages) <= page);
+        let index = next.checked_sub(1).ok_or(abi::Error::OutOfRange)?;
+        let (Some((folio, taken)), Some(unmapped)) =
+            (self.folios.get(index), self.unmapped.get_mut(index))
+        else {
+            return Err(abi::Error::OutOfRange);
+        };
+        if *unmapped {
+            let at = self.start + (u64::from(folio.offset_pages) << 12);
+            map(self.guest.1, taken.frame, at)?;
+            *unmapped = false;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the guest of a client, and its space.
+fn guest_of(client: u64) -> Option<(u64, GuestSpace)> {
+    let guest = rt::grant(&format!("client.{client}"))?.value;
+    let grant = rt::grant(&format!("guest.{guest}"))?;
+    Some((guest, GuestSpace::own(grant.index())))
 }
 
 /// Fills a folio with zeros: it may have been somebody else's.
@@ -261,13 +327,11 @@ fn clear(frame: Frame) -> Result<(), abi::Error> {
     frame.unmap()
 }
 
-/// Maps a folio into the guest of a client.
-fn map(client: u64, frame: Frame, address: u64) -> Result<(), abi::Error> {
-    let guest = guest_of(client).ok_or(abi::Error::NoCapability)?;
-    let grant = rt::grant(&format!("guest.{guest}")).ok_or(abi::Error::NoCapability)?;
+/// Maps a folio into a guest.
+fn map(space: GuestSpace, frame: Frame, address: u64) -> Result<(), abi::Error> {
     let rights = Rights::new()
         .with_read(true)
         .with_write(true)
         .with_execute(true);
-    frame.map(GuestSpace::own(grant.index()).capability(), address, rights)
+    frame.map(space.capability(), address, rights)
 }

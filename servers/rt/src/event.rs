@@ -58,19 +58,20 @@ pub fn set_level(level: u8) {
 /// An event in the making. A thread has one.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// Bytes of the event, or [`IDLE`].
-    count: AtomicUsize,
+    /// Bytes of the event and 1 more, or [`IDLE`]: an idle buffer is all zeros, so that a static with
+    /// one, and perhaps a stack, takes no room in the file.
+    state: AtomicUsize,
     bytes: [AtomicU8; MAX_EVENT],
 }
 
 /// No event is being made.
-const IDLE: usize = usize::MAX;
+const IDLE: usize = 0;
 
 impl Buffer {
     /// Returns an idle buffer.
     pub(crate) const fn new() -> Self {
         Self {
-            count: AtomicUsize::new(IDLE),
+            state: AtomicUsize::new(IDLE),
             bytes: [const { AtomicU8::new(0) }; MAX_EVENT],
         }
     }
@@ -81,17 +82,17 @@ impl Buffer {
     ///
     /// Where formatting an event makes another.
     fn begin(&self) {
-        assert!(self.count.swap(0, Relaxed) == IDLE, "an event in an event");
+        assert!(self.state.swap(1, Relaxed) == IDLE, "an event in an event");
     }
 
     /// Adds bytes; those that do not fit are only counted.
     fn add(&self, bytes: &[u8]) {
-        let count = self.count.load(Relaxed);
-        let places = self.bytes.get(count..).unwrap_or_default();
+        let state = self.state.load(Relaxed);
+        let places = self.bytes.get(state.wrapping_sub(1)..).unwrap_or_default();
         for (place, byte) in places.iter().zip(bytes) {
             place.store(*byte, Relaxed);
         }
-        self.count.store(count.saturating_add(bytes.len()), Relaxed);
+        self.state.store(state.saturating_add(bytes.len()), Relaxed);
     }
 
     /// Ends the event and gives it to `send`, or its length where it did not fit.
@@ -100,7 +101,7 @@ impl Buffer {
         for (to, from) in event.iter_mut().zip(&self.bytes) {
             *to = from.load(Relaxed);
         }
-        let count = self.count.swap(IDLE, Relaxed);
+        let count = self.state.swap(IDLE, Relaxed).saturating_sub(1);
         send(event.get(..count).ok_or(count));
     }
 }

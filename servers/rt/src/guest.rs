@@ -94,6 +94,16 @@ impl Vcpu {
         sys::call(CallNumber::VcpuWrite, [self.bits(), register, value]).map(drop)
     }
 
+    /// Gives up the pending exit of the stopped vCPU, if there is one: it goes on with its registers
+    /// as they are.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn give_up_exit(self) -> Result<(), Error> {
+        self.write(abi::register::PENDING_EXIT, 0)
+    }
+
     /// Lets the stopped vCPU run.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ pub mod start;
 pub mod synchronization;
 pub mod sys;
 pub mod thread;
+pub mod touch;
 pub mod window;
 
 pub use abi;
@@ -48,3 +49,4 @@ pub use message::{Incoming, Outgoing};
 pub use serve::{ReplyAction, serve};
 pub use synchronization::{Endpoint, Notification, Reply};
 pub use thread::{Budget, Thread};
+pub use touch::touch;

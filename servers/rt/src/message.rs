@@ -123,6 +123,12 @@ impl Incoming {
         DeliveryKind::from_number(u64::from(self.info.kind()))
     }
 
+    /// Returns the vCPU of an exit or access, by the badge that init gives its routes.
+    #[must_use]
+    pub fn vcpu(&self) -> usize {
+        usize::try_from(self.badge & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+    }
+
     /// Returns the label.
     #[must_use]
     pub const fn label(&self) -> u16 {

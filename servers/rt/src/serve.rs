@@ -49,15 +49,24 @@ pub fn answer<P: Protocol>(
     incoming: &Incoming,
     handle: impl FnOnce(P::Request) -> P::Reply,
 ) -> Outgoing {
-    let mut buffer = [0; MAX_WORDS];
-    let words = incoming.copy_words(&mut buffer);
-    match open_request::<P>(incoming.label(), words) {
+    match request_in::<P>(incoming) {
         Ok(request) => reply_of::<P>(&handle(request)),
         Err(refused) => refusal(refused),
     }
 }
 
-/// Returns the message of a reply.
+/// Returns the request in a message. Not inlined: its buffers would stay on the stack while the
+/// request is handled.
+#[inline(never)]
+fn request_in<P: Protocol>(incoming: &Incoming) -> Result<P::Request, Refused> {
+    let mut buffer = [0; MAX_WORDS];
+    let words = incoming.copy_words(&mut buffer);
+    open_request::<P>(incoming.label(), words)
+}
+
+/// Returns the message of a reply. Not inlined, so that its buffers are on the stack for a
+/// moment only.
+#[inline(never)]
 pub fn reply_of<P: Protocol>(reply: &P::Reply) -> Outgoing {
     match encode_reply::<P>(reply) {
         Ok(words) => Outgoing::new(P::VERSION).with_words(words.as_slice()),

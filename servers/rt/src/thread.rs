@@ -117,4 +117,14 @@ impl Budget {
     pub fn configure(self, amount: u64, period: u64) -> Result<(), Error> {
         sys::call(CallNumber::BudgetConfigure, [self.bits(), amount, period]).map(drop)
     }
+
+    /// Gives all of the time, in turns of so many ticks with others of the same priority.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn take_turns(self, ticks: u64) -> Result<(), Error> {
+        let arguments = [self.bits(), ticks, ticks, ticks];
+        sys::call(CallNumber::BudgetConfigure, arguments).map(drop)
+    }
 }

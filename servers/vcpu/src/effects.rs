@@ -207,6 +207,9 @@ pub trait Effects {
     /// Stops a vCPU other than the one that is handled now.
     fn stop(&mut self, vcpu: VcpuId);
 
+    /// Returns whether a vCPU's guest waits for an interrupt now.
+    fn is_idle(&mut self, vcpu: VcpuId) -> bool;
+
     /// Copies guest-physical memory out; never blocks.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub enum Outcome {
     Resume,
     /// The device's server makes this access.
     Forward(Access),
+    /// The guest waits for an interrupt, then goes on with the registers as they are now.
+    Idle,
     /// The vCPU stays stopped. After the reply, call [`crate::Machine::parked`].
     Stop,
     /// Not for this server.
@@ -60,6 +62,7 @@ impl Outcome {
                 let words = [access.address, access.info.into_bits(), access.value];
                 Some((ExitReply::Forward, words))
             }
+            Self::Idle => Some((ExitReply::Idle, [0; 3])),
             Self::Stop => Some((ExitReply::Stop, [0; 3])),
             Self::Decline => Some((ExitReply::Decline, [0; 3])),
             Self::Wait { .. } => None,

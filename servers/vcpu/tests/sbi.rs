@@ -218,13 +218,58 @@ fn malformed_hart_calls_get_their_errors() {
         assert_eq!(hsm(0, &[1, address, 0]), INVALID_ADDRESS);
     }
     assert_eq!(hsm(2, &[2]), INVALID_PARAMETER);
-    // The type has 32 bits.
-    for kind in [0, 0x8000_0000, 1 << 63, 1 << 63 | 0x8000_0000] {
-        assert_eq!(hsm(3, &[kind]), NOT_SUPPORTED);
+    for address in [0, BASE - 2, PC + 1] {
+        assert_eq!(hsm(3, &[0x8000_0000, address, 0]), INVALID_ADDRESS);
     }
     for kind in [1, 0x1000_0000, 0x8000_0001, 0x9000_0000] {
         assert_eq!(hsm(3, &[kind]), INVALID_PARAMETER);
     }
+}
+
+#[test]
+fn a_suspended_hart_waits_with_its_result_and_is_seen_waiting() {
+    let (mut vm, mut world) = booted(2);
+    start(&mut vm, &mut world, 1);
+    // The type has 32 bits.
+    for kind in [0, 1 << 63] {
+        let registers = world.registers.clone();
+        let outcome = ecall(&mut vm, &mut world, 1, (HSM, 3), &[kind, 5, 6]);
+        assert_eq!(outcome, Outcome::Idle);
+        assert_eq!((world.general[&(1, 10)], world.general[&(1, 11)]), (0, 0));
+        let sie = Register::Csr(CsrRegister::Sie).id();
+        assert_eq!(world.registers.get(&(1, sie)), registers.get(&(1, sie)));
+        world.idle.insert(1);
+        assert_eq!(call(&mut vm, &mut world, (HSM, 2), &[1]), (0, 4));
+        assert_eq!(
+            call(&mut vm, &mut world, (HSM, 0), &[1, PC, 0]),
+            ALREADY_AVAILABLE
+        );
+        assert_eq!(call(&mut vm, &mut world, (IPI, 0), &[2, 0]), OK);
+        assert!(world.lines.contains(&1), "an interrupt wakes it");
+        world.idle.clear();
+        assert_eq!(call(&mut vm, &mut world, (HSM, 2), &[1]), (0, 0));
+    }
+}
+
+#[test]
+fn a_hart_that_retains_nothing_goes_on_where_it_said() {
+    let (mut vm, mut world) = booted(1);
+    let (sie, satp) = (CsrRegister::Sie, CsrRegister::Satp);
+    for (csr, value) in [(sie, 0x22), (satp, 8 << 60), (CsrRegister::Sstatus, 2)] {
+        let id = Register::Csr(csr).id();
+        world.registers.insert((0, id), value);
+    }
+    world.registers.insert((0, TIMER_DEADLINE), 77);
+    let arguments = [0x8000_0000, PC + 0x100, 0x1234];
+    let outcome = ecall(&mut vm, &mut world, 0, (HSM, 3), &arguments);
+    assert_eq!(outcome, Outcome::Idle);
+    assert_eq!(world.register(0, Register::ProgramCounter), PC + 0x100);
+    assert_eq!(world.csr(0, satp), 0);
+    assert_eq!(world.csr(0, CsrRegister::Sstatus) & 2, 0);
+    assert_eq!(world.general[&(0, 11)], 0x1234);
+    // What wakes it stays.
+    assert_eq!(world.csr(0, sie), 0x22);
+    assert_eq!(world.registers[&(0, TIMER_DEADLINE)], 77);
 }
 
 #[test]
@@ -271,6 +316,49 @@ fn a_reboot_starts_again_from_the_first_hart() {
         (Some(Hart::Started), Some(Hart::Stopped))
     );
     start(&mut vm, &mut world, 1);
+}
+
+#[test]
+fn the_second_boot_is_as_the_first() {
+    let (mut vm, mut world) = booted(2);
+    let boot = Boot {
+        entry: PC,
+        device_tree: BASE + 0x8000,
+    };
+    let fresh = (world.registers.clone(), world.general.clone());
+    start(&mut vm, &mut world, 1);
+    for value in world.registers.values_mut() {
+        *value = 0x5a5a;
+    }
+    for hart in 0..2 {
+        for register in 1..32 {
+            world.general.insert((hart, register), 0x5a5a);
+        }
+    }
+    world.lines.extend([0, 1]);
+    world.timers.extend([0, 1]);
+    world.fences.clear();
+    let outcome = ecall(&mut vm, &mut world, 0, (SRST, 0), &[2, 0]);
+    assert_eq!(outcome, Outcome::Stop);
+    vm.boot(boot, &mut world).unwrap();
+    // The first hart's program counter, mode and status are set; the other's when it starts.
+    let of = |registers: &std::collections::BTreeMap<(usize, u64), u64>, hart: usize| {
+        let mode = Register::Mode.id();
+        let pc = Register::ProgramCounter.id();
+        let mut registers: Vec<_> = registers
+            .iter()
+            .filter(|((of, id), _)| *of == hart && (hart == 0 || (*id != mode && *id != pc)))
+            .map(|((_, id), value)| (*id, *value))
+            .collect();
+        registers.sort_unstable();
+        registers
+    };
+    for hart in 0..2 {
+        assert_eq!(of(&world.registers, hart), of(&fresh.0, hart));
+    }
+    assert_eq!(world.general, fresh.1);
+    assert!(world.lines.is_empty() && world.timers.is_empty());
+    assert_eq!(world.fences, [(0b11, FenceKind::All)]);
 }
 
 #[test]
@@ -405,6 +493,7 @@ proptest! {
                 prop_assert!((-6..=0).contains(&(world.general[&(0, 10)] as i64)));
             }
             Outcome::Stop => prop_assert!(extension == HSM || extension == SRST),
+            Outcome::Idle => prop_assert!((extension, function) == (HSM, 3)),
             other => prop_assert!(false, "{other:?}"),
         }
         prop_assert!(world.lines.iter().all(|&hart| vm.hart(hart as u64) == Some(Hart::Started)));

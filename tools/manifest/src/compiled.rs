@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,17 @@ pub enum Grant {
     Firmware,
     /// The process's own capability table, space, threads and budgets.
     OwnObjects,
+}
+
+/// When a guest's memory is mapped into it; it is the guest's from the start either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Population {
+    /// Before it starts.
+    #[default]
+    Eager,
+    /// Folio by folio, when it first touches one.
+    Lazy,
 }
 
 /// A whole system: one boot of one machine.
@@ -104,6 +115,8 @@ pub struct Process {
     pub arguments: String,
     /// For tests of isolation: a vcpu server panics when its guest makes this SBI call.
     pub panic_on_sbi: Option<SbiCall>,
+    /// For tests of isolation: a vcpu server reads at this address when its guest makes the call.
+    pub touch_on_sbi: Option<SbiTouch>,
 }
 
 /// A peer, under the name that the user calls it.
@@ -135,6 +148,15 @@ pub struct SbiCall {
     pub function: u64,
 }
 
+/// An address, and the call of a guest at which its vcpu server reads there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SbiTouch {
+    /// The call.
+    pub call: SbiCall,
+    /// The address, in the server's space.
+    pub address: u64,
+}
+
 /// One virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
@@ -158,6 +180,10 @@ pub struct Guest {
     pub irq: ProcessIndex,
     /// Its devices, in the manifest's order.
     pub devices: Vec<GuestDevice>,
+    /// When its memory is mapped.
+    pub population: Population,
+    /// How often it may reboot; nothing is no limit.
+    pub reboots: Option<u32>,
 }
 
 /// A guest's kernel as a flat image: every format was unpacked when the bundle was made.

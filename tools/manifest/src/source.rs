@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::compiled::{Grant, LogLevel};
+use crate::compiled::{Grant, LogLevel, Population};
 use crate::size::Size;
 
 /// A table whose keys were chosen by the author.
@@ -80,11 +80,22 @@ pub(crate) struct SbiCallSource {
     pub(crate) function: u64,
 }
 
+/// A function of an SBI extension, and an address.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SbiTouchSource {
+    pub(crate) extension: u64,
+    pub(crate) function: u64,
+    pub(crate) address: u64,
+}
+
 /// A guest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GuestSource {
     pub(crate) memory: Spanned<Size>,
+    #[serde(default)]
+    pub(crate) population: Population,
     pub(crate) cores: Vec<Spanned<i64>>,
     pub(crate) kernel: Spanned<String>,
     pub(crate) initrd: Option<Spanned<String>>,
@@ -94,6 +105,8 @@ pub(crate) struct GuestSource {
     #[serde(default)]
     pub(crate) devices: Named<Spanned<GuestDeviceSource>>,
     pub(crate) panic_on_sbi: Option<SbiCallSource>,
+    pub(crate) touch_on_sbi: Option<SbiTouchSource>,
+    pub(crate) reboots: Option<u32>,
 }
 
 /// A device of a guest.

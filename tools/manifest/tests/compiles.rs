@@ -186,12 +186,18 @@ fn a_foreign_guest_gets_nothing_of_the_replaced_one() {
 fn a_panicking_vcpu_server_is_that_of_its_guest() {
     let text = TWO_GUESTS.replace(
         "[guest.right]",
-        "[guest.right]\npanic_on_sbi = { extension = 0x0a000000, function = 1 }",
+        "[guest.right]\npanic_on_sbi = { extension = 0x0a000000, function = 1 }\n\
+         touch_on_sbi = { extension = 1, function = 2, address = 0x1000 }\nreboots = 1",
     );
     let system = compiled(&text).expect("compiles").system;
     assert_eq!(process(&system, "left.vcpu").panic_on_sbi, None);
     assert!(process(&system, "right.vcpu").panic_on_sbi.is_some());
     assert_eq!(process(&system, "right.irq").panic_on_sbi, None);
+    let touch = process(&system, "right.vcpu").touch_on_sbi.expect("given");
+    assert_eq!((touch.call.extension, touch.address), (1, 0x1000));
+    assert_eq!(process(&system, "left.vcpu").touch_on_sbi, None);
+    let reboots = system.guests.iter().map(|guest| guest.reboots);
+    assert_eq!(reboots.collect::<Vec<_>>(), [None, Some(1)]);
 }
 
 #[test]

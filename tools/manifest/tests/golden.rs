@@ -1,8 +1,8 @@
 //! The bytes of the compiled form are a promise between xtask and `init`.
 
 use manifest::compiled::{
-    Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel, Process, ProcessIndex,
-    SbiCall, System, Use,
+    Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel, Population, Process,
+    ProcessIndex, SbiCall, SbiTouch, System, Use,
 };
 
 /// Returns a process with every field in use.
@@ -29,6 +29,13 @@ fn process() -> Process {
         panic_on_sbi: Some(SbiCall {
             extension: 16,
             function: 2,
+        }),
+        touch_on_sbi: Some(SbiTouch {
+            call: SbiCall {
+                extension: 17,
+                function: 3,
+            },
+            address: 0x80,
         }),
     }
 }
@@ -60,13 +67,15 @@ fn guest() -> Guest {
         vcpu: ProcessIndex(0),
         irq: ProcessIndex(0),
         devices: vec![device],
+        population: Population::Lazy,
+        reboots: Some(4),
     }
 }
 
 #[test]
 fn the_compiled_form_keeps_its_bytes() {
     let system = System {
-        format: 1,
+        format: 2,
         machine: "m".to_owned(),
         cores: 2,
         memory: 0x4000_0000,
@@ -76,15 +85,18 @@ fn the_compiled_form_keeps_its_bytes() {
         guests: vec![guest()],
     };
     let expected: &[&[u8]] = &[
-        b"\x01\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
+        b"\x02\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
         b"\x01\x03a.v\x04vcpu\x12\x80\x80\x01\x80\x20\x02\x00\x01", // one process, to its cores
         b"\x01\x02me\x00\x01\x00",                        // uses, guest
         b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a",      // device
         b"\x02\x00\x03\x01x\x01\x10\x02",                 // grants, arguments, panic_on_sbi
+        b"\x01\x11\x03\x80\x01",                          // touch_on_sbi
         b"\x01\x01a\x80\x80\x80\x01\x80\x80\x80\x80\x08\x01\x00", // one guest, to its cores
         b"\x08kernel-0\x80\x80\x80\x81\x08\x80\x80\x80\x81\x08\x01", // kernel
         b"\x01\x08initrd-0\x01q\x00\x00",                 // initrd, append, vcpu, irq
         b"\x01\x01t\x01u\x80\x80\x80\x80\x01\x80\x02\x0a\x00", // one device
+        b"\x01",                                          // population
+        b"\x01\x04",                                      // reboots
     ];
     assert_eq!(system.encode().expect("encodes"), expected.concat());
     assert_eq!(System::decode(&expected.concat()), Ok(system));

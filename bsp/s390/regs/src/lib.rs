@@ -1,5 +1,5 @@
-//! Layouts of s390x: PSWs, control registers, address-space-control elements and
-//! translation-table entries.
+//! Layouts of s390x: PSWs, control registers, the prefix area, program interruptions,
+//! address-space-control elements and translation-table entries.
 //!
 //! Values only: nothing here reads or writes a register. Bits are declared in the order of the
 //! manual, bit 0 being the most significant. Chapters are those of the "z/Architecture Principles
@@ -9,8 +9,13 @@
 
 pub mod control;
 pub mod entry;
+pub mod feature;
+pub mod lowcore;
+pub mod program;
 pub mod psw;
+pub mod sclp;
 
 pub use control::{Asce, Cr0};
 pub use entry::{PageEntry, RegionEntry, SegmentEntry, TableType};
+pub use program::{Identification, ProgramException};
 pub use psw::{AddressSpace, PswMask};

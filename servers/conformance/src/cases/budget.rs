@@ -10,6 +10,20 @@ fn limited(context: &Context, amount: u64, period: u64) -> Outcome<Helper> {
     context.start(Role::EAGER, (thread, budget), &[], crew::spin)
 }
 
+/// A helper below the suite.
+const LOWER: Role = Role {
+    priority: LOW,
+    ..Role::EAGER
+};
+
+/// Makes a spinning helper of lower priority that takes turns of so many microseconds.
+#[track_caller]
+fn turning(context: &Context, turn: u64) -> Outcome<Helper> {
+    let (thread, budget) = (context.thread_on(0)?, context.budget_on(0)?);
+    budget.take_turns(context.microseconds(turn))?;
+    context.start(LOWER, (thread, budget), &[], crew::spin)
+}
+
 /// Returns how far the helper counts while the suite spins for so many microseconds.
 fn progress(context: &Context, helper: &Helper, microseconds: u64) -> u64 {
     let (before, end) = (helper.count(), context.after(microseconds));
@@ -89,6 +103,38 @@ pub const CASES: &[Case] = &[
             let budget = context.budget_on(0)?;
             budget.configure(1, 1)?;
             Ok(budget.configure(5, u64::MAX >> 1)?)
+        },
+    ),
+    success(
+        CallNumber::BudgetConfigure,
+        "equals take turns, and one alone has all of the time",
+        |context| {
+            let helpers = [turning(context, 1_000)?, turning(context, 1_000)?];
+            context.pause(20_000)?;
+            let [one, other] = &helpers;
+            ensure!(one.count() > 0 && other.count() > 0);
+            other.thread.stop()?;
+            let stopped = other.count();
+            let before = one.count();
+            context.pause(20_000)?;
+            ensure!(one.count() > before);
+            ensure_equal!(other.count(), stopped);
+            Ok(())
+        },
+    ),
+    refusal(
+        CallNumber::BudgetConfigure,
+        Error::BadArgument,
+        "turns of a budget that ends, or too long ones",
+        |context| {
+            let budget = context.budget_on(0)?;
+            for (amount, turn) in [(50, 10), (100, u64::MAX)] {
+                let arguments = [budget.bits(), amount, 100, turn];
+                context.refuses(Error::BadArgument, || {
+                    rt::sys::call(CallNumber::BudgetConfigure, arguments)
+                })?;
+            }
+            Ok(())
         },
     ),
     refusal(

@@ -437,6 +437,57 @@ pub const CASES: &[Case] = &[
         },
     ),
     success(
+        CallNumber::VcpuWrite,
+        "a pending access that is given up adds nothing to the new program counter",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = accessing(context, machine.device_load)?;
+            let access = guest.next_access(context)?;
+            let kept = guest.register(2);
+            let pending = abi::register::PENDING_EXIT;
+            ensure_equal!(guest.vcpu.read(pending)?, access.sequence);
+            guest.vcpu.stop()?;
+            guest.vcpu.give_up_exit()?;
+            ensure_equal!(guest.vcpu.read(pending)?, 0);
+            let behind = machine.memory + machine.instruction_size;
+            guest.vcpu.write(machine.program_counter, behind)?;
+            guest.vcpu.resume()?;
+            context.refuses(Error::NoCaller, || reply(&words(&[VALUE])))?;
+            let next = guest.next_exit(context, ExitClass::Hypercall)?;
+            ensure_equal!(next.words[0], behind + machine.instruction_size);
+            ensure_equal!(next.sequence, access.sequence + 1);
+            ensure_equal!(guest.register(2), kept);
+            Ok(())
+        },
+    ),
+    refusal(
+        CallNumber::VcpuWrite,
+        Error::WrongState,
+        "an exit that is being answered cannot be given up",
+        |context| {
+            let guest = context.guest(machine::current().guest.hypercall)?;
+            guest.vcpu.resume()?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            context.refuses(Error::WrongState, || guest.vcpu.give_up_exit())
+        },
+    ),
+    success(
+        CallNumber::VcpuResume,
+        "a server that answers Idle lets the guest wait for a line",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.hypercall)?;
+            guest.vcpu.write(machine.enable.0, machine.enable.1)?;
+            guest.vcpu.resume()?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            reply(&exit_reply(ExitReply::Idle))?;
+            expect_error(guest.exits.receive(context.after(2_000)), Error::TimedOut)?;
+            ensure_equal!(guest.vcpu.read(abi::register::IS_IDLE)?, 1);
+            guest.vcpu.inject(machine.line, 0)?;
+            guest.woken(context, machine.line)
+        },
+    ),
+    success(
         CallNumber::SaveReply,
         "an exit can be answered later",
         |context| {

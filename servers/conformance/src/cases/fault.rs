@@ -279,6 +279,10 @@ pub const CASES: &[Case] = &[
         CallNumber::Map,
         "a page without execute is not executed",
         |context| {
+            let feature = machine::current().execute_feature;
+            if feature != 0 && context.info.features & feature == 0 {
+                return Err(Stop::Skipped("the machine executes whatever can be read"));
+            }
             let window = context.window(context.frame(12)?)?;
             window.write_code(machine::current().spin);
             let (_, handler) = fault(context, FaultKind::Fetch, window.address())?;

@@ -1,6 +1,7 @@
 //! Fund, map, unmap and protect.
 
 use super::prelude::*;
+use crate::machine;
 use abi::boot::{DEVICE, SLOT_FIRST_UNTYPED};
 use rt::memory::fund;
 
@@ -149,6 +150,9 @@ pub const CASES: &[Case] = &[
             context.refuses(Error::Misaligned, || {
                 frame.map(space, ADDRESS + 1, read_write())
             })?;
+            if machine::current().large_order == 12 {
+                return Ok(frame.map(space, ADDRESS + 4096, read_write())?);
+            }
             context.refuses(Error::Misaligned, || {
                 frame.map(space, ADDRESS + 4096, read_write())
             })
@@ -215,7 +219,7 @@ pub const CASES: &[Case] = &[
         "a fund that is used up",
         |context| {
             let space = context.bare_space()?.capability();
-            fund(space, context.untyped(14)?)?;
+            fund(space, context.untyped(machine::current().small_fund)?)?;
             for index in 0..16 {
                 let frame = context.frame(12)?;
                 match frame.map(space, ADDRESS + (index << 30), read_write()) {
@@ -228,7 +232,7 @@ pub const CASES: &[Case] = &[
                 }
             }
             Err(Stop::failed(
-                "four tables hold fewer than sixteen far places",
+                "a small fund holds fewer than sixteen far places",
             ))
         },
     ),
@@ -265,7 +269,7 @@ pub const CASES: &[Case] = &[
         "the place is free again, the table too",
         |context| {
             let space = context.bare_space()?.capability();
-            fund(space, context.untyped(14)?)?;
+            fund(space, context.untyped(machine::current().small_fund)?)?;
             let (one, other) = (context.frame(12)?, context.frame(12)?);
             for index in 0..64 {
                 one.map(space, ADDRESS + (index << 30), read_write())?;
@@ -360,6 +364,9 @@ pub const CASES: &[Case] = &[
         Error::NeedsMemory,
         "a large entry and no table to split it",
         |context| {
+            if machine::current().large_order == 12 {
+                return Err(Stop::Skipped("the machine has no large entries"));
+            }
             let frame = barely_mapped(context)?;
             let read = Rights::new().with_read(true);
             context.refuses(Error::NeedsMemory, || frame.protect(0, 4096, read))?;

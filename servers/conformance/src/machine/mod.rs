@@ -1,6 +1,7 @@
 //! What cases need to know of the machine: instructions, register ids, numbers that it refuses.
 
 mod riscv;
+mod s390;
 mod x86;
 
 use abi::exit::RouteKey;
@@ -19,6 +20,15 @@ pub struct Machine {
     pub spin: &'static [u8],
     /// Stores its argument at the address in it, for ever.
     pub touch: &'static [u8],
+    /// Base-two logarithm of the bytes that the second-smallest leaf maps, or of a page where there
+    /// are no other leaves.
+    pub large_order: u64,
+    /// Base-two logarithm of a fund that has room for the tables of one place, and of few others
+    /// far away from it.
+    pub small_fund: u64,
+    /// Feature bits of the boot information, of which one says that pages without `execute` cannot
+    /// be executed; 0 where it is always so.
+    pub execute_feature: u64,
     /// A firmware call that is not on the kernel's list.
     pub firmware_unknown: [u64; 6],
     /// A firmware call on the list with an argument that the kernel does not let through.
@@ -102,7 +112,8 @@ impl Guest {
 #[must_use]
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
+        rt::sys::Machine::Riscv => &riscv::RISCV,
+        rt::sys::Machine::S390 => &s390::S390,
         rt::sys::Machine::X86 => &x86::X86,
-        rt::sys::Machine::Riscv | rt::sys::Machine::S390 => &riscv::RISCV,
     }
 }

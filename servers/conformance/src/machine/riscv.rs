@@ -57,6 +57,10 @@ pub static RISCV: Machine = Machine {
     spin: &code::<1, 4>([SPIN]),
     // sd a0, 0(a0); j -4
     touch: &code::<2, 8>([0x00a5_3023, 0xffdf_f06f]),
+    large_order: 21,
+    // The root and three tables.
+    small_fund: 14,
+    execute_feature: 0,
     firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
     // SRST with a reset type that is no 32-bit number.
     firmware_bad: Some([0x5352_5354, 0, u64::MAX, 0, 0, 0]),

@@ -44,6 +44,9 @@ pub static X86: Machine = Machine {
     spin: &[0xeb, 0xfe],
     // mov [rdi], rdi; jmp -5
     touch: &[0x48, 0x89, 0x3f, 0xeb, 0xfb],
+    large_order: 21,
+    small_fund: 14,
+    execute_feature: 0,
     firmware_unknown: [0xdead_beef, 0, 0, 0, 0, 0],
     // What is written is a byte.
     firmware_bad: Some([0, 0x100, 0, 0, 0, 0]),

@@ -90,6 +90,44 @@ impl Uart {
         }
     }
 
+    /// Resets the port (8.2, table III): nothing of the guest stays but the output that it sent, and
+    /// the counters.
+    pub fn reset(&mut self) -> Effects {
+        *self = Self {
+            output: core::mem::take(&mut self.output),
+            metrics: self.metrics,
+            line: self.line,
+            ..Self::new()
+        };
+        self.settle()
+    }
+
+    /// Watches output that the guest sent by another way than its registers; returns the exit line
+    /// that it ended, if it did.
+    pub(crate) fn watch(&mut self, bytes: &[u8]) -> Option<ExitStatus> {
+        let mut found = None;
+        for byte in bytes {
+            let (next, exit) = self.exit_line.step(*byte);
+            self.exit_line = next;
+            found = found.or(exit);
+        }
+        self.metrics.sent += bytes.len() as u64;
+        found
+    }
+
+    /// Takes input that waits in the receiver, without its registers; returns how many bytes.
+    pub(crate) fn take_received(&mut self, buffer: &mut [u8]) -> (usize, Effects) {
+        let mut taken = 0;
+        for place in buffer {
+            let Some(byte) = self.receiver.pop_front() else {
+                break;
+            };
+            *place = byte;
+            taken += 1;
+        }
+        (taken, self.settle())
+    }
+
     /// Returns the counters.
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {

@@ -61,6 +61,12 @@ impl<'a> Port<'a> {
         self.untold
     }
 
+    /// Returns whether the console's ring has room for output.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.ring.output.room() > 0
+    }
+
     /// Serves an access of the guest.
     pub fn access(&mut self, request: Request) -> Outcome {
         let response = self.uart.access(request);
@@ -91,6 +97,53 @@ impl<'a> Port<'a> {
             full: self.uart.output_len() >= crate::device::DRAIN_AT,
             ..Outcome::default()
         }
+    }
+
+    /// Resets the port; what the guest sent before, and what was typed, stays.
+    pub fn reset(&mut self) -> Outcome {
+        self.send();
+        let effects = self.uart.reset();
+        Outcome {
+            line_moved: effects.interrupt.is_some(),
+            bell: self.bell(true),
+            ..Outcome::default()
+        }
+    }
+
+    /// The guest's firmware writes, behind what the guest sent; returns how many bytes were taken.
+    pub fn write(&mut self, bytes: &[u8]) -> (usize, Outcome) {
+        self.send();
+        let room = if self.uart.output_len() == 0 {
+            self.ring.output.room()
+        } else {
+            0
+        };
+        let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        let count = self.ring.output.push(taken);
+        let taken = taken.get(..count).unwrap_or_default();
+        self.untold |= count > 0;
+        let told = taken.contains(&b'\n') || self.ring.output.waiting() >= MUCH;
+        let full = count < bytes.len();
+        let outcome = Outcome {
+            exit: self.uart.watch(taken),
+            bell: self.bell(told || full),
+            full,
+            ..Outcome::default()
+        };
+        (count, outcome)
+    }
+
+    /// The guest's firmware reads what was typed; returns how many bytes there were.
+    pub fn read(&mut self, buffer: &mut [u8]) -> (usize, Outcome) {
+        let (received, effects) = self.uart.take_received(buffer);
+        let rest = buffer.get_mut(received..).unwrap_or_default();
+        let count = received + self.ring.input.pop(rest);
+        let outcome = Outcome {
+            line_moved: effects.interrupt.is_some(),
+            bell: self.bell(false),
+            ..Outcome::default()
+        };
+        (count, outcome)
     }
 
     /// Moves output to the ring as far as that has room.
@@ -198,6 +251,63 @@ mod tests {
         }
         assert!(!port.level());
         assert_eq!(console.output.waiting(), 0);
+    }
+
+    #[test]
+    fn firmware_writes_behind_the_registers_and_reads_before_them() {
+        let page = page();
+        let mut console = Ends::of_console(&page).unwrap();
+        let mut port = Port::new(Ends::of_peer(&page).unwrap());
+        store(&mut port, 0, u64::from(b'a'));
+        let (count, outcome) = port.write(b"bc\n");
+        assert_eq!((count, outcome.bell, outcome.full), (3, true, false));
+        let mut buffer = [0; 8];
+        assert_eq!(console.input.pop(&mut buffer), 4);
+        assert_eq!(&buffer[..4], b"abc\n");
+        console.output.push(b"typed");
+        assert!(!port.refresh().line_moved, "one byte is in the receiver");
+        let (count, _) = port.read(&mut buffer);
+        assert_eq!(&buffer[..count], b"typed");
+        assert_eq!(port.read(&mut buffer).0, 0);
+    }
+
+    #[test]
+    fn firmware_output_ends_a_guest_by_its_exit_line_too() {
+        let page = page();
+        let mut port = Port::new(Ends::of_peer(&page).unwrap());
+        assert_eq!(port.write(b"EXIT: STAT").1.exit, None);
+        assert_eq!(port.write(b"US=3\n").1.exit, Some(ExitStatus(3)));
+    }
+
+    #[test]
+    fn firmware_output_is_taken_as_far_as_there_is_room() {
+        let page = page();
+        let mut console = Ends::of_console(&page).unwrap();
+        let mut port = Port::new(Ends::of_peer(&page).unwrap());
+        let (count, outcome) = port.write(&[b'x'; CAPACITY + 10]);
+        assert_eq!((count, outcome.full, outcome.bell), (CAPACITY, true, true));
+        assert_eq!(port.write(b"y").0, 0);
+        console.input.pop(&mut [0; 4]);
+        assert_eq!(port.write(b"y").0, 1);
+    }
+
+    #[test]
+    fn a_reset_port_is_as_a_new_one_and_loses_no_output() {
+        let page = page();
+        let mut console = Ends::of_console(&page).unwrap();
+        let mut port = Port::new(Ends::of_peer(&page).unwrap());
+        for (offset, value) in [(1, 1), (2, 1), (7, 0x5a), (4, 3), (0, u64::from(b'z'))] {
+            store(&mut port, offset, value);
+        }
+        console.output.push(b"typed");
+        assert!(port.refresh().line_moved && port.level());
+        assert!(port.reset().line_moved, "its line falls");
+        assert!(!port.level());
+        let fresh = Uart::new();
+        assert_eq!(port.uart.save(), fresh.save());
+        let mut buffer = [0; 4];
+        assert_eq!(console.input.pop(&mut buffer), 1);
+        assert_eq!(&buffer[..1], b"z");
     }
 
     #[test]

@@ -4,18 +4,24 @@
 //! lock reads the level and tells the interrupt server, so that reports arrive in the order of the
 //! levels. The lock is held over a call, against the rule, because that call always returns: the
 //! interrupt server waits for nobody, and the threads that share the lock are on different cores.
+//!
+//! The vcpu server calls this process (reset, the firmware's console) and is never called by it, so
+//! that neither waits for the other for ever: it is rung where the guest printed an exit line.
 
 use crate::port::{Outcome, Port};
 use crate::request::Request;
 use abi::call::FOREVER;
 use abi::exit::AccessInfo;
 use abi::{DeliveryKind, Error, ObjectKind};
-use api::Refused;
+use alloc::vec;
+use alloc::vec::Vec;
 use api::ring::Ends;
-use irq_api::{Irq, Source};
-use rt::serve::refusal;
+use api::{Deliveries, Delivery, Last, Refused};
+use device_api::{Bytes, Device, Refusal, Reply};
+use irq_api::{Irq, LineReports, Source};
+use rt::serve::{answer, refusal};
 use rt::{Endpoint, Incoming, Notification, Outgoing, TicketLock, grant, log};
-use vcpu_api::{Description, Vcpus};
+use vcpu_api::Description;
 
 /// Pauses per second: a guest that sent nothing for one is taken to wait at a prompt.
 const PAUSES: u64 = 500;
@@ -28,22 +34,38 @@ struct Shared {
     base: u64,
     source: Source,
     bell: Notification,
+    /// The vcpu server's notification.
+    vcpu: Option<Notification>,
+    /// Badge of the vcpu server.
+    supervisor: u64,
+    /// Accesses, by vCPU, and the values that they loaded.
+    accesses: Deliveries<u64, Vec<Last<u64>>>,
+    /// The exit line that the vcpu server has to ask for.
+    exit: Option<i64>,
 }
 
 static SHARED: TicketLock<Option<Shared>> = TicketLock::new(None);
-/// The level that the interrupt server knows.
-static REPORTED: TicketLock<bool> = TicketLock::new(false);
+/// What the interrupt server was told of the line.
+static REPORTS: TicketLock<LineReports> = TicketLock::new(LineReports::new());
 
 /// Runs the device, which never returns.
 pub fn run() -> ! {
-    let shared = shared();
-    if shared.is_some() {
-        *SHARED.lock() = shared;
+    if install() {
         rt::run_on_cores(serve_core);
     } else {
         log!("device-uart16550: the description, ring.0 or bell.0 is missing or wrong");
     }
     rt::spawn::exit()
+}
+
+/// Puts together what the threads share; returns whether it could. A function of its own, so that
+/// the stack is free again when serving begins.
+#[inline(never)]
+fn install() -> bool {
+    let shared = shared();
+    let is_complete = shared.is_some();
+    *SHARED.lock() = shared;
+    is_complete
 }
 
 /// Returns what the grants make of this process.
@@ -60,6 +82,10 @@ fn shared() -> Option<Shared> {
         base: device.base,
         source: Source::new(u8::try_from(device.source).ok()?)?,
         bell: Notification::own(grant::slot("bell.0", ObjectKind::Notification)?),
+        vcpu: grant::slot("vcpu", ObjectKind::Notification).map(Notification::own),
+        supervisor: u64::from(description.vcpu) + 1,
+        accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),
+        exit: None,
     })
 }
 
@@ -112,6 +138,9 @@ impl Thread {
     fn handle(&self, message: &Incoming) -> Option<Outgoing> {
         match message.kind() {
             Some(DeliveryKind::Access) => Some(self.access(message)),
+            Some(DeliveryKind::Call) => Some(answer::<Device>(message, |request| {
+                self.request(message.badge, request)
+            })),
             Some(DeliveryKind::Notification) => {
                 self.refresh();
                 None
@@ -120,24 +149,96 @@ impl Thread {
         }
     }
 
-    /// Serves an access of the guest, who waits until its output has room.
+    /// Serves an access of the guest, who waits until its output has room. One that comes again has
+    /// no second effect.
     fn access(&self, message: &Incoming) -> Outgoing {
         let [address, info, value, ..] = message.words;
         let info = AccessInfo::from_bits(info);
-        let outcome = self.with_port(|shared| {
-            shared.port.access(Request {
-                offset: address.wrapping_sub(shared.base),
-                size: info.size(),
-                store: info.write().then_some(value),
-            })
+        let (vcpu, sequence) = (message.vcpu(), message.sequence);
+        let outcome = self.with_port(|shared| match shared.accesses.look(vcpu, sequence) {
+            Delivery::New => {
+                let outcome = shared.port.access(Request {
+                    offset: address.wrapping_sub(shared.base),
+                    size: info.size(),
+                    store: info.write().then_some(value),
+                });
+                shared.accesses.record(vcpu, sequence, outcome.value);
+                outcome
+            }
+            Delivery::Repeated(value) => Outcome {
+                value,
+                ..Outcome::default()
+            },
+            Delivery::Stale => Outcome::default(),
         });
         if outcome.full {
             self.wait_for_room();
         }
-        if let Some(status) = outcome.exit {
-            self.report_exit(status.0);
-        }
         Outgoing::new(0).with_words(&[outcome.value])
+    }
+
+    /// Decides about a request of the vcpu server.
+    fn request(&self, badge: u64, request: device_api::Request) -> Result<Reply, Refusal> {
+        let supervisor = SHARED.lock().as_ref().map(|shared| shared.supervisor);
+        if supervisor != Some(badge) {
+            return Err(Refusal::NotYours);
+        }
+        match request {
+            device_api::Request::Reset { newest } => {
+                self.with_port(|shared| {
+                    shared.accesses.retire_all(&newest);
+                    shared.exit = None;
+                    shared.port.reset()
+                });
+                Ok(Reply::Done)
+            }
+            device_api::Request::TakeExit => {
+                let number = SHARED.lock().as_mut().and_then(|shared| shared.exit.take());
+                Ok(Reply::Exit { number })
+            }
+            device_api::Request::Write { bytes } => {
+                let count = self.write(bytes.as_slice());
+                let count = u16::try_from(count).unwrap_or(u16::MAX);
+                Ok(Reply::Written { count })
+            }
+            device_api::Request::Read { most } => Ok(Reply::Read {
+                bytes: self.read(most.into()),
+            }),
+        }
+    }
+
+    /// Writes for the guest's firmware, who waits until there is room, as the guest itself does;
+    /// returns how many bytes were taken.
+    fn write(&self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        for patient in [true, false] {
+            let mut count = 0;
+            let outcome = self.with_port(|shared| {
+                let rest = bytes.get(done..).unwrap_or_default();
+                let (taken, outcome) = shared.port.write(rest);
+                count = taken;
+                outcome
+            });
+            done += count;
+            if !outcome.full || !patient {
+                break;
+            }
+            self.wait_for_room();
+        }
+        done
+    }
+
+    /// Reads what was typed, for the guest's firmware.
+    fn read(&self, most: usize) -> Bytes {
+        let mut buffer = [0; Bytes::CAPACITY];
+        let mut count = 0;
+        self.with_port(|shared| {
+            let place = buffer.get_mut(..most.min(Bytes::CAPACITY));
+            let (read, outcome) = shared.port.read(place.unwrap_or_default());
+            count = read;
+            outcome
+        });
+        Bytes::new(buffer.get(..count).unwrap_or_default())
     }
 
     /// Moves what there is to move.
@@ -147,8 +248,15 @@ impl Thread {
 
     /// Lets something happen to the port and performs what comes of it.
     fn with_port(&self, event: impl FnOnce(&mut Shared) -> Outcome) -> Outcome {
-        let (outcome, bell) = match &mut *SHARED.lock() {
-            Some(shared) => (event(shared), shared.bell),
+        let (outcome, bell, vcpu) = match &mut *SHARED.lock() {
+            Some(shared) => {
+                let outcome = event(shared);
+                if let Some(status) = outcome.exit {
+                    rt::info!("the guest printed its exit line, with {=i64}", status.0);
+                    shared.exit.get_or_insert(status.0);
+                }
+                (outcome, shared.bell, shared.vcpu)
+            }
             None => return Outcome::default(),
         };
         if outcome.bell {
@@ -157,33 +265,37 @@ impl Thread {
         if outcome.line_moved {
             self.report_line();
         }
+        if let (Some(_), Some(vcpu)) = (outcome.exit, vcpu) {
+            let _ = vcpu.signal();
+        }
         outcome
     }
 
     /// Tells the interrupt server the level of the line, where it does not know it.
     fn report_line(&self) {
-        let mut reported = REPORTED.lock();
-        let now = SHARED
-            .lock()
-            .as_ref()
-            .map(|shared| (shared.port.level(), shared.source));
-        let Some((level, source)) = now.filter(|(level, _)| *level != *reported) else {
-            return;
-        };
         let Some(irq) = rt::peer("irq", self.core) else {
             return;
         };
-        let request = irq_api::Request::Raise { source, level };
-        if let Ok(Ok(_)) = rt::client::request::<Irq>(irq, &request) {
-            *reported = level;
-        }
-    }
-
-    /// Tells the vCPU server of an exit line, where there is one that wants to know.
-    fn report_exit(&self, number: i64) {
-        rt::info!("the guest printed its exit line, with {=i64}", number);
-        if let Some(vcpu) = rt::peer("vcpu", self.core) {
-            let _ = rt::client::request::<Vcpus>(vcpu, &vcpu_api::Request::ExitLine { number });
+        let mut reports = REPORTS.lock();
+        loop {
+            let now = SHARED
+                .lock()
+                .as_ref()
+                .map(|shared| (shared.port.level(), shared.source));
+            let Some((level, source)) = now else {
+                return;
+            };
+            let Some(report) = reports.next(level) else {
+                return;
+            };
+            // One that failed is made again, with its number, when the line moves next.
+            if !matches!(
+                rt::client::request::<Irq>(irq, &report.request(source)),
+                Ok(Ok(_))
+            ) {
+                return;
+            }
+            reports.answered();
         }
     }
 
@@ -191,9 +303,16 @@ impl Thread {
     fn wait_for_room(&self) {
         let patience = self.ticks_per_second / PATIENCE;
         let give_up = rt::sys::counter().saturating_add(patience);
-        while self.refresh().full && rt::sys::counter() < give_up {
+        while self.is_full() && rt::sys::counter() < give_up {
             let _ = rt::capability::yield_now();
         }
+    }
+
+    /// Moves what there is to move; returns whether there is no room for output still.
+    fn is_full(&self) -> bool {
+        let outcome = self.refresh();
+        let has_room = |shared: &Shared| shared.port.has_room();
+        outcome.full || !SHARED.lock().as_ref().is_none_or(has_room)
     }
 
     /// Returns until when to wait: where the console was not told of all output, for a pause.

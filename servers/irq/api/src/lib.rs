@@ -5,6 +5,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod line;
+
+pub use line::{LineReport, LineReports};
+
+use api::Newest;
 use postcard::experimental::max_size::MaxSize;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub enum Irq {}
 
 impl api::Protocol for Irq {
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     type Request = Request;
     type Reply = Result<Reply, Refusal>;
 }
@@ -76,6 +81,10 @@ impl From<Source> for u8 {
 
 /// What a client may ask. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message is bytes on the stack: there is no heap to box in"
+)]
 pub enum Request {
     /// Sets the level of a source's line. Never waits and never fails for a source that exists.
     Raise {
@@ -83,15 +92,24 @@ pub enum Request {
         source: Source,
         /// Its new level.
         level: bool,
+        /// Number of this change of the line, counted by its device from 1: one that comes again
+        /// has no second effect.
+        sequence: u64,
     },
     /// Asks for the ledger.
     Statistics,
+    /// The guest is reset: all controllers are as at first, but for lines that devices hold; from
+    /// the guest's vcpu server only. Devices are reset before.
+    Reset {
+        /// Accesses up to these numbers were made before the reset: they have no effect.
+        newest: Newest,
+    },
 }
 
 /// What the server answers. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
 pub enum Reply {
-    /// The line has its new level.
+    /// The line has its new level; the controllers are reset.
     Done,
     /// The ledger.
     Statistics(Statistics),
@@ -117,7 +135,7 @@ pub struct Statistics {
 pub enum Refusal {
     /// This guest's controller does not have the source; the client is to blame.
     NoSuchSource,
-    /// The client's badge does not own the source; the client is to blame.
+    /// The client's badge does not own the source, or may not reset; the client is to blame.
     NotYours,
 }
 
@@ -139,18 +157,25 @@ mod tests {
         assert_eq!(
             encoded(&Request::Raise {
                 source,
-                level: true
+                level: true,
+                sequence: 1
             }),
-            [0, 10, 1]
+            [0, 10, 1, 1]
         );
         assert_eq!(
             encoded(&Request::Raise {
                 source,
-                level: false
+                level: false,
+                sequence: 300
             }),
-            [0, 10, 0]
+            [0, 10, 0, 0xac, 2]
         );
         assert_eq!(encoded(&Request::Statistics), [1]);
+        let reset = encoded(&Request::Reset {
+            newest: Newest::default(),
+        });
+        assert_eq!(reset.len(), 65);
+        assert_eq!(reset[..2], [2, 0]);
     }
 
     #[test]
@@ -179,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_no_source_does_not_decode(number: u8) {
-            let decoded = postcard::from_bytes::<Request>(&[0, number, 1]);
+            let decoded = postcard::from_bytes::<Request>(&[0, number, 1, 1]);
             prop_assert_eq!(decoded.is_ok(), (1..=127).contains(&number));
         }
     }

@@ -182,6 +182,22 @@ impl Plic {
         Some(self.settle())
     }
 
+    /// Resets the controller; lines keep their levels, and those that are high make a new request.
+    /// The ledger goes on: requests that were open count as suppressed.
+    pub fn reset(&mut self) -> LineChanges {
+        for _ in 0..(self.pending | self.waiting).count_ones() {
+            self.ledger.suppress();
+        }
+        self.priority = [0; SOURCES];
+        self.contexts = [Context::default(); MAX_CONTEXTS];
+        (self.waiting, self.in_service) = (0, 0);
+        self.pending = self.line;
+        for _ in 0..self.pending.count_ones() {
+            self.ledger.raise();
+        }
+        self.settle()
+    }
+
     /// The guest claims at `context`: returns the source of the highest priority, or 0. The
     /// threshold does not matter here (specification, section 9).
     pub fn claim(&mut self, context: usize) -> (u8, LineChanges) {

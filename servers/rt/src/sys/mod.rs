@@ -3,20 +3,20 @@
 //! The only choice of machine in user land. Where a machine's kernel does not exist yet, calls are
 //! answered by `Unsupported`; so they are on a host, where servers are tested.
 
-#[cfg(not(any(target_os = "none", target_arch = "s390x")))]
+#[cfg(not(target_os = "none"))]
 mod host;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 mod riscv;
-#[cfg(target_arch = "s390x")]
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
 mod s390;
 #[cfg(all(target_arch = "x86_64", target_os = "none"))]
 mod x86;
 
-#[cfg(not(any(target_os = "none", target_arch = "s390x")))]
+#[cfg(not(target_os = "none"))]
 use host as machine;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 use riscv as machine;
-#[cfg(target_arch = "s390x")]
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
 use s390 as machine;
 #[cfg(all(target_arch = "x86_64", target_os = "none"))]
 use x86 as machine;

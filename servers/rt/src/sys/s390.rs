@@ -1,69 +1,150 @@
-//! s390x: compiles, but no kernel answers yet.
+//! s390x: `SVC`, the thread pointer in access registers 0 and 1, the TOD clock and the first
+//! instruction of a process.
 
 use super::{Machine, Results};
 use crate::block::{MAIN_BLOCK, ThreadBlock};
+use core::arch::{asm, global_asm};
 
 /// This machine.
 pub const MACHINE: Machine = Machine::S390;
 
-/// Refuses every call: the kernel of this machine comes in a later issue.
+/// Enters the kernel. All registers but the stack pointer and the access registers are gone after
+/// it; `r11` cannot be named as clobbered, so it is kept on the stack.
 #[inline(always)]
-pub const fn enter(_word: u64, _x: [u64; 8]) -> Results {
-    Results::refused(abi::Error::Unsupported)
-}
-
-/// Refuses every call and counts nothing.
-pub const fn enter_counted(word: u64, x: [u64; 8]) -> (Results, [u64; 2]) {
-    (enter(word, x), [0; 2])
-}
-
-/// Returns what counting costs: nothing is counted yet.
-#[must_use]
-pub const fn counting_cost() -> u64 {
-    0
-}
-
-/// Returns the block of the only thread that there can be.
-pub const fn thread_pointer() -> *const ThreadBlock {
-    &raw const MAIN_BLOCK
-}
-
-/// Returns the machine's counter, which nothing counts yet.
-#[must_use]
-pub const fn counter() -> u64 {
-    0
-}
-
-/// Makes instructions that this core wrote visible to its own fetches: this machine does so itself.
-pub const fn synchronize_code() {}
-
-/// Ends the thread.
-pub fn halt() -> ! {
-    loop {
-        core::hint::spin_loop();
+pub fn enter(word: u64, x: [u64; 8]) -> Results {
+    let (call, mut r) = (word, [0_u64; 9]);
+    let word: u64;
+    // SAFETY: the stack pointer is restored, every register that the kernel zeroes is named or
+    // saved, and memory is assumed to change.
+    unsafe {
+        asm!(
+            "aghi %r15, -16",
+            "stg %r11, 0(%r15)",
+            "svc 0",
+            "lg %r11, 0(%r15)",
+            "aghi %r15, 16",
+            inlateout("r1") call => word,
+            inlateout("r2") x[0] => r[0],
+            inlateout("r3") x[1] => r[1],
+            inlateout("r4") x[2] => r[2],
+            inlateout("r5") x[3] => r[3],
+            inlateout("r6") x[4] => r[4],
+            inlateout("r7") x[5] => r[5],
+            inlateout("r8") x[6] => r[6],
+            inlateout("r9") x[7] => r[7],
+            lateout("r10") r[8],
+            lateout("r0") _, lateout("r12") _, lateout("r13") _, lateout("r14") _,
+        );
     }
+    Results { word, x: r }
 }
 
-/// Begins the process; without a kernel, it ends here.
-#[cfg(target_os = "none")]
-#[unsafe(no_mangle)]
-extern "C" fn _start(argument: u64) -> ! {
-    crate::start::begin(argument)
+/// Enters the kernel as [`enter`] does; also returns the TOD clock right before and right after:
+/// this machine counts no instructions. Both readings are kept on the stack.
+#[inline(never)]
+pub fn enter_counted(word: u64, x: [u64; 8]) -> (Results, [u64; 2]) {
+    let before = counter();
+    let results = enter(word, x);
+    (results, [before, counter()])
 }
 
-/// Returns the firmware call that writes a byte; there is none yet.
+/// Returns how far two readings of the clock next to each other are apart.
 #[must_use]
-pub const fn firmware_write_byte(_byte: u8) -> [u64; 6] {
-    [0; 6]
+pub fn counting_cost() -> u64 {
+    let before = counter();
+    counter().wrapping_sub(before)
 }
 
-/// Returns the firmware call that switches off; there is none yet.
+/// Returns the thread pointer.
+#[inline]
+pub fn thread_pointer() -> *const ThreadBlock {
+    let pointer: u64;
+    // SAFETY: reads two access registers, the high half first.
+    unsafe {
+        asm!(
+            "ear {0}, %a0",
+            "sllg {0}, {0}, 32",
+            "ear {0}, %a1",
+            out(reg) pointer,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    pointer as *const ThreadBlock
+}
+
+/// Returns the machine's counter, in which deadlines are given: the TOD clock.
 #[must_use]
-pub const fn firmware_shut_down(_failed: bool) -> [u64; 6] {
-    [0; 6]
+#[inline]
+pub fn counter() -> u64 {
+    let mut ticks = 0_u64;
+    // SAFETY: STCKF stores eight bytes at the address of `ticks`.
+    unsafe { asm!(".insn s, 0xb27c0000, 0({})", in(reg_addr) &raw mut ticks, options(nostack)) };
+    ticks
+}
+
+/// Makes instructions that this core wrote visible to its own fetches: the machine does so itself,
+/// once it serialises.
+#[inline]
+pub fn synchronize_code() {
+    // SAFETY: BCR 15,0 serialises and has no operands.
+    unsafe { asm!("bcr 15, %r0", options(nostack, preserves_flags)) };
+}
+
+/// Ends the thread with an invalid instruction, so that its fault handler hears of it.
+pub fn halt() -> ! {
+    // SAFETY: the instruction faults; whoever resumes the thread behind it meets it again.
+    unsafe { asm!("2:", ".short 0", "j 2b", options(noreturn, nostack)) }
+}
+
+global_asm!(
+    // The thread pointer's halves go to access registers 0 and 1. Behind the stack's end lies the
+    // save area that a caller leaves to what it calls.
+    ".pushsection .text.start, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
+    "    larl %r1, {block}",
+    "    srlg %r0, %r1, 32",
+    "    sar %a0, %r0",
+    "    sar %a1, %r1",
+    "    aghi %r15, -160",
+    "    lghi %r0, 0",
+    "    stg %r0, 0(%r15)",
+    "    brasl %r14, {begin}",
+    "    .short 0",
+    ".globl _rt_thread_start",
+    "_rt_thread_start:",
+    "    srlg %r0, %r2, 32",
+    "    sar %a0, %r0",
+    "    sar %a1, %r2",
+    "    aghi %r15, -160",
+    "    lghi %r0, 0",
+    "    stg %r0, 0(%r15)",
+    "    brasl %r14, {begin_thread}",
+    "    .short 0",
+    ".popsection",
+    block = sym MAIN_BLOCK,
+    begin = sym crate::start::begin,
+    begin_thread = sym crate::spawn::begin_thread,
+);
+
+/// Returns the firmware call that writes a byte to the console.
+#[must_use]
+pub const fn firmware_write_byte(byte: u8) -> [u64; 6] {
+    [1, byte as u64, 0, 0, 0, 0]
+}
+
+/// Returns the firmware call that stops the machine.
+#[must_use]
+pub const fn firmware_shut_down(failed: bool) -> [u64; 6] {
+    [2, failed as u64, 0, 0, 0, 0]
+}
+
+unsafe extern "C" {
+    /// First instruction of a spawned thread; its argument is the address of its block.
+    fn _rt_thread_start();
 }
 
 /// Returns the address of a spawned thread's first instruction.
 pub fn thread_entry() -> u64 {
-    crate::spawn::begin_thread as *const () as u64
+    _rt_thread_start as *const () as u64
 }

@@ -24,6 +24,13 @@ pub struct Description {
     /// The vCPU server panics when the guest makes this SBI call (extension, function): for tests
     /// of what then happens.
     pub panic_on_sbi: Option<(u64, u64)>,
+    /// Index of its vcpu server's process in the manifest.
+    pub vcpu: u16,
+    /// The vCPU server reads at this address when the guest makes this SBI call (extension,
+    /// function, address): for tests of what then happens.
+    pub touch_on_sbi: Option<(u64, u64, u64)>,
+    /// How often it may reboot; a reboot beyond that is its end. Nothing is no limit.
+    pub reboots: Option<u32>,
 }
 
 /// A device of a guest.

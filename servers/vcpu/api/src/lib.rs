@@ -1,6 +1,7 @@
-//! What devices and the supervisor may ask of a guest's vCPU server.
+//! What the supervisor may ask of a guest's vCPU server.
 //!
-//! Exits do not come this way: the kernel delivers them.
+//! Exits do not come this way: the kernel delivers them. Devices do not ask: they ring, and the
+//! server asks them (`device-api`).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub enum Vcpus {}
 
 impl api::Protocol for Vcpus {
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     type Request = Request;
     type Reply = Result<Reply, Refusal>;
 }
@@ -28,6 +29,10 @@ pub const EXIT_CLASSES: usize = 7;
 /// Kinds of firmware calls that are counted: BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, unknown.
 pub const CALL_KINDS: usize = 8;
 
+/// Badge of the supervisor at the server's endpoints; those of processes are their index + 1, and an
+/// endpoint capability without a badge is nobody's.
+pub const SUPERVISOR: u64 = 0xffff;
+
 /// What a client may ask. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
 pub enum Request {
@@ -35,11 +40,6 @@ pub enum Request {
     Status,
     /// Asks for the counters.
     Statistics,
-    /// The guest printed `EXIT: STATUS=n`: it ends with this number.
-    ExitLine {
-        /// The number as printed.
-        number: i64,
-    },
     /// Ends the guest; from the supervisor only.
     PowerOff,
 }
@@ -102,6 +102,8 @@ pub enum Refusal {
     NotAllowed,
     /// The guest ended already.
     Ended,
+    /// The server could not set itself up; its guest never ran.
+    NotSetUp,
 }
 
 #[cfg(test)]
@@ -123,9 +125,7 @@ mod tests {
     fn requests_keep_their_bytes() {
         assert_eq!(encoded(&Request::Status), [0]);
         assert_eq!(encoded(&Request::Statistics), [1]);
-        assert_eq!(encoded(&Request::ExitLine { number: 3 }), [2, 6]);
-        assert_eq!(encoded(&Request::ExitLine { number: -1 }), [2, 1]);
-        assert_eq!(encoded(&Request::PowerOff), [3]);
+        assert_eq!(encoded(&Request::PowerOff), [2]);
     }
 
     #[test]
@@ -159,6 +159,7 @@ mod tests {
     fn refusals_keep_their_bytes() {
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotAllowed)), [1, 0]);
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::Ended)), [1, 1]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotSetUp)), [1, 2]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub trait Machine {
     /// A vCPU whose start was put off runs now.
     fn started(&mut self, vcpu: VcpuId);
 
-    /// Sets the registers of the first vCPU for a boot and forgets the state of all of them; the
-    /// VM runs (again). Start the first vCPU afterwards.
+    /// Sets the registers of all vCPUs for a boot of the first one and forgets their state; the VM
+    /// runs (again). Start the first vCPU afterwards.
     ///
     /// # Errors
     ///

@@ -5,11 +5,12 @@
 //!                          │                                             │ Outcome
 //!                          │◀────────────────────────────────────────────┘
 //!                          ├─ reply; what is worth a line is printed outside of the lock
-//!                          └─ follow: report the guest's end, or load it again
+//!                          └─ follow: report the guest's end, or reset it and load it again
 //! ```
 //! A vCPU that stops is answered first and then parked in the machine's state, so that nobody
 //! starts it before it stands still.
 
+mod devices;
 mod output;
 mod platform;
 mod report;
@@ -24,7 +25,7 @@ pub use riscv::RiscvPlatform;
 pub use setup::{Image, Processor, Setup, SetupError};
 pub use world::World;
 
-use crate::{Exit, Machine, Outcome, VcpuId};
+use crate::{Exit, Machine, Outcome, RebootKind, VcpuId};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Error};
 use alloc::sync::Arc;
@@ -57,17 +58,19 @@ impl<P: Platform> Server<P> {
         protect_thread();
         let core = rt::cores::current();
         match Setup::read(core) {
-            Ok(setup) => self.begin(setup, on_core),
+            Ok(setup) => self.begin(setup),
             Err(error) => {
                 rt::log!("vcpu: the guest cannot be set up: {error}");
                 report::publish(report::SETUP_FAILED);
             }
         }
+        // One that is not set up refuses, so that nobody waits for it.
+        rt::cores::run_on_cores(on_core);
         rt::spawn::exit()
     }
 
-    /// Begins with the guest that `setup` describes, on all cores.
-    fn begin(&'static self, setup: Setup, on_core: fn(u64)) {
+    /// Begins with the guest that `setup` describes.
+    fn begin(&self, setup: Setup) {
         let setup = Arc::new(setup);
         let Some(machine) = P::machine(&setup) else {
             rt::log!(
@@ -77,7 +80,6 @@ impl<P: Platform> Server<P> {
             return report::publish(report::SETUP_FAILED);
         };
         *self.state.lock() = Some(State::new(machine, setup));
-        rt::cores::run_on_cores(on_core);
     }
 
     /// Serves the endpoint of `core`, on a thread of that core; the first thread loads and boots the
@@ -85,7 +87,7 @@ impl<P: Platform> Server<P> {
     pub fn serve(&self, core: u64) {
         protect_thread();
         if self.with(|state| state.begins_on(core)) == Some(true) {
-            self.load(false);
+            self.load(None);
         }
         let Some(endpoint) = rt::cores::endpoint_of(core) else {
             return rt::log!("vcpu: there is no endpoint on core {core}");
@@ -101,7 +103,7 @@ impl<P: Platform> Server<P> {
         match incoming.kind() {
             Some(DeliveryKind::Exit) => self.exit(incoming),
             Some(DeliveryKind::Call) => self.call(incoming),
-            Some(DeliveryKind::Notification) => ReplyAction::Wait,
+            Some(DeliveryKind::Notification) => self.rung(),
             // Nothing of this is routed here; the sender is not left waiting.
             Some(DeliveryKind::Access | DeliveryKind::Fault) | None => {
                 ReplyAction::Reply(Outgoing::new(0).with_words(&[0]))
@@ -113,7 +115,7 @@ impl<P: Platform> Server<P> {
     fn exit(&self, incoming: &Incoming) -> ReplyAction {
         let [first, second, third, fourth, ..] = incoming.words;
         let exit = Exit::decode(incoming.label(), [first, second, third, fourth]);
-        let vcpu = VcpuId::new((incoming.badge & u64::from(u32::MAX)) as usize);
+        let vcpu = VcpuId::new(incoming.vcpu());
         let (Some(exit), Some(vcpu)) = (exit, vcpu) else {
             return ReplyAction::Reply(answer_to(ExitReply::Decline, &[]));
         };
@@ -125,6 +127,10 @@ impl<P: Platform> Server<P> {
             },
             Some(Step::Panic((extension, function))) => {
                 panic!("the guest made the call {extension:#x}, {function}, as the test wants it")
+            }
+            Some(Step::Touch(address)) => {
+                let word = rt::touch(address);
+                panic!("the server read {word:#x} at {address:#x}, which is not its own")
             }
             None => ReplyAction::Reply(answer_to(ExitReply::Decline, &[])),
         }
@@ -142,19 +148,20 @@ impl<P: Platform> Server<P> {
     fn follow(&self) {
         match self.with(State::take_task).flatten() {
             Some(Task::Report(status)) => self.report(status),
-            Some(Task::Reload) => self.load(true),
+            Some(Task::Reload(kind)) => self.load(Some(kind)),
             None => {}
         }
     }
 
-    /// Loads the guest and boots it; one that cannot be loaded has ended.
-    fn load(&self, again: bool) {
+    /// Loads the guest and boots it, `again` behind a reboot; one that cannot be loaded has ended.
+    fn load(&self, again: Option<RebootKind>) {
         let Some(setup) = self.with(|state| Arc::clone(&state.world.setup)) else {
             return;
         };
         let name = &setup.description.name;
-        let loaded = P::load(&setup, again);
-        if let Ok(boot) = &loaded {
+        let is_reset = again.is_none() || self.reset(&setup);
+        let loaded = is_reset.then(|| P::load(&setup, again));
+        if let Some(Ok(boot)) = &loaded {
             rt::debug!(
                 "guest {=str}: begins at {=u64:#x}, its device tree is at {=u64:#x}",
                 name.as_str(),
@@ -163,14 +170,35 @@ impl<P: Platform> Server<P> {
             );
         }
         match loaded {
-            Err(error) => rt::log!("guest {name}: {error}"),
-            Ok(boot) => match self.with(|state| state.boot(boot)) {
+            None => {}
+            Some(Err(error)) => rt::log!("guest {name}: {error}"),
+            Some(Ok(boot)) => match self.with(|state| state.boot(boot)) {
                 Some(Err(error)) => rt::log!("guest {name}: its first vCPU refuses: {error:?}"),
                 Some(Ok(())) | None => return,
             },
         }
         self.with(State::give_up);
         self.report(report::LOAD_FAILED);
+    }
+
+    /// Resets everything of the guest but its memory: vCPUs first, so that nothing moves, then the
+    /// devices, then the interrupt controllers. Returns whether all could be reset.
+    fn reset(&self, setup: &Setup) -> bool {
+        let Some(newest) = self.with(|state| state.world.reset()) else {
+            return false;
+        };
+        let name = &setup.description.name;
+        for (index, device) in setup.description.devices.iter().enumerate() {
+            if let Err(trouble) = devices::reset(index, newest) {
+                rt::log!("guest {name}: {} is not reset: {trouble}", device.name);
+                return false;
+            }
+        }
+        if let Err(trouble) = devices::reset_interrupts(newest) {
+            rt::log!("guest {name}: its interrupt controllers are not reset: {trouble}");
+            return false;
+        }
+        true
     }
 
     /// Acts on the state behind the lock, and prints outside of it what there is to print.

@@ -2,7 +2,7 @@
 
 use super::{Setup, World};
 use crate::machine::Boot;
-use crate::{Exit, FenceKind, Line, Machine, RegisterError, VcpuId};
+use crate::{Exit, FenceKind, Line, Machine, RebootKind, RegisterError, VcpuId};
 use core::fmt::Display;
 
 /// A kind of machine, as the server needs it.
@@ -15,12 +15,14 @@ pub trait Platform: Sized + 'static {
     /// Returns a VM in which nothing runs, or `None` where `setup` describes none.
     fn machine(setup: &Setup) -> Option<Self::Machine>;
 
-    /// Writes the guest's files into its memory; `again` where there was a guest in it before.
+    /// Writes the guest's files into its memory; `again` where there was a guest in it before. Behind
+    /// a cold reboot the memory is as after power-on; behind a warm one, what nothing is loaded to
+    /// keeps what it had.
     ///
     /// # Errors
     ///
     /// What is wrong with the files or the memory.
-    fn load(setup: &Setup, again: bool) -> Result<Boot, Self::Failure>;
+    fn load(setup: &Setup, again: Option<RebootKind>) -> Result<Boot, Self::Failure>;
 
     /// Returns the bit of a line in `Inject`.
     fn line(line: Line) -> u64;

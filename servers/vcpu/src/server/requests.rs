@@ -1,14 +1,11 @@
-//! Requests of devices and of the supervisor.
+//! Requests of the supervisor, and rings of devices.
 
 use super::state::State;
-use super::{Platform, Server, answer};
+use super::{Platform, Server, answer, devices};
 use crate::{EndReason, Failure, Lifecycle, Machine, Metrics};
 use abi::exit::ExitClass;
 use rt::{Incoming, ReplyAction};
-use vcpu_api::{EXIT_CLASSES, Refusal, Reply, Request, Statistics, Status, Vcpus};
-
-/// Badge of init: that of an endpoint capability without one.
-const SUPERVISOR: u64 = 0;
+use vcpu_api::{EXIT_CLASSES, Refusal, Reply, Request, SUPERVISOR, Statistics, Status, Vcpus};
 
 impl<P: Platform> Server<P> {
     /// Answers a request, then does what it caused.
@@ -16,10 +13,21 @@ impl<P: Platform> Server<P> {
         let badge = incoming.badge;
         let reply = rt::serve::answer::<Vcpus>(incoming, |request| {
             self.with(|state| state.request(badge, request))
-                .unwrap_or(Err(Refusal::NotAllowed))
+                .unwrap_or(Err(Refusal::NotSetUp))
         });
         // The asker may have to go on for the report to be printed.
         answer(&reply);
+        self.follow();
+        ReplyAction::Wait
+    }
+
+    /// A device rang: ends the guest where that printed an exit line.
+    pub(super) fn rung(&self) -> ReplyAction {
+        let devices = self.with(|state| state.world.setup.description.devices.len());
+        let exits = (0..devices.unwrap_or(0)).filter_map(devices::take_exit);
+        for number in exits {
+            let _ = self.with(|state| state.end(EndReason::ExitLine(number)));
+        }
         self.follow();
         ReplyAction::Wait
     }
@@ -31,20 +39,9 @@ impl<P: Platform> State<P> {
         match request {
             Request::Status => Ok(Reply::Status(self.status())),
             Request::Statistics => Ok(Reply::Statistics(statistics(self.machine.metrics()))),
-            Request::ExitLine { number } if self.is_device(badge) => {
-                self.end(EndReason::ExitLine(number))
-            }
             Request::PowerOff if badge == SUPERVISOR => self.end(EndReason::None),
-            Request::ExitLine { .. } | Request::PowerOff => Err(Refusal::NotAllowed),
+            Request::PowerOff => Err(Refusal::NotAllowed),
         }
-    }
-
-    /// Returns whether a badge is that of one of the guest's devices: its process index + 1.
-    fn is_device(&self, badge: u64) -> bool {
-        let devices = &self.world.setup.description.devices;
-        devices
-            .iter()
-            .any(|device| u64::from(device.process) + 1 == badge)
     }
 
     /// Ends the guest.

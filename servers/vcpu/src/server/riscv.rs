@@ -7,13 +7,14 @@ use crate::machine::riscv::fdt::{
 };
 use crate::machine::riscv::loader::{Extras, Flattened, LoadError, Memory, Plan, plan_flattened};
 use crate::machine::riscv::{Identity, Riscv};
-use crate::{Effects, Exit, FenceKind, Line, RegisterError, VcpuId};
+use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
 use abi::exit::ExitClass;
 use alloc::vec::Vec;
 use core::fmt;
 use guest_memory::CopyError;
 use irq_api::MAX_SOURCE;
 use riscv_regs::instruction::Length;
+use riscv_regs::one_reg::ConfigRegister;
 use riscv_regs::translation::Mode;
 use riscv_regs::{Gpr, Interrupt, Register};
 use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
@@ -64,7 +65,7 @@ impl Platform for RiscvPlatform {
         Riscv::new(setup.vcpus.len(), memory_of(setup)?, Identity::default())
     }
 
-    fn load(setup: &Setup, again: bool) -> Result<Boot, Failure> {
+    fn load(setup: &Setup, again: Option<RebootKind>) -> Result<Boot, Failure> {
         let memory = memory_of(setup).ok_or(Failure::Machine)?;
         let image = Flattened {
             bytes: setup.kernel.bytes.len(),
@@ -128,6 +129,15 @@ fn memory_of(setup: &Setup) -> Option<Memory> {
     )
 }
 
+/// Returns the largest mode of the guest's satp, as the first vCPU has it: all harts have the same.
+fn mode(setup: &Setup) -> Mode {
+    let id = Register::Config(ConfigRegister::SatpMode).id();
+    let first = setup.vcpus.first();
+    let field = first.and_then(|vcpu| vcpu.capability.read(id).ok());
+    let mode = field.and_then(|field| Mode::from_field(u8::try_from(field).ok()?));
+    mode.unwrap_or(Mode::Sv39)
+}
+
 /// Returns the guest's device tree.
 fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> {
     let devices = setup
@@ -147,7 +157,7 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
     let description = Description {
         harts: u32::try_from(setup.vcpus.len()).map_err(|_| Failure::Machine)?,
         extensions: default_extensions(setup.features & SSTC != 0),
-        mode: Mode::Sv39,
+        mode: mode(setup),
         timebase: u32::try_from(setup.ticks).map_err(|_| Failure::Machine)?,
         memory,
         plic: Range {
@@ -167,15 +177,26 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
     Ok(tree)
 }
 
-/// Writes image, initial RAM disk and device tree. Memory is zero at first; `again`, what has to be
-/// zero is cleared.
-fn write(setup: &Setup, plan: &Plan, tree: &[u8], again: bool) -> Result<(), CopyError> {
+/// Writes image, initial RAM disk and device tree. Memory is zero at first; `again`, all of it or
+/// what has to be zero is cleared.
+fn write(
+    setup: &Setup,
+    plan: &Plan,
+    tree: &[u8],
+    again: Option<RebootKind>,
+) -> Result<(), CopyError> {
+    if again == Some(RebootKind::Cold) {
+        let description = &setup.description;
+        setup
+            .memory
+            .try_clear(description.memory_base, description.memory_bytes)?;
+    }
     for segment in &plan.segments {
         let bytes = setup.kernel.bytes.get(segment.offset..).unwrap_or_default();
         let bytes = bytes.get(..segment.bytes).unwrap_or(bytes);
         setup.memory.try_write(segment.address, bytes)?;
         let rest = segment.memory_bytes.saturating_sub(bytes.len() as u64);
-        if again && rest > 0 {
+        if again == Some(RebootKind::Warm) && rest > 0 {
             setup
                 .memory
                 .try_clear(segment.address + bytes.len() as u64, rest)?;

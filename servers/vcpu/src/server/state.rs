@@ -2,9 +2,10 @@
 
 use super::{Platform, Setup, World};
 use crate::machine::{Boot, BootError};
-use crate::{Effects, Exit, Lifecycle, Machine, Outcome, VcpuId};
+use crate::{Effects, Exit, Lifecycle, Machine, Outcome, RebootKind, VcpuId};
 use abi::exit::ExitClass;
 use alloc::sync::Arc;
+use api::Delivery;
 
 /// Everything behind the lock.
 pub struct State<P: Platform> {
@@ -13,6 +14,8 @@ pub struct State<P: Platform> {
     /// The kernel, as the VM's handlers see it.
     pub world: World<P>,
     phase: Phase,
+    /// Reboots so far.
+    reboots: u32,
 }
 
 /// How far the guest is.
@@ -33,6 +36,8 @@ pub enum Step {
     Answer(Outcome),
     /// The guest made the call at which a test wants this server to die.
     Panic((u64, u64)),
+    /// The guest made the call at which a test wants this server to read where it may not.
+    Touch(u64),
 }
 
 /// What has to be done outside of the lock.
@@ -41,7 +46,7 @@ pub enum Task {
     /// Report that the guest ended with this status.
     Report(i64),
     /// Load the guest again.
-    Reload,
+    Reload(RebootKind),
 }
 
 impl<P: Platform> State<P> {
@@ -51,6 +56,7 @@ impl<P: Platform> State<P> {
             machine,
             world: World::new(setup),
             phase: Phase::Loading,
+            reboots: 0,
         }
     }
 
@@ -59,16 +65,14 @@ impl<P: Platform> State<P> {
         if !self.world.has(vcpu) {
             return Step::Answer(Outcome::Decline);
         }
-        // An exit of the time before a reboot: the vCPU has new registers and begins with them.
-        if self.machine.lifecycle() == Lifecycle::Running && self.world.is_stale(vcpu, sequence) {
-            return Step::Answer(Outcome::Resume);
+        match self.world.delivery(vcpu, sequence) {
+            Delivery::New => {}
+            Delivery::Repeated(outcome) => return Step::Answer(outcome),
+            // Nobody waits for this answer: the vCPU was stopped, and has new registers perhaps.
+            Delivery::Stale => return Step::Answer(Outcome::Resume),
         }
-        if exit.class == ExitClass::Hypercall && self.world.setup.description.panic_on_sbi.is_some()
-        {
-            let call = P::firmware_call(&mut self.world, vcpu);
-            if self.world.setup.description.panic_on_sbi == Some(call) {
-                return Step::Panic(call);
-            }
+        if let Some(step) = self.test_hook(vcpu, exit) {
+            return step;
         }
         let outcome = self.machine.exit(vcpu, exit, &mut self.world);
         if let Outcome::Wait { address } = outcome {
@@ -78,7 +82,24 @@ impl<P: Platform> State<P> {
                     .note("a vCPU does not take back its program counter");
             }
         }
+        self.world.record(vcpu, sequence, outcome);
         Step::Answer(outcome)
+    }
+
+    /// Returns what a test wants of this server at a firmware call.
+    fn test_hook(&mut self, vcpu: VcpuId, exit: Exit) -> Option<Step> {
+        let description = &self.world.setup.description;
+        let (panic, touch) = (description.panic_on_sbi, description.touch_on_sbi);
+        if exit.class != ExitClass::Hypercall || (panic.is_none() && touch.is_none()) {
+            return None;
+        }
+        let call = P::firmware_call(&mut self.world, vcpu);
+        match touch {
+            Some((extension, function, address)) if (extension, function) == call => {
+                Some(Step::Touch(address))
+            }
+            _ => (panic == Some(call)).then_some(Step::Panic(call)),
+        }
     }
 
     /// Starts the guest that was loaded.
@@ -104,11 +125,24 @@ impl<P: Platform> State<P> {
                 (Phase::Reported, Task::Report(reason.status()))
             }
             (_, Lifecycle::Failed(_)) => (Phase::Reported, Task::Report(1)),
-            (Phase::Up, Lifecycle::Rebooting { .. }) => (Phase::Loading, Task::Reload),
+            (Phase::Up, Lifecycle::Rebooting { reason, .. }) if self.may_not_reboot() => {
+                self.world.note("a further reboot is its end");
+                (Phase::Reported, Task::Report(reason.status()))
+            }
+            (Phase::Up, Lifecycle::Rebooting { kind, .. }) => {
+                self.reboots += 1;
+                (Phase::Loading, Task::Reload(kind))
+            }
             (Phase::Loading, Lifecycle::Rebooting { .. }) => return None,
         };
         self.phase = next;
         Some(task)
+    }
+
+    /// Returns whether the guest rebooted as often as it may.
+    fn may_not_reboot(&self) -> bool {
+        let limit = self.world.setup.description.reboots;
+        limit.is_some_and(|limit| self.reboots >= limit)
     }
 
     /// Returns whether the guest ended, or could not be loaded.

@@ -1,15 +1,18 @@
 //! The effects of handlers, made by the kernel.
 
+use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
-use crate::{Effects, Event, FenceKind, Line, MemoryError, RegisterError, VcpuId, VcpuSet};
+use crate::{
+    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId, VcpuSet,
+};
 use abi::Error;
-use abi::exit::EXIT_CLASSES;
-use abi::register::{COUNT_ACCESS, COUNT_CLASS};
+use abi::register::{IS_IDLE, SEQUENCE};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use api::{Deliveries, Delivery, Last, Newest};
 use core::marker::PhantomData;
 use guest_memory::CopyError;
 
@@ -17,8 +20,8 @@ use guest_memory::CopyError;
 pub struct World<P: Platform> {
     /// What was granted.
     pub setup: Arc<Setup>,
-    /// By vCPU: exits up to this sequence number were made before the last reboot.
-    stale: Vec<u64>,
+    /// Exits, and how they were answered.
+    exits: Deliveries<Outcome, Vec<Last<Outcome>>>,
     output: Output,
     platform: PhantomData<fn() -> P>,
 }
@@ -26,10 +29,10 @@ pub struct World<P: Platform> {
 impl<P: Platform> World<P> {
     /// Returns the world of a guest that did nothing yet.
     pub(super) fn new(setup: Arc<Setup>) -> Self {
-        let stale = vec![0; setup.vcpus.len()];
+        let exits = Deliveries::new(vec![Last::default(); setup.vcpus.len()]);
         Self {
             setup,
-            stale,
+            exits,
             output: Output::default(),
             platform: PhantomData,
         }
@@ -40,11 +43,35 @@ impl<P: Platform> World<P> {
         vcpu.index() < self.setup.vcpus.len()
     }
 
-    /// Returns whether an exit was made before the guest was last stopped as a whole.
-    pub(super) fn is_stale(&self, vcpu: VcpuId, sequence: u64) -> bool {
-        self.stale
-            .get(vcpu.index())
-            .is_some_and(|last| sequence <= *last)
+    /// Returns what the delivery of an exit is.
+    pub(super) fn delivery(&self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
+        self.exits.look(vcpu.index(), sequence)
+    }
+
+    /// Records how an exit was answered, so that it gets the same answer if it comes again. One that
+    /// has to wait had no effect yet.
+    pub(super) fn record(&mut self, vcpu: VcpuId, sequence: u64, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Wait { .. }) {
+            self.exits.record(vcpu.index(), sequence, outcome);
+        }
+    }
+
+    /// Stops every vCPU and gives up what it waits for; returns the numbers of their newest exits,
+    /// which mean nothing from now on.
+    pub(super) fn reset(&mut self) -> Newest {
+        let mut newest = Newest::default();
+        for vcpu in VcpuSet::first(self.setup.vcpus.len()).iter() {
+            let mut sequence = 0;
+            self.attempt("the reset", vcpu, |vcpu| {
+                vcpu.capability.stop()?;
+                vcpu.capability.give_up_exit()?;
+                sequence = vcpu.capability.read(SEQUENCE)?;
+                Ok(())
+            });
+            newest.set(vcpu.index(), sequence);
+        }
+        self.exits.retire_all(&newest);
+        newest
     }
 
     /// Returns the capability and the registers of a vCPU.
@@ -89,16 +116,6 @@ impl<P: Platform> World<P> {
     pub(super) fn end_line(&mut self) {
         self.output.end_line();
     }
-}
-
-/// Returns the sequence number of the newest exit of a vCPU: the kernel counts each exit that it
-/// sends, by class or as an access.
-fn newest_exit(vcpu: Processor) -> Result<u64, Error> {
-    let mut sum = vcpu.capability.read(COUNT_ACCESS)?;
-    for class in 0..EXIT_CLASSES as u64 {
-        sum += vcpu.capability.read(COUNT_CLASS + class)?;
-    }
-    Ok(sum)
 }
 
 impl<P: Platform> Effects for World<P> {
@@ -155,12 +172,15 @@ impl<P: Platform> Effects for World<P> {
         let mut newest = 0;
         self.attempt("the stop", vcpu, |vcpu| {
             vcpu.capability.stop()?;
-            newest = newest_exit(vcpu)?;
+            newest = vcpu.capability.read(SEQUENCE)?;
             Ok(())
         });
-        if let Some(stale) = self.stale.get_mut(vcpu.index()) {
-            *stale = newest.max(*stale);
-        }
+        self.exits.retire(vcpu.index(), newest);
+    }
+
+    fn is_idle(&mut self, vcpu: VcpuId) -> bool {
+        let processor = self.processor(vcpu);
+        processor.is_some_and(|processor| processor.capability.read(IS_IDLE) == Ok(1))
     }
 
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
@@ -178,13 +198,15 @@ impl<P: Platform> Effects for World<P> {
     }
 
     fn console_write(&mut self, bytes: &[u8]) -> usize {
-        self.output.text(bytes);
-        bytes.len()
+        // Without a console of the guest's, its lines go to the log.
+        devices::write(bytes).unwrap_or_else(|| {
+            self.output.text(bytes);
+            bytes.len()
+        })
     }
 
-    fn console_read(&mut self, _: &mut [u8]) -> usize {
-        // Input goes to the guest's serial port only.
-        0
+    fn console_read(&mut self, buffer: &mut [u8]) -> usize {
+        devices::read(buffer)
     }
 
     fn event(&mut self, event: Event) {

@@ -27,6 +27,7 @@ pub struct World {
     pub fences: Vec<(u64, FenceKind)>,
     pub started: Vec<usize>,
     pub start_later: bool,
+    pub idle: BTreeSet<usize>,
     pub stopped: Vec<usize>,
     pub printed: Vec<u8>,
     pub room: Option<usize>,
@@ -124,6 +125,10 @@ impl Effects for World {
         self.stopped.push(vcpu.index());
     }
 
+    fn is_idle(&mut self, vcpu: VcpuId) -> bool {
+        self.idle.contains(&vcpu.index())
+    }
+
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
         let range = self.range(address, buffer.len())?;
         buffer.copy_from_slice(&self.memory[range]);
@@ -183,6 +188,7 @@ pub fn booted(harts: usize) -> (Riscv, World) {
         )
         .unwrap();
     vm.started(first);
+    world.fences.clear();
     (vm, world)
 }
 

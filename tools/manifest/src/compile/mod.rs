@@ -13,7 +13,7 @@ mod processes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::compiled::{FORMAT, LogLevel, ProcessIndex, System};
+use crate::compiled::{FORMAT, LogLevel, Population, ProcessIndex, System};
 use crate::machine::Machine;
 use crate::refusal::{Place, Problem, Reason, Refusal};
 use crate::size::Size;
@@ -50,8 +50,12 @@ pub struct GuestOverrides {
     pub append: Option<String>,
     /// Another size of memory.
     pub memory: Option<Size>,
+    /// Another time at which its memory is mapped.
+    pub population: Option<Population>,
     /// Another number of vCPUs, spread over the machine's cores.
     pub vcpus: Option<u16>,
+    /// Another limit of reboots.
+    pub reboots: Option<u32>,
 }
 
 /// A package that has to be built for the system.

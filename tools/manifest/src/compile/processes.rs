@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use crate::compiled::{GuestIndex, HostDevice, Process, SbiCall};
+use crate::compiled::{GuestIndex, HostDevice, Process, SbiCall, SbiTouch};
 use crate::refusal::{Place, Problem, Reason};
 use crate::size::Size;
-use crate::source::{CoresSource, ProcessSource, SbiCallSource, SystemSource, in_order};
+use crate::source::{
+    CoresSource, ProcessSource, SbiCallSource, SbiTouchSource, SystemSource, in_order,
+};
 
 use super::facts::{Facts, spanned};
 use super::{Package, option};
@@ -104,6 +106,7 @@ pub(super) fn draft<'a>(
         grants: source.grants.clone(),
         arguments: source.arguments.clone(),
         panic_on_sbi: source.panic_on_sbi.map(sbi_call),
+        touch_on_sbi: None,
     };
     Ok(Draft {
         process,
@@ -119,6 +122,17 @@ pub(super) const fn sbi_call(source: SbiCallSource) -> SbiCall {
     SbiCall {
         extension: source.extension,
         function: source.function,
+    }
+}
+
+/// Returns the compiled form of an SBI call and an address.
+pub(super) const fn sbi_touch(source: SbiTouchSource) -> SbiTouch {
+    SbiTouch {
+        call: SbiCall {
+            extension: source.extension,
+            function: source.function,
+        },
+        address: source.address,
     }
 }
 

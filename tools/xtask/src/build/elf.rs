@@ -94,13 +94,11 @@ pub fn stripped(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(copy)
 }
 
-/// Returns the bytes that a process's image takes in memory.
-pub fn memory_size(bytes: &[u8]) -> Result<u64> {
-    Ok(segments(bytes)?
-        .1
-        .iter()
-        .map(|segment| segment.memory_size)
-        .sum())
+/// Returns the bytes of code, constants and data of an executable: what is zero at the start is not
+/// in the file.
+pub fn loaded_size(bytes: &[u8]) -> Result<u64> {
+    let (_, headers) = loadable(bytes)?;
+    Ok(headers.iter().map(|header| header.p_filesz).sum())
 }
 
 /// Returns the bytes of an executable's code.

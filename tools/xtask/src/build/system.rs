@@ -102,7 +102,7 @@ impl Programs {
 
     /// Returns package and bytes in memory of every image; refuses one above its limit.
     pub fn sizes(&self, compiled: &Compiled) -> Result<Vec<(String, u64)>> {
-        let mut sizes = vec![(self.init.0.clone(), elf::memory_size(&self.init.1)?)];
+        let mut sizes = vec![(self.init.0.clone(), elf::loaded_size(&self.init.1)?)];
         for (package, (name, bytes)) in compiled.packages.iter().zip(&self.others) {
             sizes.push((name.clone(), checked_size(package, bytes)?));
         }
@@ -163,11 +163,11 @@ pub fn build(
 
 /// Returns the bytes in memory of a package's image; refuses one above its limit.
 fn checked_size(package: &Package, bytes: &[u8]) -> Result<u64> {
-    let size = elf::memory_size(bytes).with_context(|| format!("package `{}`", package.name))?;
+    let size = elf::loaded_size(bytes).with_context(|| format!("package `{}`", package.name))?;
     if let Some(limit) = package.image_max {
         ensure!(
             size <= limit.bytes(),
-            "the image of `{}` takes {size} bytes, the manifest's image_max is {limit}",
+            "the image of `{}` has {size} bytes of code and data, the manifest's image_max is {limit}",
             package.name
         );
     }

@@ -67,6 +67,9 @@ pub struct SystemArgs {
     /// The first guest's number of vCPUs.
     #[arg(long, value_name = "N")]
     vcpus: Option<u16>,
+    /// How often the first guest may reboot; a reboot beyond that ends it.
+    #[arg(long, value_name = "N")]
+    reboots: Option<u32>,
     /// Text for a server, as `conformance=seed=3`.
     #[arg(long = "argument", value_name = "SERVER=TEXT", value_parser = argument)]
     arguments: Vec<(String, String)>,
@@ -121,11 +124,13 @@ impl SystemArgs {
             Ok(path.map(|path| path.to_string_lossy().into_owned()))
         };
         let guest = GuestOverrides {
+            population: None,
             kernel: path(&self.guest)?,
             initrd: path(&self.initrd)?,
             append: self.append.clone(),
             memory: self.memory,
             vcpus: self.vcpus,
+            reboots: self.reboots,
         };
         Ok(Overrides {
             cores: self.harts,

@@ -140,14 +140,18 @@ fn of_guests(system: &System, index: usize, process: &Process) -> Vec<Held> {
         if is(guest.vcpu.0) {
             let rights = inject.with_control(true);
             held.extend(vec![one(ObjectKind::Vcpu, rights); vcpus]);
+            // Its end is told to init, and every device can be called.
             held.push(signal);
+            for device in &guest.devices {
+                let device = &system.processes[usize::from(device.process.0)];
+                held.extend(vec![call; shared(process, device)]);
+            }
         }
         if is(guest.irq.0) {
             held.extend(vec![one(ObjectKind::Vcpu, inject); vcpus]);
         }
         if guest.devices.iter().any(|device| is(device.process.0)) {
-            let vcpu = &system.processes[usize::from(guest.vcpu.0)];
-            held.extend(vec![call; shared(process, vcpu)]);
+            held.push(signal);
         }
         if process.image == "mem" {
             held.push(one(ObjectKind::GuestSpace, control));

@@ -83,6 +83,7 @@ struct File {
     harts: Option<u16>,
     memory_host: Option<String>,
     vcpus: Option<u16>,
+    reboots: Option<u32>,
     append: Option<String>,
     timeout: Option<u64>,
     #[serde(default)]
@@ -158,6 +159,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let guest = GuestOverrides {
         append: variant.append.clone().or_else(|| file.append.clone()),
         vcpus: variant.vcpus.or(file.vcpus),
+        reboots: file.reboots,
         ..GuestOverrides::default()
     };
     let overrides = Overrides {

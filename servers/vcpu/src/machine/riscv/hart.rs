@@ -10,7 +10,8 @@
 //!       └───────── │ StopPending │ ◀─────────────────┘
 //!                  └─────────────┘
 //! ```
-//! Suspending is not supported, so a hart is never seen suspended.
+//! A started hart that suspends itself is `Suspended` until its vCPU was seen to run; whether it still
+//! waits, the kernel knows ([`Hart::status`]).
 
 /// State of a hart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Hart {
     StartPending,
     /// It asked to be stopped and its vCPU is not parked yet.
     StopPending,
+    /// It waits for an interrupt, or did when it was last seen.
+    Suspended,
 }
 
 /// What happens to a hart.
@@ -34,6 +37,8 @@ pub enum HartEvent {
     Running,
     /// It wants to stop.
     StopRequest,
+    /// It wants to wait for an interrupt.
+    SuspendRequest,
     /// Its vCPU is stopped, at its own request.
     Parked,
     /// Its vCPU was stopped because the VM ended or reboots.
@@ -60,22 +65,31 @@ impl Hart {
         match (self, event) {
             (Self::Stopped, HartEvent::StartRequest) => (Self::StartPending, HartAction::Start),
             (_, HartEvent::StartRequest) => (self, HartAction::Refuse),
-            (Self::StartPending, HartEvent::Running) => (Self::Started, HartAction::None),
+            (Self::StartPending | Self::Suspended, HartEvent::Running) => {
+                (Self::Started, HartAction::None)
+            }
             (Self::Started, HartEvent::StopRequest) => (Self::StopPending, HartAction::Park),
             (Self::StopPending, HartEvent::Parked) | (_, HartEvent::Killed) => {
                 (Self::Stopped, HartAction::None)
             }
-            (_, HartEvent::Running | HartEvent::StopRequest | HartEvent::Parked) => {
-                (self, HartAction::None)
-            }
+            (Self::Started, HartEvent::SuspendRequest) => (Self::Suspended, HartAction::None),
+            (
+                _,
+                HartEvent::Running
+                | HartEvent::StopRequest
+                | HartEvent::SuspendRequest
+                | HartEvent::Parked,
+            ) => (self, HartAction::None),
         }
     }
 
-    /// Returns the number in answers to `sbi_hart_get_status`.
+    /// Returns the number in answers to `sbi_hart_get_status`, of a hart that waits for an interrupt
+    /// now if `is_idle`.
     #[must_use]
-    pub const fn status(self) -> u64 {
+    pub const fn status(self, is_idle: bool) -> u64 {
         match self {
-            Self::Started => 0,
+            Self::Suspended if is_idle => 4,
+            Self::Started | Self::Suspended => 0,
             Self::Stopped => 1,
             Self::StartPending => 2,
             Self::StopPending => 3,
@@ -85,7 +99,7 @@ impl Hart {
     /// Returns whether interrupts and fences concern the hart.
     #[must_use]
     pub const fn is_interruptible(self) -> bool {
-        matches!(self, Self::Started | Self::StartPending)
+        matches!(self, Self::Started | Self::StartPending | Self::Suspended)
     }
 }
 
@@ -93,16 +107,18 @@ impl Hart {
 mod tests {
     use super::{Hart, HartAction, HartEvent};
 
-    const STATES: [Hart; 4] = [
+    const STATES: [Hart; 5] = [
         Hart::Started,
         Hart::Stopped,
         Hart::StartPending,
         Hart::StopPending,
+        Hart::Suspended,
     ];
-    const EVENTS: [HartEvent; 5] = [
+    const EVENTS: [HartEvent; 6] = [
         HartEvent::StartRequest,
         HartEvent::Running,
         HartEvent::StopRequest,
+        HartEvent::SuspendRequest,
         HartEvent::Parked,
         HartEvent::Killed,
     ];

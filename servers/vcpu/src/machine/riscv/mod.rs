@@ -12,8 +12,8 @@ use crate::lifecycle::LifecycleEvent;
 use crate::machine::{Boot, BootError};
 use crate::once::Once;
 use crate::{
-    Effects, EndReason, Event, Exit, Failure, Lifecycle, Line, Machine, MemoryError, Metrics,
-    Outcome, VcpuId, VcpuSet,
+    Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Line, Machine, MemoryError,
+    Metrics, Outcome, VcpuId, VcpuSet,
 };
 use abi::exit::ExitClass;
 use abi::register::TIMER_DEADLINE;
@@ -126,25 +126,68 @@ impl Riscv {
         argument: u64,
         effects: &mut E,
     ) -> Result<(), Trouble> {
-        let registers = [
-            (Register::ProgramCounter.id(), entry),
-            (Register::Mode.id(), MODE_SUPERVISOR),
-            (
-                Register::Csr(CsrRegister::Sstatus).id(),
-                Sstatus::new().with_uxl(2).into_bits(),
-            ),
-            (Register::Csr(CsrRegister::Sie).id(), 0),
-            (Register::Csr(CsrRegister::Satp).id(), 0),
-            (TIMER_DEADLINE, u64::MAX),
-        ];
-        for (id, value) in registers {
-            write(vcpu, id, value, effects)?;
-        }
+        Self::enter(vcpu, entry, effects)?;
+        write(vcpu, Register::Csr(CsrRegister::Sie).id(), 0, effects)?;
+        write(vcpu, TIMER_DEADLINE, u64::MAX, effects)?;
         effects.inject(vcpu, Line::Software, false);
         effects.inject(vcpu, Line::Timer, false);
         effects.set_general(vcpu, Gpr::A0.number(), vcpu.index() as u64);
         effects.set_general(vcpu, Gpr::A1.number(), argument);
         Ok(())
+    }
+
+    /// Lets a hart go on at `entry`, in supervisor mode, without translation or interrupts.
+    pub(crate) fn enter<E: Effects>(
+        vcpu: VcpuId,
+        entry: u64,
+        effects: &mut E,
+    ) -> Result<(), Trouble> {
+        let status = Sstatus::new().with_uxl(2).into_bits();
+        for (register, value) in [
+            (Register::ProgramCounter, entry),
+            (Register::Mode, MODE_SUPERVISOR),
+            (Register::Csr(CsrRegister::Sstatus), status),
+            (Register::Csr(CsrRegister::Satp), 0),
+        ] {
+            write(vcpu, register.id(), value, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Clears every register that a guest can have written, so that a boot does not tell whether
+    /// there was one before.
+    fn clear<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<(), Trouble> {
+        use CsrRegister::{
+            Satp, Scause, Scounteren, Senvcfg, Sepc, Sie, Sscratch, Sstatus, Stval, Stvec,
+        };
+        let csrs = [
+            Sstatus, Sie, Stvec, Sscratch, Sepc, Scause, Stval, Satp, Scounteren, Senvcfg,
+        ];
+        let doubles = (0..32).map(Register::Double);
+        let registers = csrs.into_iter().map(Register::Csr).chain(doubles);
+        for register in registers.chain([Register::FloatControl]) {
+            write(vcpu, register.id(), 0, effects)?;
+        }
+        write(vcpu, TIMER_DEADLINE, u64::MAX, effects)?;
+        effects.inject(vcpu, Line::Software, false);
+        effects.inject(vcpu, Line::Timer, false);
+        for register in 1..32 {
+            effects.set_general(vcpu, register, 0);
+        }
+        Ok(())
+    }
+
+    /// Sets the registers of all harts for a boot of the first one.
+    fn prepare_boot<E: Effects>(&self, boot: Boot, effects: &mut E) -> Result<(), BootError> {
+        let all = self.all();
+        for vcpu in all.iter() {
+            Self::clear(vcpu, effects).map_err(|trouble| boot_error(vcpu, trouble))?;
+        }
+        // Translations and instructions of what was in memory before.
+        effects.fence(all, FenceKind::All);
+        let first = VcpuId::FIRST;
+        Self::prepare(first, boot.entry, boot.device_tree, effects)
+            .map_err(|trouble| boot_error(first, trouble))
     }
 
     /// Handles an exit whose vCPU runs in a VM that runs.
@@ -224,10 +267,7 @@ impl Machine for Riscv {
             *hart = Hart::Stopped;
         }
         let first = VcpuId::FIRST;
-        if let Err(trouble) = Self::prepare(first, boot.entry, boot.device_tree, effects) {
-            let (Trouble::Register(id) | Trouble::Absent(id)) = trouble;
-            return Err(BootError { vcpu: first, id });
-        }
+        self.prepare_boot(boot, effects)?;
         self.step_hart(first, HartEvent::StartRequest);
         self.step_lifecycle(None, LifecycleEvent::Reloaded, effects);
         Ok(first)
@@ -252,6 +292,12 @@ impl Machine for Riscv {
     fn metrics(&self) -> &Metrics {
         &self.metrics
     }
+}
+
+/// Returns why a hart cannot boot.
+const fn boot_error(vcpu: VcpuId, trouble: Trouble) -> BootError {
+    let (Trouble::Register(id) | Trouble::Absent(id)) = trouble;
+    BootError { vcpu, id }
 }
 
 /// Reads a register that every vCPU has.

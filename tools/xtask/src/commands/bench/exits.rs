@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use manifest::{GuestOverrides, Overrides};
+use manifest::compiled::Population;
+use manifest::{GuestOverrides, Overrides, Size};
 
 use crate::build::{cargo, system};
 use crate::emulator::ending::Ending;
@@ -14,6 +15,8 @@ use crate::workspace::Workspace;
 use super::measure::Measurement;
 use super::{TIMEOUT, exact, machine};
 
+/// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
+const MEMORY: Size = Size::from_bytes(254 << 20);
 /// The guest's package.
 const PACKAGE: &str = "guest-benchmark";
 
@@ -26,6 +29,8 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
     let guest = GuestOverrides {
         kernel: Some(kernel.to_string_lossy().into_owned()),
         vcpus: Some(1),
+        memory: Some(MEMORY),
+        population: Some(Population::Lazy),
         ..GuestOverrides::default()
     };
     let overrides = Overrides {
@@ -38,6 +43,7 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(TIMEOUT),
+        log: system.log.clone(),
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");

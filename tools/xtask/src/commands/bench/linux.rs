@@ -63,6 +63,7 @@ pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(TIMEOUT),
+        log: system.log.clone(),
         ..Options::default()
     };
     let outcome = session::run(&mut exact().command(emulator, &system), &options)?;

@@ -137,6 +137,7 @@ fn programs(
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(TIMEOUT),
+        log: system.log.clone(),
         ..Options::default()
     };
     let _step = Step::begin(&format!("measuring {name}"));

@@ -1,5 +1,4 @@
-//! Miri, which finds undefined behaviour, on the crates whose unsafe code runs on this machine and on
-//! those that use it.
+//! Miri, which finds undefined behaviour, on the crates whose unsafe code runs on this machine.
 
 use std::process::Command;
 
@@ -11,15 +10,9 @@ use crate::workspace::Workspace;
 use super::Report;
 
 /// What is run: package, features and further arguments of the test program.
-const RUNS: [(&str, &[&str]); 3] = [
-    ("arena", &[]),
-    ("abi", &["--lib"]),
-    // The laws by subject; the model's million calls would take hours.
-    (
-        "kernel",
-        &["--test", "ipc", "--test", "memory", "--test", "cores"],
-    ),
-];
+///
+/// A whole kernel on its fake machine is not among them: booting one takes minutes under Miri.
+const RUNS: [(&str, &[&str]); 2] = [("arena", &[]), ("abi", &["--lib"])];
 
 /// Runs the tests under Miri where a nightly toolchain has it.
 pub fn check(workspace: &Workspace) -> Result<Report> {
@@ -36,9 +29,9 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
         command
             .args(["test", "--quiet", "--package", package])
             .args(arguments)
-            // Files of failed cases cannot be written, and few cases are enough.
+            // proptest writes files of failed cases; arenas of tests live for ever.
             .env("PROPTEST_CASES", "4")
-            .env("MIRIFLAGS", "-Zmiri-disable-isolation");
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-ignore-leaks");
         match process::output(&mut command) {
             Ok(_) => report.notes.push(format!("{package} ok")),
             Err(error) => report.wrong.push(format!("{package}: {error:#}")),

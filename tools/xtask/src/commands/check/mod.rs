@@ -1,5 +1,6 @@
 //! `cargo xtask check`: what a committer runs, and CI too. Its parts can be run one by one.
 
+mod big_endian;
 mod clippy;
 mod deny;
 mod deps;
@@ -51,6 +52,8 @@ enum Part {
     Stack,
     /// Tests under Miri.
     Miri,
+    /// Tests as programs of a big-endian machine.
+    BigEndian,
 }
 
 /// What a part found.
@@ -79,6 +82,7 @@ impl Part {
             Self::Sizes => sizes::check(workspace),
             Self::Stack => stack::check(workspace),
             Self::Miri => miri::check(workspace),
+            Self::BigEndian => big_endian::check(workspace),
         }
     }
 

@@ -1,9 +1,10 @@
 //! HSM (section 9).
 
-use super::{Answer, Call, SbiError};
-use crate::machine::riscv::hart::{HartAction, HartEvent};
+use super::{Answer, Call, SbiError, SbiResult};
+use crate::machine::riscv::hart::{Hart, HartAction, HartEvent};
 use crate::machine::riscv::{Riscv, Trouble};
 use crate::{Effects, FenceKind, VcpuId, VcpuSet};
+use riscv_regs::Gpr;
 
 /// Suspend type: default retentive.
 const RETENTIVE: u32 = 0;
@@ -21,11 +22,8 @@ impl Riscv {
         match call.function {
             0 => self.hart_start(call, effects),
             1 => Ok(self.hart_stop(call.vcpu)),
-            2 => {
-                let hart = self.hart(first).ok_or(SbiError::InvalidParameter);
-                Ok(hart.map(super::super::hart::Hart::status).into())
-            }
-            3 => Ok(hart_suspend(first as u32)),
+            2 => Ok(self.hart_get_status(first, effects).into()),
+            3 => self.hart_suspend(call, effects),
             _ => Ok(Err(SbiError::NotSupported).into()),
         }
     }
@@ -39,7 +37,7 @@ impl Riscv {
         ) else {
             return Ok(Err(SbiError::InvalidParameter).into());
         };
-        if !entry.is_multiple_of(2) || !self.memory.contains(entry, 2) {
+        if !self.is_entry(entry) {
             return Ok(Err(SbiError::InvalidAddress).into());
         }
         if self.step_hart(vcpu, HartEvent::StartRequest) != HartAction::Start {
@@ -63,13 +61,41 @@ impl Riscv {
             }
         }
     }
-}
 
-/// Refuses to suspend the calling hart: nobody here hears of the interrupt that would wake it, and
-/// one that returned at once would never be seen suspended. Guests that want to wait have wfi.
-fn hart_suspend(kind: u32) -> Answer {
-    match kind {
-        RETENTIVE | NON_RETENTIVE => Err(SbiError::NotSupported).into(),
-        _ => Err(SbiError::InvalidParameter).into(),
+    /// Returns the status of a hart.
+    fn hart_get_status<E: Effects>(&self, hart: u64, effects: &mut E) -> SbiResult {
+        let state = self.hart(hart).ok_or(SbiError::InvalidParameter)?;
+        let vcpu = usize::try_from(hart).ok().and_then(VcpuId::new);
+        let is_idle = state == Hart::Suspended && vcpu.is_some_and(|vcpu| effects.is_idle(vcpu));
+        Ok(state.status(is_idle))
+    }
+
+    /// Suspends the calling hart until an interrupt that it enabled is pending, whether it takes
+    /// interrupts or not: as `wfi` does, and served by the kernel as that is. A retentive one returns
+    /// then; any other goes on at an address, as a hart that starts, but for the interrupts that it
+    /// enabled and its timer.
+    fn hart_suspend<E: Effects>(&mut self, call: Call, effects: &mut E) -> Result<Answer, Trouble> {
+        let [kind, entry, argument, ..] = call.arguments;
+        match kind as u32 {
+            RETENTIVE => {}
+            NON_RETENTIVE if !self.is_entry(entry) => {
+                return Ok(Err(SbiError::InvalidAddress).into());
+            }
+            NON_RETENTIVE => Self::enter(call.vcpu, entry, effects)?,
+            _ => return Ok(Err(SbiError::InvalidParameter).into()),
+        }
+        let (first, second) = match kind as u32 {
+            RETENTIVE => (0, 0),
+            _ => (call.vcpu.index() as u64, argument),
+        };
+        effects.set_general(call.vcpu, Gpr::A0.number(), first);
+        effects.set_general(call.vcpu, Gpr::A1.number(), second);
+        self.step_hart(call.vcpu, HartEvent::SuspendRequest);
+        Ok(Answer::Suspend)
+    }
+
+    /// Returns whether a hart can start at an address: an instruction in memory.
+    fn is_entry(&self, address: u64) -> bool {
+        address.is_multiple_of(2) && self.memory.contains(address, 2)
     }
 }

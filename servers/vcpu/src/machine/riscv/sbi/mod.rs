@@ -43,6 +43,8 @@ pub(super) type SbiResult = Result<u64, SbiError>;
 pub(super) enum Answer {
     /// It returns.
     Return(SbiResult),
+    /// It returns, or begins elsewhere, when an interrupt is pending; its registers are set.
+    Suspend,
     /// It does not return: the hart stops.
     Stop,
 }
@@ -123,8 +125,10 @@ impl Riscv {
             },
             effects,
         )?;
-        let Answer::Return(result) = answer else {
-            return Ok(Outcome::Stop);
+        let result = match answer {
+            Answer::Return(result) => result,
+            Answer::Suspend => return Ok(Outcome::Idle),
+            Answer::Stop => return Ok(Outcome::Stop),
         };
         let (error, value) = match result {
             Ok(value) => (0, value),

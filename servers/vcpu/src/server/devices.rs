@@ -1,0 +1,100 @@
+//! Calls of the guest's other servers: reset, exit lines, the firmware's console.
+//!
+//! Neither devices nor the interrupt server ever call this process, so these calls end; a device
+//! whose output is full makes its caller wait a tenth of a second. A server that does not answer
+//! costs its own guest only.
+
+use alloc::format;
+use api::Newest;
+use core::fmt;
+use device_api::{Bytes, Device, Reply, Request};
+use irq_api::Irq;
+use rt::Endpoint;
+use rt::client::CallFailure;
+
+/// The device that is the guest's console.
+const CONSOLE: usize = 0;
+
+/// A server did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no way to call it from this core.
+    Unreachable,
+    /// The call failed.
+    Call(CallFailure),
+    /// It refused.
+    Refused,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => formatter.write_str("it cannot be called"),
+            Self::Call(failure) => write!(formatter, "the call failed: {failure:?}"),
+            Self::Refused => formatter.write_str("it refused"),
+        }
+    }
+}
+
+/// Returns a device's endpoint on this core.
+fn device(index: usize) -> Option<Endpoint> {
+    rt::peer(&format!("device.{index}"), rt::cores::current())
+}
+
+/// Asks a device.
+fn ask(index: usize, request: &Request) -> Result<Reply, Trouble> {
+    let endpoint = device(index).ok_or(Trouble::Unreachable)?;
+    let reply = rt::client::request::<Device>(endpoint, request).map_err(Trouble::Call)?;
+    reply.map_err(|_| Trouble::Refused)
+}
+
+/// Resets a device.
+pub fn reset(index: usize, newest: Newest) -> Result<(), Trouble> {
+    ask(index, &Request::Reset { newest }).map(drop)
+}
+
+/// Resets the interrupt controllers; after the devices, which move their lines.
+pub fn reset_interrupts(newest: Newest) -> Result<(), Trouble> {
+    let endpoint = rt::peer("irq", rt::cores::current()).ok_or(Trouble::Unreachable)?;
+    let request = irq_api::Request::Reset { newest };
+    let reply = rt::client::request::<Irq>(endpoint, &request).map_err(Trouble::Call)?;
+    reply.map(drop).map_err(|_| Trouble::Refused)
+}
+
+/// Returns the exit line that a device saw, once.
+pub fn take_exit(index: usize) -> Option<i64> {
+    match ask(index, &Request::TakeExit) {
+        Ok(Reply::Exit { number }) => number,
+        _ => None,
+    }
+}
+
+/// Writes to the guest's console; returns how many bytes it took, or `None` where there is none.
+pub fn write(bytes: &[u8]) -> Option<usize> {
+    let mut done = 0;
+    for chunk in bytes.chunks(Bytes::CAPACITY) {
+        let bytes = Bytes::new(chunk);
+        let Ok(Reply::Written { count }) = ask(CONSOLE, &Request::Write { bytes }) else {
+            return (done > 0).then_some(done);
+        };
+        let count = usize::from(count).min(chunk.len());
+        done += count;
+        if count < chunk.len() {
+            break;
+        }
+    }
+    Some(done)
+}
+
+/// Reads from the guest's console; returns how many bytes there were.
+pub fn read(buffer: &mut [u8]) -> usize {
+    let most = u16::try_from(buffer.len().min(Bytes::CAPACITY)).unwrap_or(0);
+    let Ok(Reply::Read { bytes }) = ask(CONSOLE, &Request::Read { most }) else {
+        return 0;
+    };
+    let bytes = bytes.as_slice();
+    for (place, byte) in buffer.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    bytes.len().min(buffer.len())
+}
