@@ -276,7 +276,7 @@ fn start_interrupts(host: &Host<'_>) {
 /// Prints the banner.
 fn announce(host: &Host<'_>, free: &Ranges) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
-    let ready = READY.load(Ordering::Acquire).count_ones() + 1;
+    let ready = u64::from(READY.load(Ordering::Acquire).count_ones()) + 1;
     let guests = if guest::is_supported() {
         "H extension"
     } else {
