@@ -177,6 +177,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// Checks the checksum and the bounds of every row.
+    #[inline(always)]
     fn check(&self) -> Result<(), BundleError> {
         let mut parts: [&[u8]; MAX_SEGMENTS + 3] = [&[]; MAX_SEGMENTS + 3];
         parts[0] = &self.bytes[..16];

@@ -335,7 +335,7 @@ fn read_number(bytes: &[u8], offset: usize, length: usize) -> u64 {
 /// Prints the banner.
 fn announce(host: &Host, free: &Ranges) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
-    let ready = READY.load(Ordering::Acquire).count_ones() + 1;
+    let ready = u64::from(READY.load(Ordering::Acquire).count_ones()) + 1;
     let all = host.machine.processors.len().max(1);
     let apic = if host.is_extended { "x2APIC" } else { "xAPIC" };
     let timer = if host.clock.by_deadline {

@@ -54,7 +54,7 @@ pub static S390: Machine = Machine {
     // No vCPU can be made: nothing of this is used.
     guest: Guest {
         memory: 0,
-        device_key: RouteKey::Device,
+        device_key: RouteKey::Subchannel,
         device: 1 << 30,
         prepare: &[],
         root_pages: 1,
@@ -74,7 +74,7 @@ pub static S390: Machine = Machine {
         enable: (0, 0),
         timer_enable: 0,
         timer_line: 0,
-        has_windows: false,
+        has_windows: true,
         line: 1,
         other_line: 2,
         no_line: 1 << 63,
