@@ -95,7 +95,6 @@ pub fn start_core() {
     let base = cpu::read_register(msr::APIC_BASE);
     cpu::write_register(msr::APIC_BASE, base | mode);
     write(register::SPURIOUS, 1 << 8 | SPURIOUS);
-    write(register::TASK_PRIORITY, 0);
     let highest = read(0x3) >> 16 & 0xff;
     for (index, vector) in [
         (0, register::TIMER),
@@ -109,6 +108,8 @@ pub fn start_core() {
             write(vector, MASKED);
         }
     }
+    // After the lines: QEMU looks here whether an interrupt of before is still to be taken.
+    write(register::TASK_PRIORITY, 0);
     // The timer counts at the bus's own speed.
     write(register::DIVISOR, 0xb);
 }

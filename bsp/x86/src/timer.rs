@@ -28,11 +28,18 @@ pub struct Clock {
 pub fn calibrate() -> Clock {
     const TSC_DEADLINE: u32 = 1 << 24;
     let by_deadline = cpu::identify(1, 0).ecx & TSC_DEADLINE != 0;
-    // Whatever gets between the clocks makes a sample longer: the shortest is the truest.
-    let samples = [(); 32].map(|()| sample());
-    let (ticks, counts) = samples.into_iter().min().unwrap_or((1, 1));
+    // Whatever gets between the clocks makes a sample longer, of either clock: the shortest of each
+    // is the truest.
+    let (mut ticks, mut counts) = (u64::MAX, u64::MAX);
+    for _ in 0..32 {
+        let sample = sample();
+        ticks = ticks.min(sample.0);
+        counts = counts.min(sample.1);
+    }
     if !by_deadline {
-        RATE.store((counts << 32) / ticks.max(1), Ordering::Relaxed);
+        // A rate of 0 stands for TSC-deadline mode.
+        let rate = (counts << 32) / ticks.max(1);
+        RATE.store(rate.max(1), Ordering::Relaxed);
     }
     Clock {
         ticks_per_second: ticks * SAMPLES_PER_SECOND,

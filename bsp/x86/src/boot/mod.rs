@@ -121,6 +121,7 @@ fn find_host(start: u64) -> Host {
             length: memory_end - end,
         });
     }
+    silence_old_controllers();
     let is_extended = apic::find();
     apic::start_core();
     let clock = timer::calibrate();
@@ -134,9 +135,10 @@ fn find_host(start: u64) -> Host {
     }
 }
 
-/// Silences the old interrupt controllers and tells the driver of the new ones where they are.
-fn start_interrupts(machine: &Machine) {
-    // 8259: vectors 0xf0 on, where nothing of ours is, then all lines masked.
+/// Silences the old interrupt controllers (8259): vectors from 0xf0 on, where nothing of ours is, then
+/// all lines masked. Before the APIC's line from them is: a request of the firmware's timer that was
+/// on its way would be left over, and QEMU takes it as an interrupt without a vector.
+fn silence_old_controllers() {
     for (command, first) in [(0x20, 0xf0), (0xa0, 0xf0)] {
         cpu::write_port(command, 0x11);
         cpu::write_port(command + 1, first);
@@ -144,6 +146,10 @@ fn start_interrupts(machine: &Machine) {
         cpu::write_port(command + 1, 1);
         cpu::write_port(command + 1, 0xff);
     }
+}
+
+/// Tells the driver of interrupt controllers where they are.
+fn start_interrupts(machine: &Machine) {
     for (physical, first) in &machine.controllers {
         irq::add_controller(*physical, *first);
     }
