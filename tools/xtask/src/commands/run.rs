@@ -180,6 +180,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         interactive: !args.batch && std::io::stdin().is_terminal(),
         show: true,
         log: system.log.clone(),
+        line_mode: args.emulated.line_mode,
+        keys: Vec::new(),
     };
     let outcome = session::run(&mut args.emulated.command(&emulator, &system), &options)?;
     if outcome.ending != Ending::Clean {

@@ -1,7 +1,8 @@
 //! One run of the emulator: watched, limited in time, and never left behind.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -39,6 +40,20 @@ pub struct Options {
     pub show: bool,
     /// What decodes the log.
     pub log: Programs,
+    /// Whether the line is a console of lines, written as `api::line_mode` says.
+    pub line_mode: bool,
+    /// Keys, each row typed when a line has its text; then the user may quit.
+    pub keys: Vec<Keys>,
+}
+
+/// Keys that are typed by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The text of a line after which they are typed.
+    pub after: String,
+    /// The keys.
+    pub keys: String,
 }
 
 /// What a run gave.
@@ -58,10 +73,10 @@ pub fn watch_interrupts() -> Result<()> {
 
 /// Runs the emulator to its end.
 pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
-    let input = if options.interactive {
-        Stdio::inherit()
-    } else {
-        Stdio::null()
+    let input = match (options.interactive, options.keys.is_empty()) {
+        (true, _) => Stdio::inherit(),
+        (false, true) => Stdio::null(),
+        (false, false) => Stdio::piped(),
     };
     let mut child = command
         .stdin(input)
@@ -69,7 +84,7 @@ pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
         .spawn()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let bytes = reader(child.stdout.take().context("the emulator has no output")?);
-    let mut watch = Watch::new(options);
+    let mut watch = Watch::new(options, child.stdin.take());
     let stop = watch.until_over(&bytes);
     let status = match stop {
         Stop::Closed => child.wait()?,
@@ -117,18 +132,22 @@ struct Watch<'a> {
     cutter: Lines,
     lines: Vec<String>,
     story: Story,
+    /// Where keys go, and those that were not typed yet.
+    keys: (Option<ChildStdin>, VecDeque<Keys>),
 }
 
 impl<'a> Watch<'a> {
     /// Begins to follow.
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, keys: Option<ChildStdin>) -> Self {
+        let translator = Translator::new(options.log.clone());
         Self {
             options,
             started: Instant::now(),
             over_at: None,
-            translator: Translator::new(options.log.clone()),
+            translator: translator.with_line_mode(options.line_mode),
             cutter: Lines::default(),
             lines: Vec::new(),
+            keys: (keys, options.keys.iter().cloned().collect()),
             story: Story::new(options.guests.clone()),
         }
     }
@@ -199,11 +218,25 @@ impl<'a> Watch<'a> {
     /// Takes one line.
     fn line(&mut self, line: String) {
         // Without keys nobody can quit: then a guest wrote the line.
-        let told = |event: &Event| self.options.interactive || *event != Event::Quit;
+        let has_keys = self.options.interactive || !self.options.keys.is_empty();
+        let told = |event: &Event| has_keys || *event != Event::Quit;
         if let Some(event) = serial::event(&line).filter(told) {
             self.story.take(event);
         }
+        self.type_keys(&line);
         self.lines.push(line);
+    }
+
+    /// Types the next keys if they come after this line.
+    fn type_keys(&mut self, line: &str) {
+        let (Some(input), keys) = &mut self.keys else {
+            return;
+        };
+        let Some(next) = keys.pop_front_if(|next| line.contains(&next.after)) else {
+            return;
+        };
+        // A machine that is gone takes no keys; that is found out by its end.
+        let _ = input.write_all(next.keys.as_bytes());
     }
 
     /// Sets the time at which the machine is over, unless an earlier one is set.

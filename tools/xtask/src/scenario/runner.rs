@@ -108,6 +108,8 @@ fn run(job: &Job, logs: &Path) -> Finding {
         interactive: false,
         show: false,
         log: job.system.log.clone(),
+        line_mode: scenario.machine.line_mode,
+        keys: scenario.keys.clone(),
     };
     let mut command = scenario.machine.command(&job.emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
