@@ -152,7 +152,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns an execution.
-    #[inline(always)]
+    #[inline(never)]
     fn execution<'e>(
         &self,
         entry: &'e Entry<'_>,
@@ -162,7 +162,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the thread that an execution is.
-    #[inline(always)]
+    #[inline(never)]
     fn thread<'e>(
         &self,
         entry: &'e Entry<'_>,
@@ -173,7 +173,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the vCPU that an execution is.
-    #[inline(always)]
+    #[inline(never)]
     fn vcpu<'e>(
         &self,
         entry: &'e Entry<'_>,

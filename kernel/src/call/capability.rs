@@ -19,7 +19,7 @@ impl<A: Arch> Kernel<A> {
         let address = thread.frame.argument(0);
         if address == 0 {
             let core = thread.execution().core.get();
-            return Ok(Outcome::Done([abi::VERSION, core, 0, 0, 0]));
+            return Ok(Self::results(thread, [abi::VERSION, core, 0, 0, 0]));
         }
         let slot = slot_named::<A>(entry, table::slot_at(entry, thread, address)?);
         let tag = slot.tag();
@@ -31,13 +31,20 @@ impl<A: Arch> Kernel<A> {
             _ => (slot.badge.get(), 0),
         };
         let rights = u64::from(tag.rights().into_bits());
-        Ok(Outcome::Done([
-            kind.number(),
-            rights,
-            badge,
-            slot.object.get(),
-            size,
-        ]))
+        let base = slot.object.get();
+        Ok(Self::results(
+            thread,
+            [kind.number(), rights, badge, base, size],
+        ))
+    }
+
+    /// Ends a call with several results.
+    fn results(thread: &Thread<A>, values: [u64; 5]) -> Outcome {
+        thread.frame.complete();
+        for (index, value) in values.into_iter().enumerate() {
+            thread.frame.set_result(index + 1, value);
+        }
+        Outcome::Waiting
     }
 
     /// Returns the empty slot that argument `index` names.

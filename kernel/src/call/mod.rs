@@ -14,8 +14,8 @@ use arena::Entry;
 /// How a system call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, with these results.
-    Done([u64; 5]),
+    /// It is done, with this result.
+    Done(u64),
     /// The thread waits, has its results already, or makes the call again later.
     Waiting,
 }
@@ -24,13 +24,13 @@ impl Outcome {
     /// Returns the outcome of a call without results.
     #[must_use]
     pub const fn ok() -> Self {
-        Self::Done([0; 5])
+        Self::Done(0)
     }
 
     /// Returns the outcome of a call with one result.
     #[must_use]
     pub const fn value(value: u64) -> Self {
-        Self::Done([value, 0, 0, 0, 0])
+        Self::Done(value)
     }
 }
 
@@ -49,11 +49,9 @@ impl<A: Arch> Kernel<A> {
     fn conclude(&self, thread: &Thread<A>, result: Result<Outcome, Error>) {
         match result {
             Ok(Outcome::Waiting) => {}
-            Ok(Outcome::Done(values)) => {
+            Ok(Outcome::Done(value)) => {
                 thread.frame.complete();
-                for (index, value) in values.into_iter().enumerate() {
-                    thread.frame.set_result(index + 1, value);
-                }
+                thread.frame.set_result(1, value);
             }
             Err(error) => {
                 thread.frame.complete();

@@ -24,7 +24,7 @@ fn slot_of(base: u64, order: u8, index: u32) -> Option<SlotRef> {
 /// # Errors
 ///
 /// [`Error::NoCapability`].
-#[inline(always)]
+#[inline(never)]
 pub fn own_slot<'e, A: Arch>(
     entry: &'e Entry<'_>,
     thread: &Thread<A>,
@@ -102,7 +102,7 @@ pub fn level_in(level: u8, table: u8) -> Result<u8, Error> {
 /// # Errors
 ///
 /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
-#[inline(always)]
+#[inline(never)]
 pub fn check(slot: &Slot, kind: ObjectKind, need: Rights) -> Result<Tag, Error> {
     let tag = slot.tag();
     match tag.object_kind() {
@@ -136,6 +136,7 @@ impl<T> Copy for Resolved<'_, T> {}
 /// # Errors
 ///
 /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+#[inline(always)]
 pub fn resolve<'e, A: Arch, T: KernelObject>(
     entry: &'e Entry<'_>,
     thread: &Thread<A>,
@@ -150,17 +151,31 @@ pub fn resolve<'e, A: Arch, T: KernelObject>(
 /// # Errors
 ///
 /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+#[inline(always)]
 pub fn resolve_at<'e, A: Arch, T: KernelObject>(
     entry: &'e Entry<'_>,
     thread: &Thread<A>,
     address: u64,
     need: Rights,
 ) -> Result<Resolved<'e, T>, Error> {
-    let slot = slot_at(entry, thread, address)?;
-    resolved(entry, slot_named::<A>(entry, slot), need)
+    resolved(entry, filled_at(entry, thread, address)?, need)
+}
+
+/// Returns the slot that a slot address names.
+///
+/// # Errors
+///
+/// Those of [`slot_at`].
+pub fn filled_at<'e, A: Arch>(
+    entry: &'e Entry<'_>,
+    thread: &Thread<A>,
+    address: u64,
+) -> Result<&'e Slot, Error> {
+    slot_at(entry, thread, address).map(|slot| slot_named::<A>(entry, slot))
 }
 
 /// Returns the object of type `T` that `slot` names.
+#[inline(always)]
 fn resolved<'e, T: KernelObject>(
     entry: &'e Entry<'_>,
     slot: &'e Slot,

@@ -54,7 +54,7 @@ impl<A: Arch> Kernel<A> {
         if !thread.execution().has(flag::REPLIED) {
             match self.reply(entry, receiver, thread)? {
                 Outcome::Waiting => return Ok(Outcome::Waiting),
-                Outcome::Done(..) => thread.execution().raise(flag::REPLIED),
+                Outcome::Done(_) => thread.execution().raise(flag::REPLIED),
             }
         }
         let outcome = self.receive_from(entry, receiver, thread, from);
