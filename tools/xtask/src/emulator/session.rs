@@ -1,7 +1,7 @@
 //! One run of the emulator: watched, limited in time, and never left behind.
 
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -12,6 +12,7 @@ use logview::{Programs, Translator};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
+use super::launch::{Launch, Running};
 use super::serial::{self, Event, Lines};
 
 /// Set when somebody asked us to stop.
@@ -57,18 +58,9 @@ pub fn watch_interrupts() -> Result<()> {
 }
 
 /// Runs the emulator to its end.
-pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
-    let input = if options.interactive {
-        Stdio::inherit()
-    } else {
-        Stdio::null()
-    };
-    let mut child = command
-        .stdin(input)
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    let bytes = reader(child.stdout.take().context("the emulator has no output")?);
+pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
+    let Running { mut child, output } = launch.start(options.interactive)?;
+    let bytes = reader(output);
     let mut watch = Watch::new(options);
     let stop = watch.until_over(&bytes);
     let status = match stop {
@@ -85,9 +77,10 @@ pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
         },
         Stop::Interrupted => Ending::Interrupted,
         Stop::Over => watch.story.ending(None),
-        Stop::Closed => watch
-            .story
-            .ending((!status.success()).then(|| status.to_string())),
+        Stop::Closed => {
+            let complaint = launch.complaint(status, watch.story.is_told());
+            watch.story.ending(complaint)
+        }
     };
     Ok(Outcome {
         ending,
@@ -270,7 +263,16 @@ fn end(child: &mut Child, asks: bool) -> Result<ExitStatus> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Returns a shell script in place of the emulator.
+    fn shell(text: &str) -> Launch {
+        let mut command = Command::new("sh");
+        command.args(["-c", text]);
+        Launch::plain(command)
+    }
 
     /// Runs a shell script in place of the emulator.
     fn script(text: &str, guests: &[&str], seconds: u64) -> Outcome {
@@ -279,7 +281,7 @@ mod tests {
             timeout: Some(Duration::from_secs(seconds)),
             ..Options::default()
         };
-        run(Command::new("sh").args(["-c", text]), &options).expect("there is a shell")
+        run(shell(text), &options).expect("there is a shell")
     }
 
     #[test]
@@ -312,7 +314,7 @@ mod tests {
                 interactive,
                 ..Options::default()
             };
-            let outcome = run(Command::new("sh").args(["-c", text]), &options);
+            let outcome = run(shell(text), &options);
             assert_eq!(outcome.expect("there is a shell").ending, ending);
         }
     }
@@ -345,6 +347,7 @@ mod tests {
 
     #[test]
     fn an_emulator_that_cannot_be_started_is_an_error() {
-        assert!(run(&mut Command::new("/no/such/emulator"), &Options::default()).is_err());
+        let launch = Launch::plain(Command::new("/no/such/emulator"));
+        assert!(run(launch, &Options::default()).is_err());
     }
 }

@@ -11,6 +11,7 @@ use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
 use crate::emulator::command::MachineArgs;
+use crate::emulator::kind::Kind;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -76,6 +77,7 @@ struct File {
     conformance: bool,
     pending: Option<String>,
     code: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
@@ -98,6 +100,7 @@ struct File {
 struct Variant {
     name: String,
     pending: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
     harts: Option<u16>,
@@ -151,6 +154,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
+        emulator: variant.emulator.or(file.emulator).unwrap_or_default(),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
