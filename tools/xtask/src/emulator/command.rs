@@ -6,6 +6,8 @@ use std::process::Command;
 use crate::build::system::System;
 use crate::machine::{Machine, Qemu};
 
+use super::kind::Kind;
+
 /// What can be chosen about the emulated machine.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
@@ -24,9 +26,13 @@ pub struct MachineArgs {
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
-    /// The QEMU to use, where it is not the installed one.
+    /// The emulator.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub emulator: Kind,
+    /// The emulator's program, where it is not the installed one; for Bochs the folder that its
+    /// packages are unpacked in.
     #[arg(long, value_name = "PATH")]
-    pub emulator: Option<PathBuf>,
+    pub emulator_path: Option<PathBuf>,
 }
 
 impl MachineArgs {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -13,6 +13,7 @@ use logview::{Programs, Translator};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
+use super::launch::{Input, Launch, Running};
 use super::serial::{self, Event, Lines};
 
 /// Set when somebody asked us to stop.
@@ -72,19 +73,19 @@ pub fn watch_interrupts() -> Result<()> {
 }
 
 /// Runs the emulator to its end.
-pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
+pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
     let input = match (options.interactive, options.keys.is_empty()) {
-        (true, _) => Stdio::inherit(),
-        (false, true) => Stdio::null(),
-        (false, false) => Stdio::piped(),
+        (true, _) => Input::Terminal,
+        (false, true) => Input::Nothing,
+        (false, false) => Input::Program,
     };
-    let mut child = command
-        .stdin(input)
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    let bytes = reader(child.stdout.take().context("the emulator has no output")?);
-    let mut watch = Watch::new(options, child.stdin.take());
+    let Running {
+        mut child,
+        output,
+        keys,
+    } = launch.start(input)?;
+    let bytes = reader(output);
+    let mut watch = Watch::new(options, keys);
     let stop = watch.until_over(&bytes);
     let status = match stop {
         Stop::Closed => child.wait()?,
@@ -100,9 +101,10 @@ pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
         },
         Stop::Interrupted => Ending::Interrupted,
         Stop::Over => watch.story.ending(None),
-        Stop::Closed => watch
-            .story
-            .ending((!status.success()).then(|| status.to_string())),
+        Stop::Closed => {
+            let complaint = launch.complaint(status, watch.story.is_told());
+            watch.story.ending(complaint)
+        }
     };
     Ok(Outcome {
         ending,
@@ -133,12 +135,12 @@ struct Watch<'a> {
     lines: Vec<String>,
     story: Story,
     /// Where keys go, and those that were not typed yet.
-    keys: (Option<ChildStdin>, VecDeque<Keys>),
+    keys: (Option<Box<dyn Write + Send>>, VecDeque<Keys>),
 }
 
 impl<'a> Watch<'a> {
     /// Begins to follow.
-    fn new(options: &'a Options, keys: Option<ChildStdin>) -> Self {
+    fn new(options: &'a Options, keys: Option<Box<dyn Write + Send>>) -> Self {
         let translator = Translator::new(options.log.clone());
         Self {
             options,
@@ -303,7 +305,16 @@ fn end(child: &mut Child, asks: bool) -> Result<ExitStatus> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Returns a shell script in place of the emulator.
+    fn shell(text: &str) -> Launch {
+        let mut command = Command::new("sh");
+        command.args(["-c", text]);
+        Launch::plain(command)
+    }
 
     /// Runs a shell script in place of the emulator.
     fn script(text: &str, guests: &[&str], seconds: u64) -> Outcome {
@@ -312,7 +323,7 @@ mod tests {
             timeout: Some(Duration::from_secs(seconds)),
             ..Options::default()
         };
-        run(Command::new("sh").args(["-c", text]), &options).expect("there is a shell")
+        run(shell(text), &options).expect("there is a shell")
     }
 
     #[test]
@@ -345,7 +356,7 @@ mod tests {
                 interactive,
                 ..Options::default()
             };
-            let outcome = run(Command::new("sh").args(["-c", text]), &options);
+            let outcome = run(shell(text), &options);
             assert_eq!(outcome.expect("there is a shell").ending, ending);
         }
     }
@@ -378,6 +389,7 @@ mod tests {
 
     #[test]
     fn an_emulator_that_cannot_be_started_is_an_error() {
-        assert!(run(&mut Command::new("/no/such/emulator"), &Options::default()).is_err());
+        let launch = Launch::plain(Command::new("/no/such/emulator"));
+        assert!(run(launch, &Options::default()).is_err());
     }
 }

@@ -11,6 +11,7 @@ use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
 use crate::emulator::command::MachineArgs;
+use crate::emulator::kind::Kind;
 use crate::emulator::session::Keys;
 
 /// Folder of the descriptions, in the repository.
@@ -81,6 +82,7 @@ struct File {
     keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
     line_mode: Option<bool>,
@@ -104,6 +106,7 @@ struct File {
 struct Variant {
     name: String,
     pending: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
     line_mode: Option<bool>,
@@ -159,6 +162,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
+        emulator: variant.emulator.or(file.emulator).unwrap_or_default(),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
