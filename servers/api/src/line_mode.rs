@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn what_nobody_encoded_stands_for_itself() {
         let line = b"100% of %2g, %5b".to_vec();
-        assert_eq!(decoded(core::slice::from_ref(&line)), [&line[..], b"\n"].concat());
+        assert_eq!(
+            decoded(core::slice::from_ref(&line)),
+            [&line[..], b"\n"].concat()
+        );
     }
 
     proptest! {
