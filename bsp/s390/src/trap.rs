@@ -169,10 +169,10 @@ pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Visit<'_, S390
             }
             Next::Guest(vcpu, page) => {
                 let guest = &raw const vcpu.guest;
-                drop(entry);
+                drop(visit);
                 let what = run_guest(cpu, guest, page);
-                entry = enter(kernel, cpu);
-                kernel.handle(&mut entry, what);
+                visit = enter(kernel, cpu);
+                visit.handle(what);
             }
             Next::Idle => {
                 drop(visit);
