@@ -59,7 +59,7 @@ pub struct Guest {
     /// Stores the second argument register at the first, then makes a hypercall.
     pub store: &'static [u8],
     /// Stores the second argument register at the first in the device's address space, in a way that
-    /// the hardware describes, then makes a hypercall.
+    /// the hardware describes, then makes a hypercall; nothing where hardware describes no access.
     pub device_store: &'static [u8],
     /// Loads the result register likewise.
     pub device_load: &'static [u8],
@@ -83,10 +83,15 @@ pub struct Guest {
     pub enable: (u64, u64),
     /// Value of the same register that lets the guest's timer end a wait.
     pub timer_enable: u64,
-    /// The line of the guest's timer.
+    /// The line of the guest's timer, or 0 where the machine delivers its interrupt: it is a
+    /// hypercall then.
     pub timer_line: u64,
     /// Whether lines are requests: the guest leaves when it can take one.
     pub has_windows: bool,
+    /// Register id and value that end the guest's wait where it waits until it takes a line.
+    pub end_of_wait: Option<(u64, u64)>,
+    /// Bits of an address that are told of an access to memory that is not there.
+    pub told: u64,
     /// The line that `enable` is about.
     pub line: u64,
     /// Another line.

@@ -114,6 +114,8 @@ pub static RISCV: Machine = Machine {
         // hvip.VSTIP
         timer_line: 1 << 6,
         has_windows: false,
+        end_of_wait: None,
+        told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,
         // hvip.VSSIP

@@ -94,6 +94,8 @@ pub static X86: Machine = Machine {
         timer_enable: 0x202,
         timer_line: 4,
         has_windows: true,
+        end_of_wait: None,
+        told: u64::MAX,
         // Non-maskable.
         line: 2,
         // Maskable.
