@@ -420,6 +420,7 @@ const fn field_of(register: Register) -> Option<Field> {
         Register::CpuTimer => sie::CPU_TIMER,
         Register::ClockComparator => sie::CLOCK_COMPARATOR,
         Register::TodProgrammable => sie::TOD_PROGRAMMABLE,
+        Register::ControlLoads => sie::CONTROL_LOADS,
         Register::General(_)
         | Register::Access(_)
         | Register::Float(_)

@@ -129,6 +129,7 @@ impl Controller {
                 self.accesses.retire_all(&newest);
                 Ok((Reply::Done, self.plic.reset()))
             }
+            Request::Interruption { .. } => Err(Refusal::NoSuchSource),
             Request::Statistics => {
                 let counts = self.plic.ledger().counts();
                 Ok((Reply::Statistics(counts), LineChanges::default()))

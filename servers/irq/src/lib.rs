@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod controller;
+pub mod floating;
 pub mod ledger;
 pub mod persist;
 pub mod plic;

@@ -5,6 +5,7 @@
 //! server: this process calls none but the log.
 
 use crate::controller::{Access, Controller};
+use crate::floating::{self, Lines};
 use crate::plic::LineChanges;
 use abi::exit::AccessInfo;
 use abi::{DeliveryKind, Error, ObjectKind};
@@ -14,6 +15,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use irq_api::Irq;
 use riscv_regs::interrupt::GuestInterrupts;
 use rt::serve::{answer, refusal};
+use rt::sys::Machine;
 use rt::{Incoming, Outgoing, ReplyAction, TicketLock, Vcpu, grant, log};
 use vcpu_api::Description;
 use vcpu_api::description::PLIC_BASE;
@@ -23,8 +25,16 @@ const EXTERNAL: u64 = GuestInterrupts::new().with_external(true).into_bits();
 
 /// What all threads share.
 struct Shared {
-    controller: Controller,
+    controllers: Controllers,
     vcpus: Vec<Vcpu>,
+}
+
+/// The controllers of the machine's guests.
+enum Controllers {
+    /// RISC-V: a PLIC.
+    Plic(Controller),
+    /// s390x.
+    Floating(floating::Controller),
 }
 
 static SHARED: TicketLock<Option<Shared>> = TicketLock::new(None);
@@ -63,8 +73,12 @@ fn shared() -> Option<Shared> {
         let slot = grant::indexed("vcpu", index)?.slot_of(ObjectKind::Vcpu)?;
         Some(Vcpu::own(slot))
     });
+    let controllers = match rt::sys::MACHINE {
+        Machine::S390 => Controllers::Floating(floating::Controller::new(&description)),
+        Machine::Riscv | Machine::X86 => Controllers::Plic(Controller::new(&description).ok()?),
+    };
     Some(Shared {
-        controller: Controller::new(&description).ok()?,
+        controllers,
         vcpus: vcpus.collect(),
     })
 }
@@ -106,7 +120,10 @@ fn access(message: &Incoming) -> Outgoing {
     };
     let mut shared = SHARED.lock();
     let loaded = shared.as_mut().map_or(0, |shared| {
-        let (value, changes) = shared.controller.access(access);
+        let Controllers::Plic(controller) = &mut shared.controllers else {
+            return 0;
+        };
+        let (value, changes) = controller.access(access);
         shared.apply(changes);
         value
     });
@@ -118,13 +135,35 @@ fn request(message: &Incoming) -> Outgoing {
     answer::<Irq>(message, |request| {
         let mut shared = SHARED.lock();
         let shared = shared.as_mut().ok_or(irq_api::Refusal::NoSuchSource)?;
-        let (reply, changes) = shared.controller.request(message.badge, request)?;
-        shared.apply(changes);
-        Ok(reply)
+        match &mut shared.controllers {
+            Controllers::Plic(controller) => {
+                let (reply, changes) = controller.request(message.badge, request)?;
+                shared.apply(changes);
+                Ok(reply)
+            }
+            Controllers::Floating(controller) => {
+                let reply = controller.request(message.badge, request)?;
+                shared.settle();
+                Ok(reply)
+            }
+        }
     })
 }
 
 impl Shared {
+    /// Moves the lines of the vCPUs to where the interruptions of s390x want them.
+    fn settle(&mut self) {
+        for index in 0..self.vcpus.len() {
+            let Controllers::Floating(controller) = &mut self.controllers else {
+                return;
+            };
+            let Lines { raised, lowered } = controller.floating().settle(index);
+            if raised | lowered != 0 {
+                self.inject(index, raised, lowered);
+            }
+        }
+    }
+
     /// Moves the lines of the vCPUs.
     fn apply(&self, changes: LineChanges) {
         for index in changes.raised.iter() {

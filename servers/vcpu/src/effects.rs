@@ -2,6 +2,7 @@
 
 use crate::Lifecycle;
 use abi::exit::ExitClass;
+use irq_api::floating::{Act, Answer};
 
 /// The most vCPUs of a VM.
 pub const MAX_VCPUS: usize = 64;
@@ -206,6 +207,29 @@ pub trait Effects {
 
     /// Stops a vCPU other than the one that is handled now.
     fn stop(&mut self, vcpu: VcpuId);
+
+    /// Stops a vCPU other than the one that is handled now between two instructions: what it waits
+    /// for stays, and is answered when it is started again.
+    fn pause(&mut self, vcpu: VcpuId) {
+        self.stop(vcpu);
+    }
+
+    /// Makes a stopped vCPU give up what it waits for, so that its registers can be set.
+    fn abandon(&mut self, vcpu: VcpuId) {
+        let _ = vcpu;
+    }
+
+    /// Posts, takes or forgets interruptions of a machine whose interrupt server keeps them, for an
+    /// exit of vCPU `by`; once for each exit.
+    fn interruption(&mut self, by: VcpuId, act: Act) -> Answer {
+        let _ = (by, act);
+        Answer::default()
+    }
+
+    /// Returns the machine's counter.
+    fn counter(&mut self) -> u64 {
+        0
+    }
 
     /// Returns whether a vCPU's guest waits for an interrupt now.
     fn is_idle(&mut self, vcpu: VcpuId) -> bool;

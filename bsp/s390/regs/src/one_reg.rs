@@ -14,6 +14,8 @@ const CONTROL: u64 = 5;
 const ACCESS: u64 = 6;
 /// Type: floating-point registers, and behind them their control register.
 const FLOAT: u64 = 7;
+/// Type: what makes the guest leave.
+const LEAVES: u64 = 8;
 
 /// A register of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub enum Register {
     ClockComparator,
     /// TOD programmable field.
     TodProgrammable,
+    /// Control registers whose loads leave the guest: bit 15 is register 0, bit 0 register 15.
+    ControlLoads,
 }
 
 impl Register {
@@ -68,6 +72,7 @@ impl Register {
             (ACCESS, 0..=15) => Self::Access(number),
             (FLOAT, 0..=15) => Self::Float(number),
             (FLOAT, 16) => Self::FloatControl,
+            (LEAVES, 0) => Self::ControlLoads,
             _ => return None,
         })
     }
@@ -88,6 +93,7 @@ impl Register {
             Self::Access(number) => (ACCESS, number),
             Self::Float(number) => (FLOAT, number),
             Self::FloatControl => (FLOAT, 16),
+            Self::ControlLoads => (LEAVES, 0),
         };
         ALL | kind << 32 | index as u64
     }
@@ -100,6 +106,7 @@ impl Register {
             Self::PswMask => is_mask(value),
             Self::Prefix => value & !0x7fff_e000 == 0,
             Self::Access(_) | Self::TodProgrammable => value >> 32 == 0,
+            Self::ControlLoads => value >> 16 == 0,
             // Bits of every machine with decimal floating point.
             Self::FloatControl => value & !0xf8f8_ff73 == 0,
             _ => true,
@@ -128,7 +135,7 @@ mod tests {
         assert_eq!(Register::ClockComparator.id(), 0x5030_0000_0000_0004);
         assert_eq!(Register::TodProgrammable.id(), 0x5020_0000_0000_0001);
         assert_eq!(Register::PswAddress.id(), 0x5030_0004_0000_0011);
-        let counts = [(4, 19), (5, 16), (6, 16), (7, 17)];
+        let counts = [(4, 19), (5, 16), (6, 16), (7, 17), (8, 1)];
         for (kind, count) in counts {
             for index in 0..count {
                 let id = 0x5030_0000_0000_0000 | kind << 32 | index;
@@ -137,7 +144,7 @@ mod tests {
             let id = 0x5030_0000_0000_0000 | kind << 32 | count;
             assert_eq!(Register::from_id(id), None);
         }
-        for id in [0, u64::MAX, 0x5030_0000_0000_0001, 0x5030_0008_0000_0000] {
+        for id in [0, u64::MAX, 0x5030_0000_0000_0001, 0x5030_0009_0000_0000] {
             assert_eq!(Register::from_id(id), None);
         }
     }

@@ -71,6 +71,8 @@ pub const CPU_TIMER: Field = Field::new(0x28, 64);
 pub const CLOCK_COMPARATOR: Field = Field::new(0x30, 64);
 /// What the guest's TOD clock is ahead of the host's.
 pub const EPOCH: Field = Field::new(0x38, 64);
+/// Control registers whose loads leave the guest, the first bit register 0.
+pub const CONTROL_LOADS: Field = Field::new(0x44, 16);
 /// Execution controls: [`EXTERNAL_ASSIST`].
 pub const EXECUTION_CONTROLS: Field = Field::new(0x4c, 32);
 /// Why the guest was left: [`code`]. SIE leaves it as it is where the host was interrupted.

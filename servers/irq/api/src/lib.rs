@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod floating;
 pub mod line;
 
 pub use line::{LineReport, LineReports};
@@ -104,6 +105,15 @@ pub enum Request {
         /// Accesses up to these numbers were made before the reset: they have no effect.
         newest: Newest,
     },
+    /// s390x: posts, takes or forgets interruptions; from the guest's vcpu server only.
+    Interruption {
+        /// The vCPU whose exit causes it.
+        by: u8,
+        /// The number of that exit: one that comes again has no second effect.
+        sequence: u64,
+        /// What.
+        act: floating::Act,
+    },
 }
 
 /// What the server answers. Variants are only appended.
@@ -113,6 +123,8 @@ pub enum Reply {
     Done,
     /// The ledger.
     Statistics(Statistics),
+    /// s390x: what became of it.
+    Interruption(floating::Answer),
 }
 
 /// Where interrupts went: `raised = injected + coalesced + suppressed + deferred`, always.

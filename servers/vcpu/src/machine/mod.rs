@@ -1,6 +1,7 @@
 //! The machines whose guests this server knows.
 
 pub mod riscv;
+pub mod s390;
 
 use crate::{Effects, EndReason, Exit, Lifecycle, Metrics, Outcome, VcpuId, VcpuSet};
 

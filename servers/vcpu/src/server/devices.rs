@@ -9,6 +9,7 @@ use api::Newest;
 use core::fmt;
 use device_api::{Bytes, Device, Reply, Request};
 use irq_api::Irq;
+use irq_api::floating::{Act, Answer};
 use rt::Endpoint;
 use rt::client::CallFailure;
 
@@ -59,6 +60,18 @@ pub fn reset_interrupts(newest: Newest) -> Result<(), Trouble> {
     let request = irq_api::Request::Reset { newest };
     let reply = rt::client::request::<Irq>(endpoint, &request).map_err(Trouble::Call)?;
     reply.map(drop).map_err(|_| Trouble::Refused)
+}
+
+/// Posts, takes or forgets an interruption for an exit of a vCPU.
+pub fn interruption(by: usize, sequence: u64, act: Act) -> Result<Answer, Trouble> {
+    let endpoint = rt::peer("irq", rt::cores::current()).ok_or(Trouble::Unreachable)?;
+    let by = u8::try_from(by).map_err(|_| Trouble::Refused)?;
+    let request = irq_api::Request::Interruption { by, sequence, act };
+    let reply = rt::client::request::<Irq>(endpoint, &request).map_err(Trouble::Call)?;
+    match reply {
+        Ok(irq_api::Reply::Interruption(answer)) => Ok(answer),
+        _ => Err(Trouble::Refused),
+    }
 }
 
 /// Returns the exit line that a device saw, once.

@@ -16,12 +16,14 @@ mod platform;
 mod report;
 mod requests;
 mod riscv;
+mod s390;
 mod setup;
 mod state;
 mod world;
 
 pub use platform::Platform;
 pub use riscv::RiscvPlatform;
+pub use s390::S390Platform;
 pub use setup::{Image, Processor, Setup, SetupError};
 pub use world::World;
 

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use api::{Deliveries, Delivery, Last, Newest};
 use core::marker::PhantomData;
 use guest_memory::CopyError;
+use irq_api::floating::{Act, Answer};
 
 /// The kernel and the guest, as the handlers of one VM see them. Used behind the server's lock.
 pub struct World<P: Platform> {
@@ -23,6 +24,8 @@ pub struct World<P: Platform> {
     /// Exits, and how they were answered.
     exits: Deliveries<Outcome, Vec<Last<Outcome>>>,
     output: Output,
+    /// Number of the exit that is handled.
+    sequence: u64,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -34,6 +37,7 @@ impl<P: Platform> World<P> {
             setup,
             exits,
             output: Output::default(),
+            sequence: 0,
             platform: PhantomData,
         }
     }
@@ -43,8 +47,9 @@ impl<P: Platform> World<P> {
         vcpu.index() < self.setup.vcpus.len()
     }
 
-    /// Returns what the delivery of an exit is.
-    pub(super) fn delivery(&self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
+    /// Returns what the delivery of an exit is, which is handled now.
+    pub(super) fn delivery(&mut self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
+        self.sequence = sequence;
         self.exits.look(vcpu.index(), sequence)
     }
 
@@ -120,12 +125,17 @@ impl<P: Platform> World<P> {
 
 impl<P: Platform> Effects for World<P> {
     fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
+        if P::HAS_ZERO && register == 0 {
+            return 0;
+        }
         self.processor(vcpu)
             .map_or(0, |processor| processor.general(register))
     }
 
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if let Some(processor) = self.processor(vcpu) {
+        if let Some(processor) = self.processor(vcpu)
+            && !(P::HAS_ZERO && register == 0)
+        {
             processor.set_general(register, value);
         }
     }
@@ -176,6 +186,34 @@ impl<P: Platform> Effects for World<P> {
             Ok(())
         });
         self.exits.retire(vcpu.index(), newest);
+    }
+
+    fn pause(&mut self, vcpu: VcpuId) {
+        self.attempt("the stop", vcpu, |vcpu| vcpu.capability.stop());
+    }
+
+    fn abandon(&mut self, vcpu: VcpuId) {
+        let mut newest = 0;
+        self.attempt("the reset", vcpu, |vcpu| {
+            vcpu.capability.give_up_exit()?;
+            newest = vcpu.capability.read(SEQUENCE)?;
+            Ok(())
+        });
+        self.exits.retire(vcpu.index(), newest);
+    }
+
+    fn interruption(&mut self, by: VcpuId, act: Act) -> Answer {
+        match devices::interruption(by.index(), self.sequence, act) {
+            Ok(answer) => answer,
+            Err(trouble) => {
+                self.note(&format!("an interruption is lost: {trouble}"));
+                Answer::default()
+            }
+        }
+    }
+
+    fn counter(&mut self) -> u64 {
+        rt::sys::counter()
     }
 
     fn is_idle(&mut self, vcpu: VcpuId) -> bool {
