@@ -58,6 +58,9 @@ pub struct Scenario {
     pub pending: Option<String>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
+    /// A guest of ours that boots on the bare machine, which has the first guest's processors and
+    /// memory, in place of the system.
+    pub native: Option<String>,
 }
 
 /// What a file says.
@@ -77,6 +80,7 @@ struct File {
     conformance: bool,
     pending: Option<String>,
     code: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
@@ -100,6 +104,7 @@ struct File {
 struct Variant {
     name: String,
     pending: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
@@ -189,6 +194,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         conformance: file.conformance,
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
         code,
+        native: variant.native.clone().or_else(|| file.native.clone()),
     })
 }
 

@@ -7,11 +7,12 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::build::system::{self, System};
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
+use crate::guest::catalogue;
 use crate::progress;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -63,12 +64,35 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         .machine
         .emulator
         .ensure(workspace, system.machine, None)?;
-    let launch = emulator.launch(workspace, &scenario.machine, &system)?;
+    let launch = match &scenario.native {
+        Some(guest) => native(workspace, &scenario, (&system, guest), &emulator.path)?,
+        None => emulator.launch(workspace, &scenario.machine, &system)?,
+    };
     Ok(Job {
         scenario,
         system,
         launch,
     })
+}
+
+/// Returns what boots the guest `package` on the bare machine, as if that were the system's first
+/// guest.
+fn native(
+    workspace: &Workspace,
+    scenario: &Scenario,
+    (system, package): (&System, &str),
+    emulator: &Path,
+) -> Result<Launch> {
+    let described = system.compiled.system.guests.first();
+    let guest = described.context("the system has no guest to be like")?;
+    let size = (u16::try_from(guest.cores.len())?, guest.memory);
+    let mut command = scenario.machine.native(system.machine, emulator, size);
+    let kernel = catalogue::own(workspace, package, system.machine)?;
+    command.arg("-kernel").arg(kernel);
+    if !guest.append.is_empty() {
+        command.args(["-append", &guest.append]);
+    }
+    Ok(Launch::plain(command))
 }
 
 /// Runs all jobs and prints each one's finding as it comes.
@@ -106,8 +130,9 @@ fn run(job: Job, logs: &Path) -> Finding {
     let started = Instant::now();
     let scenario = &job.scenario;
     let guests = &job.system.compiled.system.guests;
+    let guests = guests.iter().filter(|_| scenario.native.is_none());
     let options = Options {
-        guests: guests.iter().map(|guest| guest.name.clone()).collect(),
+        guests: guests.map(|guest| guest.name.clone()).collect(),
         timeout: Some(scenario.timeout),
         interactive: false,
         show: false,
