@@ -10,11 +10,12 @@ use crate::build::system;
 use crate::emulator::ending::Ending;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
+use crate::machine::Machine;
 use crate::progress::Step;
 use crate::workspace::Workspace;
 
 use super::measure::Measurement;
-use super::{TIMEOUT, exact, machine};
+use super::{TIMEOUT, exact};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
 const MEMORY: Size = Size::from_bytes(254 << 20);
@@ -22,8 +23,11 @@ const MEMORY: Size = Size::from_bytes(254 << 20);
 const PACKAGE: &str = "guest-benchmark";
 
 /// Returns what the guest prints.
-pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement>> {
-    let machine = machine()?;
+pub fn measure(
+    workspace: &Workspace,
+    machine: &Machine,
+    emulator: &Path,
+) -> Result<Vec<Measurement>> {
     let file = machine.system(workspace.root())?;
     let guest = GuestOverrides {
         kernel: Some(PACKAGE.to_owned()),

@@ -65,7 +65,7 @@ unsafe extern "C" {
 
 /// Returns the value of a register for a seed.
 fn value(seed: u64, register: usize) -> u64 {
-    (seed ^ register as u64 + 1)
+    (seed ^ (register as u64 + 1))
         .wrapping_mul(0xd6e8_feb8_6659_fd93)
         .rotate_left(29)
 }

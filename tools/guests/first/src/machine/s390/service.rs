@@ -131,7 +131,7 @@ pub fn memory_size() -> u64 {
         0 => number(84, 4),
         size => size,
     };
-    count * mebibytes << 20
+    (count * mebibytes) << 20
 }
 
 /// Reads what the machine is.

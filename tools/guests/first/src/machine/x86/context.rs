@@ -175,7 +175,7 @@ fn survive(instruction: Instruction) -> Verdict {
 
 /// Does it once, with interrupts masked: no register points to a stack meanwhile.
 fn once(instruction: Instruction, round: u64) -> Verdict {
-    let value = |n: usize| (round << 8 | n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let value = |n: usize| (round << 8 | (n as u64 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut context = Context {
         before: core::array::from_fn(value),
         after: [0; 16],

@@ -48,7 +48,7 @@ const MXCSR_MASKS: u64 = 0x1f80;
 
 /// Returns the value of a word for a seed.
 fn value(seed: u64, word: usize) -> u64 {
-    (seed ^ word as u64 + 1)
+    (seed ^ (word as u64 + 1))
         .wrapping_mul(0xd6e8_feb8_6659_fd93)
         .rotate_left(29)
 }

@@ -107,7 +107,7 @@ pub fn load_table() {
     let base = TABLE.as_ptr().addr() as u64;
     let pointer = [limit << 48, base];
     // SAFETY: the pointer's last ten bytes are the limit and the base of the table.
-    unsafe { asm!("lidt [{}]", in(reg) pointer.as_ptr().byte_add(6), options(nostack)) };
+    unsafe { asm!("lidt [{} + 6]", in(reg) pointer.as_ptr(), options(nostack)) };
 }
 
 /// An exception that was taken.
@@ -169,7 +169,8 @@ fn exception(frame: &mut Frame) {
     let (vector, at, error) = (frame.vector, frame.instruction, frame.error);
     assert!(
         places[0].load(Relaxed) == 1,
-        "exception {vector} at {at:#x}, error {error:#x}"
+        "exception {vector} at {at:#x}, error {error:#x}, on processor {}",
+        processor::index()
     );
     places[0].store(2, Relaxed);
     for (place, word) in places[2..].iter().zip([vector, at, error]) {
