@@ -61,8 +61,7 @@ pub struct Scenario {
     pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
-    /// A guest of ours that boots on the bare machine, which has the first guest's processors and
-    /// memory, in place of the system.
+    /// A guest of ours that boots on the bare machine in place of the system.
     pub native: Option<String>,
 }
 
@@ -109,6 +108,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    #[serde(default)]
+    expect: Vec<String>,
     pending: Option<String>,
     native: Option<String>,
     emulator: Option<Kind>,
@@ -197,7 +198,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         overrides,
         timeout: Duration::from_secs(seconds),
         ending: file.ending,
-        expect: file.expect.clone(),
+        expect: [file.expect.clone(), variant.expect.clone()].concat(),
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
         conformance: file.conformance,
@@ -254,6 +255,14 @@ mod tests {
         let scenarios = parse("a", "system = \"a.toml\"\nlog = \"debug\"\n").expect("good");
         assert_eq!(scenarios[0].overrides.log, Some(LogLevel::Debug));
         assert!(parse("a", "system = \"a.toml\"\nlog = \"loud\"\n").is_err());
+    }
+
+    #[test]
+    fn a_variant_expects_what_its_file_does_and_more() {
+        let text = "system = \"a.toml\"\nexpect = [\"x\"]\n[[variant]]\nname = \"b\"\n\
+                    expect = [\"y\"]\n";
+        let scenarios = parse("a", text).expect("good");
+        assert_eq!(scenarios[0].expect, ["x", "y"]);
     }
 
     #[test]

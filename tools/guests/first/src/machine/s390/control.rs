@@ -29,21 +29,21 @@ const BUSY: u64 = 2;
 pub fn open(service: bool) {
     let value = OPEN.with_service_signal(service).into_bits() | ALL_FLOAT | RESET;
     // SAFETY: the handlers are there, and all floating-point registers may be used.
-    unsafe { asm!("lctlg %c0, %c0, 0({})", in(reg) &raw const value, options(nostack)) };
+    unsafe { asm!("lctlg %c0, %c0, 0({})", in(reg_addr) &raw const value, options(nostack)) };
 }
 
 /// Reads control register 0.
 pub fn open_to() -> u64 {
     let mut value = 0_u64;
     // SAFETY: writes the word.
-    unsafe { asm!("stctg %c0, %c0, 0({})", in(reg) &raw mut value, options(nostack)) };
+    unsafe { asm!("stctg %c0, %c0, 0({})", in(reg_addr) &raw mut value, options(nostack)) };
     value
 }
 
 /// Sets control register 0.
 pub fn set_open_to(value: u64) {
     // SAFETY: the handlers are there.
-    unsafe { asm!("lctlg %c0, %c0, 0({})", in(reg) &raw const value, options(nostack)) };
+    unsafe { asm!("lctlg %c0, %c0, 0({})", in(reg_addr) &raw const value, options(nostack)) };
 }
 
 /// Takes one interruption, if one is pending.
@@ -51,11 +51,11 @@ pub fn take_one() {
     let mut old = [0_u8; 2];
     // SAFETY: the handlers are there; the bytes get what was.
     unsafe {
-        asm!("stosm 0({0}), 1", "stnsm 1({0}), 0xfc", in(reg) old.as_mut_ptr(), options(nostack));
+        asm!("stosm 0({0}), 1", "stnsm 1({0}), 0xfc", in(reg_addr) old.as_mut_ptr(), options(nostack));
     }
     if old[0] & 1 != 0 {
         // SAFETY: interruptions were taken before.
-        unsafe { asm!("stosm 0({0}), 1", in(reg) old.as_mut_ptr(), options(nostack)) };
+        unsafe { asm!("stosm 0({0}), 1", in(reg_addr) old.as_mut_ptr(), options(nostack)) };
     }
 }
 

@@ -73,7 +73,7 @@ impl Machine for S390 {
         let psw = [wait, place];
         loop {
             // SAFETY: a disabled wait is how a machine ends.
-            unsafe { asm!("lpswe 0({})", in(reg) &raw const psw, options(nostack)) };
+            unsafe { asm!("lpswe 0({})", in(reg_addr) &raw const psw, options(nostack)) };
         }
     }
 
@@ -92,13 +92,13 @@ impl Machine for S390 {
     fn mask() {
         let mut old = 0_u8;
         // SAFETY: the CPU takes no interruptions any more; the byte gets what was.
-        unsafe { asm!("stnsm 0({}), 0xfc", in(reg) &raw mut old, options(nostack)) };
+        unsafe { asm!("stnsm 0({}), 0xfc", in(reg_addr) &raw mut old, options(nostack)) };
     }
 
     fn unmask() {
         let mut old = 0_u8;
         // SAFETY: the handlers are there; the byte gets what was.
-        unsafe { asm!("stosm 0({}), 1", in(reg) &raw mut old, options(nostack)) };
+        unsafe { asm!("stosm 0({}), 1", in(reg_addr) &raw mut old, options(nostack)) };
     }
 
     fn idle() {
@@ -108,7 +108,7 @@ impl Machine for S390 {
         // masked.
         unsafe {
             asm!("larl {at}, 2f", "stg {at}, 8({psw})", "lpswe 0({psw})", "2:", at = out(reg) _,
-                 psw = in(reg) &raw mut psw, options(nostack));
+                 psw = in(reg_addr) &raw mut psw, options(nostack));
         }
     }
 
