@@ -48,6 +48,8 @@ pub struct Qemu {
     /// What connects the machine's console with the character device `line`, and what else it
     /// needs.
     pub arguments: &'static [&'static str],
+    /// The same with a console that shows lines alone, where there is such a one.
+    pub line_arguments: Option<&'static [&'static str]>,
 }
 
 /// All machines.
@@ -70,6 +72,7 @@ pub static MACHINES: [Machine; 3] = [
             cpu: "rv64",
             counted_cpu: "rv64",
             arguments: &["-serial", "chardev:line"],
+            line_arguments: None,
         },
     },
     Machine {
@@ -95,6 +98,7 @@ pub static MACHINES: [Machine; 3] = [
                 "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=1",
             ],
+            line_arguments: None,
         },
     },
     Machine {
@@ -118,6 +122,12 @@ pub static MACHINES: [Machine; 3] = [
                 "-action",
                 "panic=exit-failure",
             ],
+            line_arguments: Some(&[
+                "-device",
+                "sclplmconsole,chardev=line",
+                "-action",
+                "panic=exit-failure",
+            ]),
         },
     },
 ];
