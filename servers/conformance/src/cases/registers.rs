@@ -16,7 +16,9 @@ const UNTOUCHED: u64 = u64::MAX;
 /// Returns the registers that the kernel does not save for a process.
 fn unsaved() -> Outcome<&'static Unsaved> {
     let unsaved = machine::current().unsaved.as_ref();
-    unsaved.ok_or(Stop::Skipped("a process has no registers but those of its frame"))
+    unsaved.ok_or(Stop::Skipped(
+        "a process has no registers but those of its frame",
+    ))
 }
 
 /// Makes a page whose words all have this value; returns it with its frame.
