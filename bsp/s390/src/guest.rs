@@ -229,7 +229,8 @@ impl S390Guest {
     /// Returns the exit that the block has, if it has one.
     pub fn exit(&self) -> Option<Exit> {
         let block = &self.block;
-        let (first, rest) = (block.get(sie::INSTRUCTION_A), block.get(sie::INSTRUCTION_B));
+        let bits = self.instruction();
+        let (first, rest) = (bits >> 32, bits & u64::from(u32::MAX));
         let why = block.get(sie::CODE);
         Some(match why {
             code::NONE => return None,
@@ -237,7 +238,6 @@ impl S390Guest {
             code::INSTRUCTION => {
                 let length = sie::instruction_bytes(block.get(sie::STATUS), first);
                 self.skip(length.wrapping_neg());
-                let bits = first << 32 | rest;
                 Exit::Instruction { bits }
             }
             code::PROGRAM => self.program_interruption(),
@@ -254,9 +254,14 @@ impl S390Guest {
                 access(block.get(sie::PREFIX), 0, 0)
             }
             _ => Exit::Other {
-                details: [why, first << 32 | rest, block.get(sie::EXTERNAL)],
+                details: [why, bits, block.get(sie::EXTERNAL)],
             },
         })
+    }
+
+    /// Returns the six bytes of the instruction that was intercepted.
+    fn instruction(&self) -> u64 {
+        self.block.get(sie::INSTRUCTION_A) << 32 | self.block.get(sie::INSTRUCTION_B)
     }
 
     /// Returns whether any interruption ends the guest's wait.
@@ -310,6 +315,9 @@ impl S390Guest {
             return Ok(self.deadline());
         }
         let register = Register::from_id(id).ok_or(Error::NoSuchRegister)?;
+        if register == Register::Instruction {
+            return Ok(self.instruction());
+        }
         self.save_float(loaded, register);
         let place = self.place(registers, register);
         place.ok_or(Error::NoSuchRegister).map(|it| it.get())
@@ -422,6 +430,7 @@ const fn field_of(register: Register) -> Option<Field> {
         Register::TodProgrammable => sie::TOD_PROGRAMMABLE,
         Register::ControlLoads => sie::CONTROL_LOADS,
         Register::General(_)
+        | Register::Instruction
         | Register::Access(_)
         | Register::Float(_)
         | Register::FloatControl => return None,

@@ -35,7 +35,9 @@ impl Block {
     /// Returns a field.
     #[inline(always)]
     pub fn get(&self, field: Field) -> u64 {
-        self.0.get(field.word()).map_or(0, |word| field.of(word.get()))
+        self.0
+            .get(field.word())
+            .map_or(0, |word| field.of(word.get()))
     }
 
     /// Sets a field.

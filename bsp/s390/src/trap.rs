@@ -205,7 +205,11 @@ fn run_guest(cpu: &PerCore, guest: *const S390Guest, page: u64) -> Trap {
                 return interruption;
             };
             // It came when the guest had left already, and is noted; the exit goes first.
-            control::signal(u64::from(control::own_address()), order::EMERGENCY_SIGNAL, 0);
+            control::signal(
+                u64::from(control::own_address()),
+                order::EMERGENCY_SIGNAL,
+                0,
+            );
             Trap::Exit(exit)
         }
     }

@@ -450,7 +450,7 @@ fn a_guest_ends_where_no_cpu_is_left() {
 
 /// Makes a DIAGNOSE of the first CPU: `diag %r2,%r4,code`.
 fn diagnose(vm: &mut S390, world: &mut World, code: u64) -> Outcome {
-    world.put(PC, &(0x8324_0000_u32 | code as u32).to_be_bytes());
+    world.set(0, Register::Instruction, 0x8324_0000_0000 | code << 16);
     world.set(0, Register::PswAddress, PC + 4);
     exit(vm, world, 0, ExitClass::Hypercall, [PC + 4, 0, 0, 0])
 }

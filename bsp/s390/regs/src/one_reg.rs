@@ -28,6 +28,9 @@ pub enum Register {
     PswAddress,
     /// Prefix.
     Prefix,
+    /// The instruction that the guest was left behind, the first byte the most significant of 48
+    /// bits. It is read only.
+    Instruction,
     /// Control register 0 to 15.
     Control(u8),
     /// Access register 0 to 15.
@@ -68,6 +71,7 @@ impl Register {
             (CORE, 16) => Self::PswMask,
             (CORE, 17) => Self::PswAddress,
             (CORE, 18) => Self::Prefix,
+            (CORE, 19) => Self::Instruction,
             (CONTROL, 0..=15) => Self::Control(number),
             (ACCESS, 0..=15) => Self::Access(number),
             (FLOAT, 0..=15) => Self::Float(number),
@@ -89,6 +93,7 @@ impl Register {
             Self::PswMask => (CORE, 16),
             Self::PswAddress => (CORE, 17),
             Self::Prefix => (CORE, 18),
+            Self::Instruction => (CORE, 19),
             Self::Control(number) => (CONTROL, number),
             Self::Access(number) => (ACCESS, number),
             Self::Float(number) => (FLOAT, number),
@@ -105,6 +110,7 @@ impl Register {
         match self {
             Self::PswMask => is_mask(value),
             Self::Prefix => value & !0x7fff_e000 == 0,
+            Self::Instruction => false,
             Self::Access(_) | Self::TodProgrammable => value >> 32 == 0,
             Self::ControlLoads => value >> 16 == 0,
             // Bits of every machine with decimal floating point.
@@ -135,7 +141,7 @@ mod tests {
         assert_eq!(Register::ClockComparator.id(), 0x5030_0000_0000_0004);
         assert_eq!(Register::TodProgrammable.id(), 0x5020_0000_0000_0001);
         assert_eq!(Register::PswAddress.id(), 0x5030_0004_0000_0011);
-        let counts = [(4, 19), (5, 16), (6, 16), (7, 17), (8, 1)];
+        let counts = [(4, 20), (5, 16), (6, 16), (7, 17), (8, 1)];
         for (kind, count) in counts {
             for index in 0..count {
                 let id = 0x5030_0000_0000_0000 | kind << 32 | index;

@@ -13,6 +13,10 @@ pub struct Machine {
     /// Instructions that fault: the kind, whether the address in the argument register is what they
     /// access, and their bytes.
     pub faults: &'static [(FaultKind, &'static [u8])],
+    /// An instruction that computes with floating-point numbers.
+    pub floating_point: &'static [u8],
+    /// Registers that a process can use and that the kernel does not save for it.
+    pub unsaved: Option<Unsaved>,
     /// Signals the notification whose slot is in the stack pointer, and then receives for ever from
     /// the endpoint in slot [`crate::context::QUIET_ENDPOINT`].
     pub report: &'static [u8],
@@ -37,6 +41,17 @@ pub struct Machine {
     pub firmware_refused: Option<[u64; 6]>,
     /// What guests are made of.
     pub guest: Guest,
+}
+
+/// Registers that a process can use and that the kernel does not save for it.
+#[derive(Debug)]
+pub struct Unsaved {
+    /// Loads them from the memory at the argument.
+    pub fill: &'static [u8],
+    /// Stores them to the memory at the argument.
+    pub store: &'static [u8],
+    /// Words that are stored.
+    pub words: usize,
 }
 
 /// The machine's guests.
@@ -77,6 +92,8 @@ pub struct Guest {
     pub instruction_size: u64,
     /// Index of the first argument register in the register page, of the second, and of the result.
     pub registers: [usize; 3],
+    /// Register ids that hold whatever was written while the guest makes hypercalls.
+    pub kept: &'static [u64],
     /// Register id of the program counter.
     pub program_counter: u64,
     /// Register id and value that let an injected line end a wait.

@@ -1,7 +1,7 @@
 //! s390x: instructions by hand (PoP, chapter 7), system-call registers as `docs/arch-trait.md` has
 //! them.
 
-use super::{Guest, Machine};
+use super::{Guest, Machine, Unsaved};
 use crate::context::QUIET_ENDPOINT;
 use abi::exit::RouteKey;
 use abi::fault::FaultKind;
@@ -77,6 +77,28 @@ pub static S390: Machine = Machine {
         // What debuggers put in place of an instruction.
         (FaultKind::Breakpoint, &[0, 1]),
     ],
+    // adbr %f0, %f0
+    floating_point: &[0xb3, 0x1a, 0, 0],
+    // FPRs 0, 2, 4 and 6, and access registers 2 to 15.
+    unsaved: Some(Unsaved {
+        // ld %f0, 0(%r2), …; lam %a2, %a15, 32(%r2)
+        fill: &[
+            0x68, 0x00, 0x20, 0x00, //
+            0x68, 0x20, 0x20, 0x08, //
+            0x68, 0x40, 0x20, 0x10, //
+            0x68, 0x60, 0x20, 0x18, //
+            0x9a, 0x2f, 0x20, 0x20,
+        ],
+        // std %f0, 0(%r2), …; stam %a2, %a15, 32(%r2)
+        store: &[
+            0x60, 0x00, 0x20, 0x00, //
+            0x60, 0x20, 0x20, 0x08, //
+            0x60, 0x40, 0x20, 0x10, //
+            0x60, 0x60, 0x20, 0x18, //
+            0x9b, 0x2f, 0x20, 0x20,
+        ],
+        words: 11,
+    }),
     // lgr %r2, %r15; lghi %r1, 7 (Signal); svc 0; lghi %r2, QUIET_ENDPOINT; lghi %r1, 2 (Receive);
     // lghi %r9, -1; svc 0; j .
     report: &[
@@ -126,6 +148,21 @@ pub static S390: Machine = Machine {
         other_enable: PswMask::BITS_64.with_input_output(true).into_bits(),
         instruction_size: 4,
         registers: [2, 3, 4],
+        kept: &[
+            Register::Float(0).id(),
+            Register::Float(1).id(),
+            Register::Float(6).id(),
+            Register::Float(15).id(),
+            Register::FloatControl.id(),
+            Register::Access(0).id(),
+            Register::Access(1).id(),
+            Register::Access(2).id(),
+            Register::Access(15).id(),
+            Register::Control(15).id(),
+            Register::General(9).id(),
+            Register::General(14).id(),
+            Register::General(15).id(),
+        ],
         program_counter: Register::PswAddress.id(),
         enable: (PSW_MASK, OPEN),
         timer_enable: OPEN,

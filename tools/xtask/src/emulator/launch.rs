@@ -250,7 +250,11 @@ mod tests {
             let complaint = launch.complaint(status(), true, &lines(texts));
             complaint.is_some()
         };
-        assert!(!complains(&["HHCCP011I CPU0000: Disabled wait state", &well, "quit"]));
+        assert!(!complains(&[
+            "HHCCP011I CPU0000: Disabled wait state",
+            &well,
+            "quit"
+        ]));
         assert!(complains(&[&badly]) && complains(&[&well, &badly]) && complains(&["quit"]));
     }
 }

@@ -226,15 +226,14 @@ impl S390 {
         }
     }
 
-    /// Handles a DIAGNOSE; the program counter is behind it. Its text is fetched as the guest's CPU
-    /// did.
+    /// Handles a DIAGNOSE; the program counter is behind it.
     fn call<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         behind: u64,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let handled = self.diagnose_at(vcpu, behind, effects);
+        let handled = self.diagnose_text(vcpu, effects);
         match handled {
             Err(Trouble::Program {
                 exception,
@@ -249,23 +248,19 @@ impl S390 {
         }
     }
 
-    /// Fetches and performs a DIAGNOSE.
-    fn diagnose_at<E: Effects>(
+    /// Performs the DIAGNOSE that the guest was left behind.
+    fn diagnose_text<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        behind: u64,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let psw = operand::psw(vcpu, effects)?;
         if psw.problem() {
             return Err(Exception::PrivilegedOperation.into());
         }
-        let at = operand::wrap(behind.wrapping_sub(4), psw);
-        let mut bytes = [0; 6];
-        operand::load(vcpu, at, bytes.get_mut(..4).unwrap_or_default(), effects)?;
-        // What was executed by EXECUTE lies elsewhere: it is not supported.
-        let Instruction::Diagnose { r1, r3, code } = Text::from_bytes(bytes).decode() else {
-            return Err(Exception::Specification.into());
+        let text = Text::from_bits(read(vcpu, Register::Instruction, effects)?);
+        let Instruction::Diagnose { r1, r3, code } = text.decode() else {
+            return Err(Exception::Operation.into());
         };
         let code = operand::address_of(vcpu, code, effects)?;
         self.diagnose(vcpu, (r1, r3, code), effects)
