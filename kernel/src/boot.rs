@@ -351,6 +351,7 @@ impl<A: Arch> Kernel<A> {
                 PAGE_SIZE,
             ),
             (boot::SLOT_FIRMWARE, kind(ObjectKind::Firmware), PAGE_SIZE),
+            (boot::SLOT_IO_PORTS, kind(ObjectKind::IoPorts), PAGE_SIZE),
             (boot::SLOT_MESSAGE_PAGE, frame, page),
         ] {
             self.give(entry, first, index, (tag, object));

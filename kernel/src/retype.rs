@@ -156,9 +156,10 @@ impl<A: Arch> Kernel<A> {
             ObjectKind::Endpoint => Endpoint::STRIDE,
             ObjectKind::Reply => Reply::STRIDE,
             ObjectKind::Notification => Notification::STRIDE,
-            ObjectKind::Interrupt | ObjectKind::InterruptControl | ObjectKind::Firmware => {
-                return Err(Error::BadArgument);
-            }
+            ObjectKind::Interrupt
+            | ObjectKind::InterruptControl
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => return Err(Error::BadArgument),
         };
         if size >= 64 || self.online() >> size & 1 == 0 {
             return Err(Error::OutOfRange);
@@ -225,7 +226,10 @@ impl<A: Arch> Kernel<A> {
             ObjectKind::Endpoint => entry.carve::<Endpoint>(base, total).map(drop),
             ObjectKind::Reply => entry.carve::<Reply>(base, total).map(drop),
             ObjectKind::Notification => entry.carve::<Notification>(base, total).map(drop),
-            ObjectKind::Interrupt | ObjectKind::InterruptControl | ObjectKind::Firmware => Ok(()),
+            ObjectKind::Interrupt
+            | ObjectKind::InterruptControl
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => Ok(()),
         }
     }
 
@@ -297,7 +301,8 @@ impl<A: Arch> Kernel<A> {
             | ObjectKind::CapTable
             | ObjectKind::Interrupt
             | ObjectKind::InterruptControl
-            | ObjectKind::Firmware => {}
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => {}
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Calls on interrupts and the firmware.
+//! Calls on interrupts, the firmware and I/O ports.
 
 use super::Outcome;
 use super::thread::CONTROL;
@@ -9,7 +9,7 @@ use crate::cap::{derivation, table};
 use crate::object::interrupt::Interrupt;
 use crate::object::slot_named;
 use crate::object::thread::Thread;
-use abi::{Error, ObjectKind, Rights};
+use abi::{Error, ObjectKind, PortRange, Rights};
 use arena::{Entry, Object};
 
 impl<A: Arch> Kernel<A> {
@@ -105,5 +105,27 @@ impl<A: Arch> Kernel<A> {
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
         let page = self.message_page(entry, thread);
         self.arch.firmware(arguments, page).map(Outcome::value)
+    }
+
+    /// Reads or writes an I/O port.
+    pub(super) fn port(
+        &self,
+        entry: &Entry<'_>,
+        thread: &Thread<A>,
+        writes: bool,
+    ) -> Result<Outcome, Error> {
+        let slot = table::slot_at(entry, thread, thread.frame.argument(0))?;
+        let slot = slot_named::<A>(entry, slot);
+        let need = Rights::new().with_read(!writes).with_write(writes);
+        table::check(slot, ObjectKind::IoPorts, need)?;
+        let [port, size, value] = [1, 2, 3].map(|index| thread.frame.argument(index));
+        let value = writes.then_some(value);
+        if !matches!(size, 1 | 2 | 4) || value.is_some_and(|value| value >> (8 * size) != 0) {
+            return Err(Error::BadArgument);
+        }
+        if !PortRange::from_bits(slot.badge.get()).holds(port, size) {
+            return Err(Error::OutOfRange);
+        }
+        self.arch.port(port, size, value).map(Outcome::value)
     }
 }

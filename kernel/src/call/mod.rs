@@ -105,6 +105,8 @@ impl<A: Arch> Kernel<A> {
             CallNumber::BudgetConfigure => self.budget_configure(entry, caller, thread),
             CallNumber::InterruptAcknowledge => self.interrupt_acknowledge(entry, thread),
             CallNumber::FirmwareCall => self.firmware_call(entry, thread),
+            CallNumber::PortRead => self.port(entry, thread, false),
+            CallNumber::PortWrite => self.port(entry, thread, true),
             CallNumber::VcpuRead
             | CallNumber::VcpuWrite
             | CallNumber::VcpuResume

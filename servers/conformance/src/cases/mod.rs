@@ -12,6 +12,7 @@ mod mapping;
 mod message;
 mod notification;
 mod order;
+mod port;
 mod prelude;
 mod reply;
 mod retype;
@@ -39,6 +40,7 @@ const GROUPS: &[&[Case]] = &[
     budget::CASES,
     fault::CASES,
     device::CASES,
+    port::CASES,
     deletion::CASES,
     vcpu::CASES,
     exits::CASES,

@@ -51,6 +51,7 @@ pub static S390: Machine = Machine {
     firmware_bad: Some([2, 2, 0, 0, 0, 0]),
     // There is nothing to collect.
     firmware_refused: Some([4, 0, 0, 0, 0, 0]),
+    port: None,
     // No vCPU can be made: nothing of this is used.
     guest: Guest {
         memory: 0,
