@@ -7,13 +7,14 @@ use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Supervisor, Watch};
-use abi::boot::SLOT_INTERRUPT_CONTROL;
-use abi::{Error, ObjectKind, Rights};
+use abi::boot::{SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
+use abi::{Error, ObjectKind, PortRange, Rights};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use manifest::compiled::{self, System};
+use manifest::compiled::{self, AddressSpace, System};
+use rt::capability::Capability;
 use rt::{Frame, InterruptControl, Notification};
 
 /// Badge of a physical interrupt at its driver.
@@ -278,18 +279,10 @@ impl Builder<'_> {
 
     /// Grants a driver its device's registers and interrupt.
     fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
-        let block = self
-            .pool
-            .devices
-            .iter()
-            .find(|block| device.base.wrapping_sub(block.base) < 1 << block.order);
-        let block = *block.ok_or(Failure::NoDevice(device.base))?;
-        let slot = self.pool.slot()?;
-        block
-            .untyped
-            .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
-        let address = self.process(index)?.map(Frame::at(slot), read_write())?;
-        self.grant_value(index, "device", address + (device.base - block.base))?;
+        match device.space {
+            AddressSpace::Memory => self.grant_registers(index, device)?,
+            AddressSpace::Ports => self.grant_ports(index, device)?,
+        }
         let Some(line) = device.irq else {
             return Ok(());
         };
@@ -305,6 +298,40 @@ impl Builder<'_> {
         self.process(index)?
             .grants
             .moved("interrupt", interrupt.capability(), u64::from(line))
+    }
+
+    /// Maps a device's registers for its driver.
+    fn grant_registers(
+        &mut self,
+        index: usize,
+        device: &compiled::HostDevice,
+    ) -> Result<(), Failure> {
+        let block = self
+            .pool
+            .devices
+            .iter()
+            .find(|block| device.base.wrapping_sub(block.base) < 1 << block.order);
+        let block = *block.ok_or(Failure::NoDevice(device.base))?;
+        let slot = self.pool.slot()?;
+        block
+            .untyped
+            .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
+        let address = self.process(index)?.map(Frame::at(slot), read_write())?;
+        self.grant_value(index, "device", address + (device.base - block.base))
+    }
+
+    /// Grants a driver its device's ports, and no others.
+    fn grant_ports(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
+        let first = u16::try_from(device.base).map_err(|_| Failure::NoDevice(device.base))?;
+        let range = PortRange::new().with_first(first).with_count(device.size);
+        let ports = Given {
+            capability: Capability::own(SLOT_IO_PORTS),
+            kind: ObjectKind::IoPorts,
+            rights: read_write(),
+            badge: range.into_bits(),
+        };
+        let grants = &mut self.process(index)?.grants;
+        grants.capability("ports", ports, device.base)
     }
 
     /// Grants the servers of all guests what is theirs.

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod apic;
 pub mod controller;
 pub mod ledger;
 pub mod persist;

@@ -67,7 +67,9 @@ pub(crate) enum CoresSource {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostDeviceSource {
-    pub(crate) base: u64,
+    pub(crate) base: Option<u64>,
+    /// The first port, of a device that has no `base`.
+    pub(crate) port: Option<u64>,
     pub(crate) size: u64,
     pub(crate) irq: Option<u32>,
 }
@@ -114,7 +116,9 @@ pub(crate) struct GuestSource {
 #[serde(deny_unknown_fields)]
 pub(crate) struct GuestDeviceSource {
     pub(crate) server: Spanned<String>,
-    pub(crate) base: u64,
+    pub(crate) base: Option<u64>,
+    /// The first port, of a device that has no `base`.
+    pub(crate) port: Option<u64>,
     pub(crate) size: Option<u64>,
     pub(crate) irq: u32,
 }

@@ -84,14 +84,17 @@ pub(super) fn draft<'a>(
         .as_ref()
         .map(|cores| given_cores(cores, facts))
         .transpose()?;
-    let device = source.device.as_ref().map(|device| {
-        let device = device.get_ref();
-        HostDevice {
-            base: device.base,
+    let device = source.device.as_ref().map(|source| {
+        let device = source.get_ref();
+        let place = super::devices::place(device.base, device.port, facts.machine, source.span());
+        place.map(|(space, base)| HostDevice {
+            base,
             size: device.size,
             irq: device.irq,
-        }
+            space,
+        })
     });
+    let device = device.transpose()?;
     let cores_are_given = given.is_some();
     let process = Process {
         name: identity.name,
