@@ -7,7 +7,7 @@ use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Supervisor, Watch};
-use abi::boot::{SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
+use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
 use abi::{Error, ObjectKind, PortRange, Rights};
 use alloc::format;
 use alloc::string::String;
@@ -184,6 +184,9 @@ impl Builder<'_> {
             if let Some(device) = &plan.device {
                 self.grant_device(index, device)?;
             }
+            if plan.grants.contains(&compiled::Grant::Firmware) {
+                self.grant_firmware(index)?;
+            }
         }
         self.grant_guests(guests, watch)?;
         self.grant_memory(guests)?;
@@ -277,30 +280,31 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Grants a driver its device's registers and interrupt.
+    /// Grants process `index` the authority to call the firmware.
+    fn grant_firmware(&mut self, index: usize) -> Result<(), Failure> {
+        let given = Given {
+            capability: Capability::own(SLOT_FIRMWARE),
+            kind: ObjectKind::Firmware,
+            rights: Rights::new().with_control(true),
+            badge: 0,
+        };
+        let grants = &mut self.process(index)?.grants;
+        grants.capability("firmware", given, 0)
+    }
+
+    /// Grants a driver its device's registers and interrupt, as far as it has them.
     fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
         match device.space {
+            _ if device.size == 0 => {}
             AddressSpace::Memory => self.grant_registers(index, device)?,
             AddressSpace::Ports => self.grant_ports(index, device)?,
         }
-        let Some(line) = device.irq else {
-            return Ok(());
-        };
-        let to = self.pool.slot()?;
-        let interrupt = InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
-        let notification = self.process(index)?.notification;
-        let slot = self.pool.slot()?;
-        let signal = Rights::new().with_signal(true).with_grant(true);
-        let badged = notification
-            .capability()
-            .mint(slot, signal, INTERRUPT_BADGE)?;
-        interrupt.bind(Some(Notification::at(badged.slot())))?;
-        self.process(index)?
-            .grants
-            .moved("interrupt", interrupt.capability(), u64::from(line))
+        device
+            .irq
+            .map_or(Ok(()), |line| self.grant_interrupt(index, line))
     }
 
-    /// Maps a device's registers for its driver.
+    /// Grants a driver its device's registers.
     fn grant_registers(
         &mut self,
         index: usize,
@@ -318,6 +322,22 @@ impl Builder<'_> {
             .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
         let address = self.process(index)?.map(Frame::at(slot), read_write())?;
         self.grant_value(index, "device", address + (device.base - block.base))
+    }
+
+    /// Grants a driver an interrupt.
+    fn grant_interrupt(&mut self, index: usize, line: u32) -> Result<(), Failure> {
+        let to = self.pool.slot()?;
+        let interrupt = InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
+        let notification = self.process(index)?.notification;
+        let slot = self.pool.slot()?;
+        let signal = Rights::new().with_signal(true).with_grant(true);
+        let badged = notification
+            .capability()
+            .mint(slot, signal, INTERRUPT_BADGE)?;
+        interrupt.bind(Some(Notification::at(badged.slot())))?;
+        self.process(index)?
+            .grants
+            .moved("interrupt", interrupt.capability(), u64::from(line))
     }
 
     /// Grants a driver its device's ports, and no others.
@@ -360,6 +380,9 @@ impl Builder<'_> {
             };
             self.process(vcpu)?.grants.capability("ended", ended, 0)?;
             guest.grant_irq(self.process(irq)?)?;
+            if guest::irq_delivers() {
+                self.grant_ring(irq, "vcpu", vcpu)?;
+            }
             for (position, device) in plan.devices.iter().enumerate() {
                 let device = usize::from(device.process.0);
                 self.grant_calls(vcpu, &format!("device.{position}"), device)?;

@@ -63,14 +63,14 @@ pub(crate) enum CoresSource {
     List(Vec<i64>),
 }
 
-/// A device of the host.
+/// A device of the host: registers in memory or ports, an interrupt line, or both.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostDeviceSource {
     pub(crate) base: Option<u64>,
     /// The first port, of a device that has no `base`.
     pub(crate) port: Option<u64>,
-    pub(crate) size: u64,
+    pub(crate) size: Option<u64>,
     pub(crate) irq: Option<u32>,
 }
 

@@ -61,6 +61,8 @@ impl Platform for RiscvPlatform {
     type Machine = Riscv;
     type Failure = Failure;
 
+    const HAS_ZERO: bool = true;
+
     fn machine(setup: &Setup) -> Option<Riscv> {
         Riscv::new(setup.vcpus.len(), memory_of(setup)?, Identity::default())
     }

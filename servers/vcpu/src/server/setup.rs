@@ -46,23 +46,22 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Returns general register `register`; register 0, and any that there is not, is 0.
+    /// Returns general register `register`; one that there is not is 0.
     #[must_use]
     pub fn general(&self, register: u8) -> u64 {
         self.word(register).map_or(0, |word| word.load(Relaxed))
     }
 
-    /// Sets general register `register`, unless it is always 0.
+    /// Sets general register `register`.
     pub fn set_general(&self, register: u8, value: u64) {
         if let Some(word) = self.word(register) {
             word.store(value, Relaxed);
         }
     }
 
-    /// Returns the word of a register that is not always 0.
+    /// Returns the word of a register.
     fn word(&self, register: u8) -> Option<&'static AtomicU64> {
-        let word = (register > 0).then(|| self.registers.get(usize::from(register)));
-        word.flatten()
+        self.registers.get(usize::from(register))
     }
 }
 

@@ -4,7 +4,7 @@ use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
 use crate::{
-    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId, VcpuSet,
+    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, Start, VcpuId, VcpuSet,
 };
 use abi::Error;
 use abi::register::{IS_IDLE, SEQUENCE};
@@ -23,6 +23,8 @@ pub struct World<P: Platform> {
     /// Exits, and how they were answered.
     exits: Deliveries<Outcome, Vec<Last<Outcome>>>,
     output: Output,
+    /// Number of the exit that is handled.
+    pub(super) current: u64,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -34,6 +36,7 @@ impl<P: Platform> World<P> {
             setup,
             exits,
             output: Output::default(),
+            current: 0,
             platform: PhantomData,
         }
     }
@@ -79,6 +82,12 @@ impl<P: Platform> World<P> {
         self.setup.vcpus.get(vcpu.index()).copied()
     }
 
+    /// Returns the registers of a vCPU, unless the one that is asked for is always 0.
+    fn register_of(&self, vcpu: VcpuId, register: u8) -> Option<Processor> {
+        let is_zero = P::HAS_ZERO && register == 0;
+        self.processor(vcpu).filter(|_| !is_zero)
+    }
+
     /// Makes a call on a vCPU; what the kernel refuses is worth a line.
     fn attempt(
         &mut self,
@@ -120,12 +129,12 @@ impl<P: Platform> World<P> {
 
 impl<P: Platform> Effects for World<P> {
     fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        self.processor(vcpu)
-            .map_or(0, |processor| processor.general(register))
+        let processor = self.register_of(vcpu, register);
+        processor.map_or(0, |processor| processor.general(register))
     }
 
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if let Some(processor) = self.processor(vcpu) {
+        if let Some(processor) = self.register_of(vcpu, register) {
             processor.set_general(register, value);
         }
     }
@@ -211,6 +220,32 @@ impl<P: Platform> Effects for World<P> {
 
     fn event(&mut self, event: Event) {
         self.output.event(event);
+    }
+
+    fn clock(&mut self) -> (u64, u64) {
+        (rt::sys::counter(), self.setup.ticks)
+    }
+
+    fn load_device(&mut self, vcpu: VcpuId, ports: bool, place: (u64, u8)) -> Option<u64> {
+        let (address, _) = place;
+        let devices = &self.setup.description.devices;
+        let index = devices.iter().position(|device| {
+            device.ports == ports && address.wrapping_sub(device.base) < device.size
+        });
+        devices::load(index, (vcpu, self.current), place)
+    }
+
+    fn controller_register(
+        &mut self,
+        vcpu: VcpuId,
+        number: u32,
+        store: Option<u64>,
+    ) -> Option<u64> {
+        devices::controller_register((vcpu, self.current), number, store)
+    }
+
+    fn take_start(&mut self) -> Option<Start> {
+        devices::take_start()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::compiled::AddressSpace;
 use crate::machine::Machine;
 use crate::refusal::{Problem, Reason};
 use crate::size::Size;
-use crate::source::{GuestSource, SystemSource, in_order};
+use crate::source::{GuestSource, HostDeviceSource, SystemSource, in_order};
 
 /// Bytes of a guest device's registers if the manifest does not say.
 pub(super) const DEFAULT_DEVICE_SIZE: u64 = 0x100;
@@ -47,6 +47,21 @@ pub(super) fn place(
     }
 }
 
+/// Returns where the registers of a host's device are: address space, first address, bytes; `None`
+/// where it has only an interrupt.
+pub(super) fn host_registers(
+    device: &HostDeviceSource,
+    machine: &Machine,
+    span: Range<usize>,
+) -> Result<Option<(AddressSpace, u64, u64)>, Problem> {
+    let has_none = device.base.is_none() && device.port.is_none() && device.size.is_none();
+    if has_none && device.irq.is_some() {
+        return Ok(None);
+    }
+    let (space, base) = place(device.base, device.port, machine, span)?;
+    Ok(Some((space, base, device.size.unwrap_or(0))))
+}
+
 /// Checks that no two servers own one host device.
 pub(super) fn check_host(source: &SystemSource, machine: &Machine) -> Result<(), Problem> {
     let mut claims = Vec::new();
@@ -55,17 +70,21 @@ pub(super) fn check_host(source: &SystemSource, machine: &Machine) -> Result<(),
             continue;
         };
         let (span, device) = (device.span(), device.get_ref());
-        let (space, base) = place(device.base, device.port, machine, span.clone())?;
-        let exact = range(space, base, device.size, (PAGE, span.clone()))?;
-        let end = match space {
-            AddressSpace::Memory => exact.end.next_multiple_of(PAGE),
-            AddressSpace::Ports => exact.end,
+        let claim = host_registers(device, machine, span.clone())?;
+        let (space, base, size) = claim.unwrap_or_default();
+        let range = match (claim, space) {
+            (None, _) => 0..0,
+            (Some(_), AddressSpace::Ports) => range(space, base, size, (1, span.clone()))?,
+            (Some(_), AddressSpace::Memory) => {
+                let exact = range(space, base, size, (PAGE, span.clone()))?;
+                exact.start..exact.end.next_multiple_of(PAGE)
+            }
         };
         let owner = format!("server `{}`", name.get_ref());
         claims.push(Claim {
             owner,
             space,
-            range: exact.start..end,
+            range,
             irq: device.irq,
             span,
         });

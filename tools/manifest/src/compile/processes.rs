@@ -86,10 +86,11 @@ pub(super) fn draft<'a>(
         .transpose()?;
     let device = source.device.as_ref().map(|source| {
         let device = source.get_ref();
-        let place = super::devices::place(device.base, device.port, facts.machine, source.span());
-        place.map(|(space, base)| HostDevice {
+        let registers = super::devices::host_registers(device, facts.machine, source.span())?;
+        let (space, base, size) = registers.unwrap_or_default();
+        Ok::<_, Problem>(HostDevice {
             base,
-            size: device.size,
+            size,
             irq: device.irq,
             space,
         })

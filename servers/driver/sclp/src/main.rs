@@ -1,17 +1,17 @@
-//! The interrupt server's process.
+//! The driver's process.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
 rt::entry!(run);
 
-/// Runs the interrupt server.
+/// Runs the driver.
 #[cfg(target_os = "none")]
 fn run(_argument: u64) -> ! {
-    irq::run()
+    driver_sclp::run()
 }
 
 /// Says that this is no program for a host.
 #[cfg(not(target_os = "none"))]
 fn main() {
-    eprintln!("irq is a process of a system image: cargo xtask run");
+    eprintln!("driver-sclp is a process of a system image: cargo xtask run");
 }
