@@ -19,6 +19,7 @@ mod message;
 mod partner;
 mod samples;
 mod stage;
+mod stub;
 
 use abi::Error;
 use abi::boot::SLOT_FIRMWARE;
@@ -52,5 +53,6 @@ fn measure() -> Result<(), Error> {
     message::signals(&stage)?;
     fault::there_and_back(&stage)?;
     mapping::frames(&stage)?;
+    stub::calls(&stage)?;
     guest::exits(&stage)
 }

@@ -104,6 +104,23 @@ pub fn counting_cost() -> u64 {
     after.wrapping_sub(before)
 }
 
+/// Returns the number of retired instructions.
+#[must_use]
+#[inline(always)]
+pub fn instruction_counter() -> u64 {
+    let count;
+    // SAFETY: reads the counter, which the kernel lets user mode read. It stays in its place, as
+    // calls do.
+    unsafe { asm!("rdinstret {}", out(reg) count, options(nostack, preserves_flags)) };
+    count
+}
+
+/// Returns how many instructions two readings of the counter are apart.
+#[must_use]
+pub const fn counted_instructions(before: u64, after: u64) -> u64 {
+    after.wrapping_sub(before)
+}
+
 /// Returns the thread pointer.
 #[inline]
 pub fn thread_pointer() -> *const ThreadBlock {

@@ -119,6 +119,23 @@ pub fn counting_cost() -> u64 {
     after.wrapping_sub(before)
 }
 
+/// Returns the time-stamp counter, which counts instructions where the emulator does.
+#[must_use]
+#[inline(always)]
+pub fn instruction_counter() -> u64 {
+    let (low, high): (u64, u64);
+    // SAFETY: reads the counter, which the kernel lets user mode read. It stays in its place, as
+    // calls do.
+    unsafe { asm!("rdtsc", out("rax") low, out("rdx") high, options(nostack, preserves_flags)) };
+    high << 32 | low
+}
+
+/// Returns how many instructions two readings of the counter are apart.
+#[must_use]
+pub const fn counted_instructions(before: u64, after: u64) -> u64 {
+    after.wrapping_sub(before)
+}
+
 /// Returns the thread pointer: the base of FS.
 #[inline]
 pub fn thread_pointer() -> *const ThreadBlock {
