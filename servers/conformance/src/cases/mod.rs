@@ -14,6 +14,7 @@ mod notification;
 mod order;
 mod port;
 mod prelude;
+mod registers;
 mod reply;
 mod retype;
 mod table;
@@ -44,6 +45,7 @@ const GROUPS: &[&[Case]] = &[
     deletion::CASES,
     vcpu::CASES,
     exits::CASES,
+    registers::CASES,
     cores::CASES,
 ];
 
