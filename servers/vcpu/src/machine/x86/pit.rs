@@ -43,6 +43,12 @@ impl Pit {
         }
     }
 
+    /// Returns whether the high byte is next, and lets the other one follow.
+    const fn flip(&mut self) -> bool {
+        self.high_is_next = !self.high_is_next;
+        !self.high_is_next
+    }
+
     /// Reads a port.
     pub fn read(&mut self, port: u16, time: (u64, u64)) -> u8 {
         let counted = self.counted(time);
@@ -50,7 +56,7 @@ impl Pit {
             CHANNEL_2 => {
                 let left = self.whole().wrapping_sub(counted) as u16;
                 let [low, high] = left.to_le_bytes();
-                let is_high = core::mem::replace(&mut self.high_is_next, !self.high_is_next);
+                let is_high = self.flip();
                 if is_high { high } else { low }
             }
             // Bit 4 moves with every refresh of memory.
@@ -65,7 +71,7 @@ impl Pit {
             CONTROL if value >> 6 == 2 => self.high_is_next = false,
             CHANNEL_2 => {
                 let [low, high] = self.count.to_le_bytes();
-                let is_high = core::mem::replace(&mut self.high_is_next, !self.high_is_next);
+                let is_high = self.flip();
                 let bytes = if is_high { [low, value] } else { [value, high] };
                 self.count = u16::from_le_bytes(bytes);
                 self.before = 0;
