@@ -126,8 +126,11 @@ impl Guest {
     }
 
     /// Finds out what counting costs: the code counts one instruction, which does nothing.
+    #[inline(never)]
     fn calibrate(&mut self, code: &Program) -> Result<(), Error> {
-        let [least, median, most] = self.run(code, 0)?.spread();
+        let mut samples = Samples::new(0);
+        self.run(code, 0, &mut samples)?;
+        let [least, median, most] = samples.spread();
         if median == 0 || least != median || most != median {
             log!("benchmark: counting in a guest is not exact: {least} to {most}");
             return Err(Error::WrongState);
@@ -136,14 +139,18 @@ impl Guest {
         Ok(())
     }
 
-    /// Lets the guest run `code`, which counts by itself, and prints what it counted.
+    /// Lets the guest run `code`, which counts by itself, and prints what it counted. Samples are
+    /// large: they are on the stack once.
+    #[inline(never)]
     fn measure(&self, code: &Program, address: u64, name: &str) -> Result<(), Error> {
-        self.run(code, address)?.print(name);
+        let mut samples = Samples::new(self.cost);
+        self.run(code, address, &mut samples)?;
+        samples.print(name);
         Ok(())
     }
 
-    /// Lets the guest run `code` and returns what it counted.
-    fn run(&self, code: &Program, address: u64) -> Result<Samples, Error> {
+    /// Lets the guest run `code` and adds what it counted.
+    fn run(&self, code: &Program, address: u64, samples: &mut Samples) -> Result<(), Error> {
         let machine = &machine::current().guest;
         self.memory.write_code(code);
         let start = (machine.start)(address, machine.memory + SAMPLES, ROUNDS as u64);
@@ -158,10 +165,9 @@ impl Guest {
             return Err(Error::WrongState);
         }
         rt::synchronization::reply(&rt::Outgoing::new(abi::exit::ExitReply::Stop as u16))?;
-        let mut samples = Samples::new(self.cost);
         for index in 0..ROUNDS {
-            samples.add(0, self.memory.load(SAMPLES as usize / 8 + index));
+            samples.add_instructions(self.memory.load(SAMPLES as usize / 8 + index));
         }
-        Ok(samples)
+        Ok(())
     }
 }

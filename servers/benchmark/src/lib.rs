@@ -47,7 +47,13 @@ pub fn run() -> ! {
 fn measure() -> Result<(), Error> {
     let stage = Stage::new()?;
     let cost = rt::sys::counting_cost();
-    log!("benchmark: two readings of the counter are {cost} apart");
+    let (length, counted) = rt::sys::counted_loop();
+    log!(
+        "benchmark: two readings of the counter are {cost} apart, a loop of {length} is {counted}"
+    );
+    if length != counted {
+        return Err(Error::WrongState);
+    }
     message::null_system_call(&stage)?;
     message::round_trips(&stage)?;
     message::signals(&stage)?;

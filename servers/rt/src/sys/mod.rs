@@ -22,7 +22,7 @@ use s390 as machine;
 use x86 as machine;
 
 pub use machine::{
-    MACHINE, counted_instructions, counter, counting_cost, halt, instruction_counter,
+    MACHINE, counted_instructions, counted_loop, counter, counting_cost, halt, instruction_counter,
     synchronize_code,
 };
 pub(crate) use machine::{firmware_shut_down, firmware_write_byte, thread_entry};

@@ -94,6 +94,27 @@ pub fn counting_cost() -> u64 {
     counted_instructions(before, after)
 }
 
+/// Executes a loop of known length between two readings of the counter; returns how many
+/// instructions follow the first of them, the second included, and how many were counted.
+#[must_use]
+pub fn counted_loop() -> (u64, u64) {
+    let mut readings = [0_u64; 2];
+    // SAFETY: STCKF stores eight bytes at each of the two places; one register counts down.
+    unsafe {
+        asm!(
+            ".insn s, 0xb27c0000, 0({readings})",
+            "lghi {left}, 1000",
+            "2: brctg {left}, 2b",
+            ".insn s, 0xb27c0000, 8({readings})",
+            readings = in(reg_addr) readings.as_mut_ptr(),
+            left = out(reg) _,
+            options(nostack),
+        );
+    }
+    let [before, after] = readings;
+    (1002, counted_instructions(before, after))
+}
+
 /// Returns the TOD clock.
 #[must_use]
 #[inline(always)]

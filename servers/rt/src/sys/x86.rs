@@ -119,6 +119,33 @@ pub fn counting_cost() -> u64 {
     after.wrapping_sub(before)
 }
 
+/// Executes a loop of known length between two readings of the counter; returns how many
+/// instructions follow the first of them, the second included, and how many were counted.
+#[must_use]
+pub fn counted_loop() -> (u64, u64) {
+    let (before_low, before_high, after_low, after_high): (u64, u64, u64, u64);
+    // SAFETY: reads the counter twice; one register counts down.
+    unsafe {
+        asm!(
+            "rdtsc",
+            "mov {low}, rax",
+            "mov {high}, rdx",
+            "mov {left:e}, 1000",
+            "2: dec {left:e}",
+            "jnz 2b",
+            "rdtsc",
+            low = out(reg) before_low,
+            high = out(reg) before_high,
+            left = out(reg) _,
+            out("rax") after_low,
+            out("rdx") after_high,
+            options(nomem, nostack),
+        );
+    }
+    let (before, after) = (before_high << 32 | before_low, after_high << 32 | after_low);
+    (2004, counted_instructions(before, after))
+}
+
 /// Returns the time-stamp counter, which counts instructions where the emulator does.
 #[must_use]
 #[inline(always)]

@@ -33,11 +33,12 @@ impl Task {
         Self::Registers,
     ];
 
-    /// Does it.
-    fn perform(self) -> Verdict {
+    /// Does it; `before` is how many interrupts by processors there were before the first that the
+    /// task is about.
+    fn perform(self, before: u64) -> Verdict {
         match self {
-            Self::AnswerIdle => ipi::answer(Manner::Idle),
-            Self::AnswerBusy => ipi::answer(Manner::Busy),
+            Self::AnswerIdle => ipi::answer(Manner::Idle, before),
+            Self::AnswerBusy => ipi::answer(Manner::Busy, before),
             Self::Burst => ipi::burst(FIRST),
             Self::Registers => registers::use_all(),
         }
@@ -77,6 +78,8 @@ pub fn start() -> Verdict {
 /// has taken by then.
 pub fn begin(task: Task) -> Verdict {
     start()?;
+    let is_free = || matches!(STATE.load(SeqCst), READY | WENT_WRONG);
+    hold(waiting::until(Manner::Busy, is_free), "it is at work", 1, 0)?;
     STATE.store(task as u8, SeqCst);
     This::interrupt(SECOND);
     let at_work = waiting::until(Manner::Busy, || STATE.load(SeqCst) == AT_WORK);
@@ -103,8 +106,10 @@ pub fn live() -> ! {
         }
         let state = STATE.load(SeqCst);
         if let Some(task) = Task::ALL.into_iter().find(|task| *task as u8 == state) {
+            // Who gave the task goes on when it sees this, and interrupts.
+            let before = interrupts::taken(Source::Processor);
             STATE.store(AT_WORK, SeqCst);
-            let state = match task.perform() {
+            let state = match task.perform(before) {
                 Ok(_) | Err(Why::Skipped(_)) => READY,
                 Err(why) => {
                     line!("first: {task:?} on the second processor: {why:?}");

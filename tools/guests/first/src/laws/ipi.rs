@@ -40,9 +40,8 @@ fn ask(task: Task, manner: Manner) -> Verdict {
     Ok(ROUNDS)
 }
 
-/// The other side of it.
-pub fn answer(manner: Manner) -> Verdict {
-    let before = taken(Source::Processor);
+/// The other side of it, which had taken so many interrupts before.
+pub fn answer(manner: Manner, before: u64) -> Verdict {
     for round in 1..=ROUNDS {
         waiting::until(manner, || taken(Source::Processor) >= before + round);
         equal("questions", before + round, taken(Source::Processor))?;
