@@ -257,6 +257,13 @@ pub trait Arch: Sized + Sync + 'static {
     /// [`Error::Unsupported`], [`Error::BadArgument`] (also where a page is missing),
     /// [`Error::FirmwareRefused`].
     fn firmware(&self, arguments: [u64; 6], page: Option<&[AtomicU64]>) -> Result<u64, Error>;
+    /// Writes `value` to the I/O port, or reads it; `size` is 1, 2 or 4 bytes, all of them are at
+    /// ports below 65536.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where the machine has no ports.
+    fn port(&self, port: u64, size: u64, value: Option<u64>) -> Result<u64, Error>;
 
     /// Returns whether vCPUs can be made.
     fn has_guests(&self) -> bool;

@@ -335,6 +335,7 @@ impl<A: Arch> Visit<'_, A> {
                 PAGE_SIZE,
             ),
             (boot::SLOT_FIRMWARE, kind(ObjectKind::Firmware), PAGE_SIZE),
+            (boot::SLOT_IO_PORTS, kind(ObjectKind::IoPorts), PAGE_SIZE),
             (boot::SLOT_MESSAGE_PAGE, frame, page),
         ] {
             self.give(first, index, (tag, object));

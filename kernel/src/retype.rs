@@ -154,9 +154,10 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Endpoint => Endpoint::STRIDE,
             ObjectKind::Reply => Reply::STRIDE,
             ObjectKind::Notification => Notification::STRIDE,
-            ObjectKind::Interrupt | ObjectKind::InterruptControl | ObjectKind::Firmware => {
-                return Err(Error::BadArgument);
-            }
+            ObjectKind::Interrupt
+            | ObjectKind::InterruptControl
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => return Err(Error::BadArgument),
         };
         if size >= 64 || self.online() >> size & 1 == 0 {
             return Err(Error::OutOfRange);
@@ -219,7 +220,10 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Endpoint => self.entry.carve::<Endpoint>(base, total).map(drop),
             ObjectKind::Reply => self.entry.carve::<Reply>(base, total).map(drop),
             ObjectKind::Notification => self.entry.carve::<Notification>(base, total).map(drop),
-            ObjectKind::Interrupt | ObjectKind::InterruptControl | ObjectKind::Firmware => Ok(()),
+            ObjectKind::Interrupt
+            | ObjectKind::InterruptControl
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => Ok(()),
         }
     }
 
@@ -291,7 +295,8 @@ impl<A: Arch> Visit<'_, A> {
             | ObjectKind::CapTable
             | ObjectKind::Interrupt
             | ObjectKind::InterruptControl
-            | ObjectKind::Firmware => {}
+            | ObjectKind::Firmware
+            | ObjectKind::IoPorts => {}
         }
         Ok(())
     }

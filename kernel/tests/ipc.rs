@@ -407,3 +407,35 @@ fn a_firmware_call_sees_the_message_page_of_its_caller() {
     let answer = machine.must(CallNumber::FirmwareCall, &[firmware, 7, 9]);
     assert_eq!((answer, machine.page_word(machine.init, 0)), (5, 9));
 }
+
+#[test]
+fn a_port_is_read_and_written_in_the_range_of_its_capability_only() {
+    let machine = Machine::new(1);
+    let all = u64::from(abi::boot::SLOT_IO_PORTS);
+    let write = |slot, port, value| {
+        let answer = machine.call(machine.init, CallNumber::PortWrite, &[slot, port, 1, value]);
+        answer.status()
+    };
+    assert_eq!(write(all, 9, 5), Ok(()));
+    let few = machine.slot();
+    let range = abi::PortRange::new().with_first(8).with_count(2);
+    let every_right = u64::from(abi::Rights::ALL.into_bits());
+    machine.must(
+        CallNumber::Mint,
+        &[all, few, every_right, range.into_bits()],
+    );
+    assert_eq!(machine.must(CallNumber::PortRead, &[few, 9, 1]), 5);
+    assert_eq!(write(few, 8, 7), Ok(()));
+    for port in [7, 10] {
+        assert_eq!(write(few, port, 1), Err(Error::OutOfRange));
+    }
+    let wider = machine.call(
+        machine.init,
+        CallNumber::Mint,
+        &[few, machine.slot(), every_right, 1],
+    );
+    assert_eq!(wider.status(), Err(Error::BadArgument));
+    machine.must(CallNumber::Revoke, &[all]);
+    assert_eq!(write(few, 8, 7), Err(Error::NoCapability));
+    machine.check();
+}

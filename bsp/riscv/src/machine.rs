@@ -175,6 +175,10 @@ impl Arch for Riscv {
         }
     }
 
+    fn port(&self, _port: u64, _size: u64, _value: Option<u64>) -> Result<u64, Error> {
+        Err(Error::Unsupported)
+    }
+
     fn has_guests(&self) -> bool {
         guest::is_supported()
     }

@@ -122,28 +122,44 @@ pub fn invalidate_page(address: u64) {
     unsafe { asm!("invlpg [{}]", in(reg) address, options(nostack, preserves_flags)) };
 }
 
-/// Writes a byte to an I/O port.
-pub fn write_port(port: u16, value: u8) {
-    // SAFETY: the callers name ports of devices that do not touch memory.
-    unsafe {
-        asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags));
-    }
+/// Defines a read and a write of an I/O port.
+macro_rules! port_access {
+    ($what:literal, $type:ty, $register:tt, $read:ident, $write:ident) => {
+        #[doc = concat!("Writes ", $what, " to an I/O port.")]
+        pub fn $write(port: u16, value: $type) {
+            // SAFETY: the callers name ports of devices that do not touch memory, or that the
+            // first process answers for.
+            unsafe {
+                asm!(concat!("out dx, ", $register), in("dx") port, in($register) value,
+                    options(nomem, nostack, preserves_flags));
+            }
+        }
+
+        #[doc = concat!("Reads ", $what, " from an I/O port.")]
+        pub fn $read(port: u16) -> $type {
+            let value;
+            // SAFETY: as for writes.
+            unsafe {
+                asm!(concat!("in ", $register, ", dx"), in("dx") port, out($register) value,
+                    options(nomem, nostack, preserves_flags));
+            }
+            value
+        }
+    };
 }
 
-/// Writes a word of 16 bits to an I/O port.
-pub fn write_port_word(port: u16, value: u16) {
-    // SAFETY: as `write_port`.
-    unsafe {
-        asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags));
-    }
-}
-
-/// Reads a byte from an I/O port.
-pub fn read_port(port: u16) -> u8 {
-    let value: u8;
-    // SAFETY: as `write_port`.
-    unsafe {
-        asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags));
-    }
-    value
-}
+port_access!("a byte", u8, "al", read_port, write_port);
+port_access!(
+    "a word of 16 bits",
+    u16,
+    "ax",
+    read_port_word,
+    write_port_word
+);
+port_access!(
+    "a word of 32 bits",
+    u32,
+    "eax",
+    read_port_long,
+    write_port_long
+);

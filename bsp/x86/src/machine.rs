@@ -3,7 +3,7 @@
 use crate::frame::X86Frame;
 use crate::guest::{self, X86Guest};
 use crate::paging::{self, SecondStage};
-use crate::{apic, console, irq, percore, power, timer};
+use crate::{apic, console, cpu, irq, percore, power, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -134,6 +134,19 @@ impl Arch for X86 {
             (SHUT_DOWN, _) => Err(Error::BadArgument),
             _ => Err(Error::Unsupported),
         }
+    }
+
+    fn port(&self, port: u64, size: u64, value: Option<u64>) -> Result<u64, Error> {
+        let port = port as u16;
+        match (size, value) {
+            (1, Some(value)) => cpu::write_port(port, value as u8),
+            (2, Some(value)) => cpu::write_port_word(port, value as u16),
+            (_, Some(value)) => cpu::write_port_long(port, value as u32),
+            (1, None) => return Ok(u64::from(cpu::read_port(port))),
+            (2, None) => return Ok(u64::from(cpu::read_port_word(port))),
+            (_, None) => return Ok(u64::from(cpu::read_port_long(port))),
+        }
+        Ok(0)
     }
 
     fn has_guests(&self) -> bool {

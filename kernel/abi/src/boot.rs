@@ -15,6 +15,8 @@ pub const SLOT_BUDGET: u32 = 4;
 pub const SLOT_INTERRUPT_CONTROL: u32 = 5;
 /// The authority to call the firmware.
 pub const SLOT_FIRMWARE: u32 = 6;
+/// All I/O ports, on every machine; those without ports refuse their use.
+pub const SLOT_IO_PORTS: u32 = 8;
 /// First of the untyped capabilities; their number is in the boot information.
 pub const SLOT_FIRST_UNTYPED: u32 = 16;
 /// Slots of the first process's table.

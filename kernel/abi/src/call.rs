@@ -80,6 +80,10 @@ crate::error::numbered! {
         InterruptAcknowledge = 66,
         /// Makes a firmware call from the allow-list.
         FirmwareCall = 67,
+        /// Reads an I/O port.
+        PortRead = 68,
+        /// Writes an I/O port.
+        PortWrite = 69,
 
         /// Binds a vCPU's guest space, register page or budget.
         VcpuBind = 80,

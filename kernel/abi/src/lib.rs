@@ -13,6 +13,7 @@ pub mod exit;
 pub mod fault;
 pub mod message;
 pub mod object;
+pub mod port;
 pub mod register;
 pub mod rights;
 pub mod slot;
@@ -21,6 +22,7 @@ pub use call::{CallNumber, CallWord};
 pub use error::Error;
 pub use message::{DeliveryKind, MessageInfo};
 pub use object::ObjectKind;
+pub use port::PortRange;
 pub use rights::Rights;
 pub use slot::SlotAddress;
 

@@ -33,6 +33,8 @@ numbered! {
         InterruptControl = 13,
         /// The authority to make allow-listed firmware calls.
         Firmware = 14,
+        /// A range of the machine's I/O ports.
+        IoPorts = 15,
     }
 }
 
@@ -42,7 +44,7 @@ impl ObjectKind {
     pub const fn is_retyped(self) -> bool {
         !matches!(
             self,
-            Self::Interrupt | Self::InterruptControl | Self::Firmware
+            Self::Interrupt | Self::InterruptControl | Self::Firmware | Self::IoPorts
         )
     }
 }

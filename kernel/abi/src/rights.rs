@@ -6,9 +6,9 @@ use bitfield_struct::bitfield;
 #[bitfield(u16)]
 #[derive(PartialEq, Eq)]
 pub struct Rights {
-    /// Frame: may be mapped for reading.
+    /// Frame: may be mapped for reading. IoPorts: may be read.
     pub read: bool,
-    /// Frame: may be mapped for writing.
+    /// Frame: may be mapped for writing. IoPorts: may be written.
     pub write: bool,
     /// Frame: may be mapped for execution.
     pub execute: bool,

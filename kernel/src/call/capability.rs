@@ -67,7 +67,7 @@ impl<A: Arch> Visit<'_, A> {
         self.copy_with(thread, |cap| {
             let takes_badge = matches!(
                 cap.tag.object_kind(),
-                Some(ObjectKind::Endpoint | ObjectKind::Notification)
+                Some(ObjectKind::Endpoint | ObjectKind::Notification | ObjectKind::IoPorts)
             );
             if badge != 0 && (cap.badge != 0 || !takes_badge) {
                 return Err(Error::BadArgument);

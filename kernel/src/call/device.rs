@@ -1,4 +1,4 @@
-//! Calls on interrupts and the firmware.
+//! Calls on interrupts, the firmware and I/O ports.
 
 use super::Outcome;
 use super::thread::CONTROL;
@@ -8,7 +8,7 @@ use crate::cap::slot::{Cap, Role, SlotRef, Tag};
 use crate::cap::table;
 use crate::object::interrupt::Interrupt;
 use crate::object::thread::Thread;
-use abi::{Error, ObjectKind, Rights};
+use abi::{Error, ObjectKind, PortRange, Rights};
 use arena::Object;
 
 impl<A: Arch> Visit<'_, A> {
@@ -90,5 +90,21 @@ impl<A: Arch> Visit<'_, A> {
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
         let page = self.message_page(thread);
         self.arch.firmware(arguments, page).map(Outcome::value)
+    }
+
+    /// Reads or writes an I/O port.
+    pub(super) fn port(&self, thread: &Thread<A>, writes: bool) -> Result<Outcome, Error> {
+        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
+        let need = Rights::new().with_read(!writes).with_write(writes);
+        table::check(slot, ObjectKind::IoPorts, need)?;
+        let [port, size, value] = [1, 2, 3].map(|index| thread.frame.argument(index));
+        let value = writes.then_some(value);
+        if !matches!(size, 1 | 2 | 4) || value.is_some_and(|value| value >> (8 * size) != 0) {
+            return Err(Error::BadArgument);
+        }
+        if !PortRange::from_bits(slot.badge.get()).holds(port, size) {
+            return Err(Error::OutOfRange);
+        }
+        self.arch.port(port, size, value).map(Outcome::value)
     }
 }

@@ -97,6 +97,8 @@ impl<A: Arch> Visit<'_, A> {
             CallNumber::BudgetConfigure => self.budget_configure(caller, thread),
             CallNumber::InterruptAcknowledge => self.interrupt_acknowledge(thread),
             CallNumber::FirmwareCall => self.firmware_call(thread),
+            CallNumber::PortRead => self.port(thread, false),
+            CallNumber::PortWrite => self.port(thread, true),
             CallNumber::VcpuRead
             | CallNumber::VcpuWrite
             | CallNumber::VcpuResume

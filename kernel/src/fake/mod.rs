@@ -83,6 +83,8 @@ pub struct FakeArch {
     pub tags: AtomicU64,
     /// Inter-processor interrupts that were sent.
     pub ipis_sent: AtomicU64,
+    /// Its I/O ports, each as wide as the last write to it.
+    pub ports: [AtomicU64; 16],
 }
 
 /// Entry bits: valid, read, write, execute.
@@ -266,6 +268,18 @@ impl Arch for FakeArch {
             }
             _ => Err(Error::Unsupported),
         }
+    }
+
+    fn port(&self, port: u64, _: u64, value: Option<u64>) -> Result<u64, Error> {
+        let index = usize::try_from(port).map_err(|_| Error::Unsupported)?;
+        let word = self.ports.get(index).ok_or(Error::Unsupported)?;
+        Ok(match value {
+            Some(value) => {
+                word.store(value, Ordering::SeqCst);
+                0
+            }
+            None => word.load(Ordering::SeqCst),
+        })
     }
 
     fn has_guests(&self) -> bool {

@@ -52,7 +52,7 @@ impl Driver {
         };
         driver.reference.cores = driver.machine.cores() as u64;
         driver.sources = [driver.machine.pool(), driver.machine.devices()];
-        for slot in [1, 2, 5, 6, 7] {
+        for slot in [1, 2, 5, 6, 7, 8] {
             driver.adopt(slot);
         }
         for core in 0..driver.machine.cores() as u64 {

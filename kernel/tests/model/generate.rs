@@ -318,6 +318,14 @@ impl Generator<'_> {
             }
             CallNumber::InterruptAcknowledge => vec![self.slot_of(Kind::Interrupt)],
             CallNumber::FirmwareCall => vec![self.slot_of(Kind::Firmware), self.below(5), 6],
+            CallNumber::PortRead | CallNumber::PortWrite => {
+                vec![
+                    self.slot_of(Kind::IoPorts),
+                    self.pick(&[0, 1, 4, 15, 16, 0xfffd, 0x1_0000, u64::MAX]),
+                    self.pick(&[1, 1, 2, 4, 3]),
+                    self.pick(&[0, 1, 255, 256]),
+                ]
+            }
             CallNumber::VcpuBind => {
                 let kinds = [
                     (6, Kind::GuestSpace),

@@ -157,15 +157,37 @@ impl Reference {
                     _ => Err(Error::Unsupported),
                 })
             }
+            CallNumber::PortRead => self.port(x, Rights::new().with_read(true), 0),
+            CallNumber::PortWrite => self.port(x, Rights::new().with_write(true), x[3]),
             _ => return Expect::Any,
         };
         Expect::Exactly(result)
     }
 
+    /// The fake machine's ports end at 16.
+    fn port(&self, x: &[u64; 8], need: Rights, value: u64) -> Result<(), Error> {
+        let range = self.look(x[0], ObjectKind::IoPorts, need)?.badge;
+        if ![1, 2, 4].contains(&x[2]) || u128::from(value) >= 1 << (8 * x[2]) {
+            return Err(Error::BadArgument);
+        }
+        let (first, count) = match range {
+            0 => (0, 1 << 16),
+            _ => (range & 0xffff, range >> 16),
+        };
+        let end = first.saturating_add(count).min(1 << 16);
+        if x[1] < first || x[1].saturating_add(x[2]) > end {
+            return Err(Error::OutOfRange);
+        }
+        (x[1] < 16).then_some(()).ok_or(Error::Unsupported)
+    }
+
     fn copy(&self, number: CallNumber, x: &[u64; 8]) -> Result<(), Error> {
         let cap = self.sendable(x[0])?;
         self.empty(x[1])?;
-        let takes = matches!(cap.kind, ObjectKind::Endpoint | ObjectKind::Notification);
+        let takes = matches!(
+            cap.kind,
+            ObjectKind::Endpoint | ObjectKind::Notification | ObjectKind::IoPorts
+        );
         if number == CallNumber::Mint && x[3] != 0 && (cap.badge != 0 || !takes) {
             return Err(Error::BadArgument);
         }

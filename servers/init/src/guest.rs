@@ -10,20 +10,48 @@ use abi::exit::{ExitClass, RouteKey};
 use abi::{ObjectKind, Rights};
 use alloc::format;
 use alloc::vec::Vec;
-use manifest::compiled;
+use manifest::compiled::{self, AddressSpace};
 use rt::capability::Capability;
 use rt::guest::Route;
+use rt::sys::Machine;
 use rt::window::Window;
 use rt::{Budget, Endpoint, Frame, GuestSpace, Vcpu};
-use vcpu_api::description::{PLIC_BASE, PLIC_BYTES, PLIC_ROUTE};
+use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
 use vcpu_api::{Description, Device};
 
 /// Order of the table memory of a guest space.
 const FUND_ORDER: u64 = 19;
 /// Priority of vCPUs: below every server.
 const VCPU_PRIORITY: u64 = 10;
-/// First device route of a guest's devices.
-const FIRST_DEVICE_ROUTE: u8 = PLIC_ROUTE + 1;
+/// Device route of the first interrupt controller; devices follow the last.
+const FIRST_CONTROLLER_ROUTE: u8 = 1;
+
+/// Returns where the guests of this machine have their interrupt controllers; the checks of
+/// manifests have the same table (`manifest::Machine`).
+fn controllers() -> &'static [Route] {
+    const fn route(key: RouteKey, base: u64, length: u64) -> Route {
+        Route { key, base, length }
+    }
+    const RISCV: [Route; 1] = [route(RouteKey::Device, PLIC_BASE, PLIC_BYTES)];
+    const X86: [Route; 5] = [
+        route(RouteKey::Device, 0xfee0_0000, 0x1000),
+        route(RouteKey::Device, 0xfec0_0000, 0x1000),
+        route(RouteKey::Port, 0x20, 2),
+        route(RouteKey::Port, 0xa0, 2),
+        route(RouteKey::Port, 0x4d0, 2),
+    ];
+    match rt::sys::MACHINE {
+        Machine::Riscv => &RISCV,
+        Machine::X86 => &X86,
+        Machine::S390 => &[],
+    }
+}
+
+/// Returns whether an irq server picks what its vCPUs take: then windows are its exits, and it
+/// writes their registers.
+pub fn irq_delivers() -> bool {
+    rt::sys::MACHINE == Machine::X86
+}
 /// Badge bit of exits and accesses.
 const EXIT_BADGE: u64 = 1 << 32;
 
@@ -61,15 +89,19 @@ impl Guest {
             length: plan.memory,
         };
         space.add_route(0, memory)?;
-        let plic = Route {
-            key: RouteKey::Device,
-            base: PLIC_BASE,
-            length: PLIC_BYTES,
-        };
-        space.add_route(u64::from(PLIC_ROUTE), plic)?;
+        for (route, index) in controllers().iter().zip(FIRST_CONTROLLER_ROUTE..) {
+            space.add_route(u64::from(index), *route)?;
+        }
         for (index, device) in plan.devices.iter().enumerate() {
             let route = Route {
-                key: RouteKey::Device,
+                key: match device.space {
+                    // There are no device registers in the memory of s390x.
+                    AddressSpace::Memory if rt::sys::MACHINE == Machine::S390 => {
+                        RouteKey::Subchannel
+                    }
+                    AddressSpace::Memory => RouteKey::Device,
+                    AddressSpace::Ports => RouteKey::Port,
+                },
                 base: device.base,
                 length: device.size,
             };
@@ -140,10 +172,15 @@ impl Guest {
                 (ExitClass::Memory, Some(mem)) => {
                     self.route_exits(pool, *class, mem, u64::from(index) << 8)?;
                 }
+                (ExitClass::Window, _) if irq_delivers() => {
+                    self.route_exits(pool, *class, server(plan.irq)?, 0)?;
+                }
                 _ => self.route_exits(pool, *class, vcpu, 0)?,
             }
         }
-        self.route_device(pool, PLIC_ROUTE, server(plan.irq)?)?;
+        for (_, index) in controllers().iter().zip(FIRST_CONTROLLER_ROUTE..) {
+            self.route_device(pool, index, server(plan.irq)?)?;
+        }
         for (position, device) in plan.devices.iter().enumerate() {
             self.route_device(pool, route_of(position), server(device.process)?)?;
         }
@@ -193,9 +230,9 @@ impl Guest {
         Ok(())
     }
 
-    /// Grants the irq server the vCPUs, to inject only.
+    /// Grants the irq server the vCPUs, to inject only, unless it delivers by itself.
     pub fn grant_irq(&self, server: &mut Process) -> Result<(), Failure> {
-        let rights = Rights::new().with_inject(true);
+        let rights = Rights::new().with_inject(true).with_control(irq_delivers());
         for (index, (core, vcpu)) in self.vcpus.iter().enumerate() {
             let capability = given(vcpu.capability(), ObjectKind::Vcpu, rights);
             server
@@ -229,7 +266,8 @@ impl Guest {
 
 /// Returns the device route of the device at `index` in the manifest.
 fn route_of(index: usize) -> u8 {
-    FIRST_DEVICE_ROUTE.saturating_add(u8::try_from(index).unwrap_or(u8::MAX))
+    let index = usize::from(FIRST_CONTROLLER_ROUTE) + controllers().len() + index;
+    u8::try_from(index).unwrap_or(u8::MAX)
 }
 
 /// Returns a capability to a process's endpoint on a core, with a badge.
@@ -260,6 +298,7 @@ pub fn describe(index: u16, plan: &compiled::Guest, system: &compiled::System) -
             source: device.irq,
             process: device.process.0,
             route: route_of(position),
+            ports: device.space == AddressSpace::Ports,
         });
     let vcpu = system.process(plan.vcpu);
     let (panic, touch) = (vcpu.panic_on_sbi, vcpu.touch_on_sbi);

@@ -7,13 +7,13 @@ use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Supervisor, Watch};
-use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL};
-use abi::{Error, ObjectKind, Rights};
+use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
+use abi::{Error, ObjectKind, PortRange, Rights};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use manifest::compiled::{self, System};
+use manifest::compiled::{self, AddressSpace, System};
 use rt::capability::Capability;
 use rt::{Frame, InterruptControl, Notification};
 
@@ -294,8 +294,10 @@ impl Builder<'_> {
 
     /// Grants a driver its device's registers and interrupt, as far as it has them.
     fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
-        if device.size > 0 {
-            self.grant_registers(index, device)?;
+        match device.space {
+            _ if device.size == 0 => {}
+            AddressSpace::Memory => self.grant_registers(index, device)?,
+            AddressSpace::Ports => self.grant_ports(index, device)?,
         }
         device
             .irq
@@ -338,6 +340,20 @@ impl Builder<'_> {
             .moved("interrupt", interrupt.capability(), u64::from(line))
     }
 
+    /// Grants a driver its device's ports, and no others.
+    fn grant_ports(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
+        let first = u16::try_from(device.base).map_err(|_| Failure::NoDevice(device.base))?;
+        let range = PortRange::new().with_first(first).with_count(device.size);
+        let ports = Given {
+            capability: Capability::own(SLOT_IO_PORTS),
+            kind: ObjectKind::IoPorts,
+            rights: read_write(),
+            badge: range.into_bits(),
+        };
+        let grants = &mut self.process(index)?.grants;
+        grants.capability("ports", ports, device.base)
+    }
+
     /// Grants the servers of all guests what is theirs.
     fn grant_guests(&mut self, guests: &[Guest], watch: &Watch) -> Result<(), Failure> {
         let system = self.system;
@@ -364,6 +380,9 @@ impl Builder<'_> {
             };
             self.process(vcpu)?.grants.capability("ended", ended, 0)?;
             guest.grant_irq(self.process(irq)?)?;
+            if guest::irq_delivers() {
+                self.grant_ring(irq, "vcpu", vcpu)?;
+            }
             for (position, device) in plan.devices.iter().enumerate() {
                 let device = usize::from(device.process.0);
                 self.grant_calls(vcpu, &format!("device.{position}"), device)?;

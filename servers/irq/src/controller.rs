@@ -1,96 +1,78 @@
 //! The controller of one guest as its clients see it: who may move which line.
 
-use crate::plic::{LineChanges, Plic, SOURCES, ShapeError};
+use crate::chips::{Access, Chips};
+use crate::plic::SOURCES;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use api::{Deliveries, Delivery, Last};
-use irq_api::{MAX_SOURCE, Refusal, Reply, Request, Source};
+use irq_api::floating::{Act, Answer};
+use irq_api::{Refusal, Reply, Request, Source};
 use vcpu_api::Description;
 
-/// An access of the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// The vCPU that makes it.
-    pub vcpu: usize,
-    /// Its sequence number.
-    pub sequence: u64,
-    /// Bytes from the start of the controller.
-    pub offset: u64,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The value stored, or `None` for a load.
-    pub store: Option<u64>,
-}
-
-/// The controller, and the owners of its sources.
+/// The controllers, and the owners of their sources.
 #[derive(Clone, Debug)]
-pub struct Controller {
-    /// On the heap: it has kilobytes, and every move of it would be one more copy on the stack.
-    plic: Box<Plic>,
+pub struct Controller<C> {
+    /// On the heap: they have kilobytes, and every move of them would be one more copy on the stack.
+    chips: Box<C>,
     /// Badges of the clients that own a source.
     owners: Vec<(u64, Source)>,
     /// Badge of the guest's vcpu server.
     supervisor: u64,
     /// Accesses, by vCPU, and the values that they loaded.
     accesses: Deliveries<u64, Vec<Last<u64>>>,
+    /// Exits, by vCPU, and what became of what they asked for of interruptions.
+    interruptions: Deliveries<Answer, Vec<Last<Answer>>>,
     /// Reports of devices, by source.
     reports: Deliveries<(), Vec<Last<()>>>,
 }
 
-impl Controller {
-    /// Returns the controller of a guest. A source belongs to the process that serves its device.
-    ///
-    /// # Errors
-    ///
-    /// A [`ShapeError`] where the guest has no vCPUs, or too many.
-    pub fn new(description: &Description) -> Result<Self, ShapeError> {
+impl<C: Chips> Controller<C> {
+    /// Returns the controllers of a guest, or `None` where it has no vCPUs, or too many. A source
+    /// belongs to the process that serves its device.
+    #[must_use]
+    pub fn new(description: &Description) -> Option<Self> {
         let owners = description.devices.iter().filter_map(|device| {
             let source = Source::new(u8::try_from(device.source).ok()?)?;
             Some((u64::from(device.process) + 1, source))
         });
-        Ok(Self {
-            plic: Box::new(Plic::new(description.cores.len(), MAX_SOURCE)?),
+        Some(Self {
+            chips: Box::new(C::new(description.cores.len())?),
             owners: owners.collect(),
             supervisor: u64::from(description.vcpu) + 1,
             accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),
+            interruptions: Deliveries::new(vec![Last::default(); description.cores.len()]),
             reports: Deliveries::new(vec![Last::default(); SOURCES]),
         })
     }
 
     /// Serves an access of the guest; returns the loaded value. One that comes again has no second
     /// effect and gets the same value.
-    pub fn access(&mut self, access: Access) -> (u64, LineChanges) {
-        match self.accesses.look(access.vcpu, access.sequence) {
-            Delivery::New => {
-                let (value, changes) = self.perform(access);
-                self.accesses.record(access.vcpu, access.sequence, value);
-                (value, changes)
-            }
-            Delivery::Repeated(value) => (value, LineChanges::default()),
-            Delivery::Stale => (0, LineChanges::default()),
-        }
+    pub fn access(&mut self, access: &Access) -> (u64, C::Changes) {
+        let sender = (access.vcpu, access.sequence);
+        self.once(sender, |chips| chips.access(access))
     }
 
-    /// Performs an access. One that the controller does not have reads as zero and does nothing.
-    fn perform(&mut self, access: Access) -> (u64, LineChanges) {
-        let Access {
-            offset,
-            size,
-            store,
-            ..
-        } = access;
-        let nothing = (0, LineChanges::default());
-        match store {
-            None => {
-                let loaded = self.plic.read(offset, size);
-                loaded.map_or(nothing, |(value, changes)| (value.into(), changes))
+    /// Serves a vCPU that can take what its `lines` ask for.
+    pub fn window(&mut self, sender: (usize, u64), lines: u64, now: u64) -> C::Changes {
+        let window = |chips: &mut C| (0, chips.window(sender.0, lines, now));
+        self.once(sender, window).1
+    }
+
+    /// Serves an exit of a vCPU with this number, unless it was served.
+    fn once(
+        &mut self,
+        (vcpu, sequence): (usize, u64),
+        serve: impl FnOnce(&mut C) -> (u64, C::Changes),
+    ) -> (u64, C::Changes) {
+        match self.accesses.look(vcpu, sequence) {
+            Delivery::New => {
+                let (value, changes) = serve(&mut self.chips);
+                self.accesses.record(vcpu, sequence, value);
+                (value, changes)
             }
-            Some(value) => {
-                let low = u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0);
-                let stored = self.plic.write(offset, size, low);
-                stored.map_or(nothing, |changes| (0, changes))
-            }
+            Delivery::Repeated(value) => (value, C::Changes::default()),
+            Delivery::Stale => (0, C::Changes::default()),
         }
     }
 
@@ -103,38 +85,111 @@ impl Controller {
         &mut self,
         badge: u64,
         request: Request,
-    ) -> Result<(Reply, LineChanges), Refusal> {
+        now: u64,
+    ) -> Result<(Reply, C::Changes), Refusal> {
         match request {
             Request::Raise {
                 source,
                 level,
                 sequence,
-            } => {
-                if !self.owners.contains(&(badge, source)) {
-                    return Err(Refusal::NotYours);
-                }
-                let sender = usize::from(source.number());
-                if self.reports.look(sender, sequence) != Delivery::New {
-                    return Ok((Reply::Done, LineChanges::default()));
-                }
-                let changes = self.plic.raise(source, level);
-                let changes = changes.ok_or(Refusal::NoSuchSource)?;
-                self.reports.record(sender, sequence, ());
-                Ok((Reply::Done, changes))
-            }
+            } => self.report(badge, source, (level, sequence)),
+            Request::Statistics => Ok((
+                Reply::Statistics(self.chips.counts()),
+                C::Changes::default(),
+            )),
+            _ if badge != self.supervisor => Err(Refusal::NotYours),
             Request::Reset { newest } => {
-                if badge != self.supervisor {
-                    return Err(Refusal::NotYours);
-                }
                 self.accesses.retire_all(&newest);
-                Ok((Reply::Done, self.plic.reset()))
+                self.interruptions.retire_all(&newest);
+                Ok((Reply::Done, self.chips.reset()))
             }
-            Request::Interruption { .. } => Err(Refusal::NoSuchSource),
-            Request::Statistics => {
-                let counts = self.plic.ledger().counts();
-                Ok((Reply::Statistics(counts), LineChanges::default()))
+            Request::Register {
+                vcpu,
+                sequence,
+                number,
+                store,
+            } => self.register((usize::from(vcpu), sequence), (number, store), now),
+            Request::Access {
+                vcpu,
+                sequence,
+                address,
+                size,
+            } => {
+                let access = Access {
+                    vcpu: usize::from(vcpu),
+                    sequence,
+                    key: abi::exit::RouteKey::Device,
+                    address,
+                    size: u64::from(size),
+                    store: None,
+                    now,
+                };
+                let (value, changes) = self.access(&access);
+                Ok((Reply::Value { value }, changes))
+            }
+            Request::Interruption { by, sequence, act } => {
+                self.interruption((usize::from(by), sequence), act)
+            }
+            Request::TakeStart => {
+                let start = self.chips.take_start();
+                Ok((Reply::Start { start }, C::Changes::default()))
             }
         }
+    }
+
+    /// Serves the report of a device about its line.
+    fn report(
+        &mut self,
+        badge: u64,
+        source: Source,
+        (level, sequence): (bool, u64),
+    ) -> Result<(Reply, C::Changes), Refusal> {
+        if !self.owners.contains(&(badge, source)) {
+            return Err(Refusal::NotYours);
+        }
+        let sender = usize::from(source.number());
+        if self.reports.look(sender, sequence) != Delivery::New {
+            return Ok((Reply::Done, C::Changes::default()));
+        }
+        let changes = self.chips.raise(source, level);
+        let changes = changes.ok_or(Refusal::NoSuchSource)?;
+        self.reports.record(sender, sequence, ());
+        Ok((Reply::Done, changes))
+    }
+
+    /// Serves what an exit asks for of interruptions, once.
+    fn interruption(
+        &mut self,
+        (by, sequence): (usize, u64),
+        act: Act,
+    ) -> Result<(Reply, C::Changes), Refusal> {
+        let (answer, changes) = match self.interruptions.look(by, sequence) {
+            Delivery::New => {
+                let done = self.chips.interruption(act);
+                let (answer, changes) = done.ok_or(Refusal::NoSuchSource)?;
+                self.interruptions.record(by, sequence, answer);
+                (answer, changes)
+            }
+            Delivery::Repeated(answer) => (answer, C::Changes::default()),
+            Delivery::Stale => (Answer::default(), C::Changes::default()),
+        };
+        Ok((Reply::Interruption(answer), changes))
+    }
+
+    /// Serves an access to a register that is a controller's.
+    fn register(
+        &mut self,
+        (vcpu, sequence): (usize, u64),
+        access: (u32, Option<u64>),
+        now: u64,
+    ) -> Result<(Reply, C::Changes), Refusal> {
+        if let Delivery::Repeated(value) = self.accesses.look(vcpu, sequence) {
+            return Ok((Reply::Value { value }, C::Changes::default()));
+        }
+        let answer = self.chips.register(vcpu, access, now);
+        let (value, changes) = answer.ok_or(Refusal::NoSuchRegister)?;
+        self.accesses.record(vcpu, sequence, value);
+        Ok((Reply::Value { value }, changes))
     }
 }
 
@@ -142,12 +197,15 @@ impl Controller {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::plic::{LineChanges, Plic};
+    use abi::exit::RouteKey;
     use vcpu_api::Device;
+    use vcpu_api::description::PLIC_BASE;
 
     /// Priority of source 10, enable of context 0, claim of context 0.
     const REGISTERS: [u64; 3] = [40, 0x2000, 0x20_0004];
 
-    fn controller() -> Controller {
+    fn controller() -> Controller<Plic> {
         let device = Device {
             source: 10,
             process: 4,
@@ -167,9 +225,11 @@ mod tests {
         Access {
             vcpu: 0,
             sequence,
-            offset,
+            key: RouteKey::Device,
+            address: PLIC_BASE.wrapping_add(offset),
             size: 4,
             store,
+            now: 0,
         }
     }
 
@@ -182,24 +242,24 @@ mod tests {
     }
 
     fn raise(badge: u64, number: u8) -> Result<(Reply, LineChanges), Refusal> {
-        controller().request(badge, report(number, true, 1))
+        controller().request(badge, report(number, true, 1), 0)
     }
 
     /// A controller whose source 10 is raised for vCPU 0, after two accesses.
-    fn raised() -> Controller {
+    fn raised() -> Controller<Plic> {
         let [priority, enable, _] = REGISTERS;
         let mut controller = controller();
         for (sequence, offset, value) in [(1, priority, 1), (2, enable, 1 << 10)] {
-            let (_, changes) = controller.access(access(sequence, offset, Some(value)));
+            let (_, changes) = controller.access(&access(sequence, offset, Some(value)));
             assert_eq!(changes, LineChanges::default());
         }
-        let (_, changes) = controller.request(5, report(10, true, 1)).unwrap();
+        let (_, changes) = controller.request(5, report(10, true, 1), 0).unwrap();
         assert!(changes.raised.contains(0) && !changes.raised.contains(1));
         controller
     }
 
-    fn injected(controller: &mut Controller) -> u64 {
-        match controller.request(0, Request::Statistics) {
+    fn injected(controller: &mut Controller<Plic>) -> u64 {
+        match controller.request(0, Request::Statistics, 0) {
             Ok((Reply::Statistics(counts), _)) => counts.injected,
             other => panic!("{other:?}"),
         }
@@ -216,7 +276,7 @@ mod tests {
     fn a_raised_line_is_claimed_and_counted() {
         let [.., claim] = REGISTERS;
         let mut controller = raised();
-        let (source, changes) = controller.access(access(3, claim, None));
+        let (source, changes) = controller.access(&access(3, claim, None));
         assert_eq!(source, 10);
         assert!(changes.lowered.contains(0));
         assert_eq!(injected(&mut controller), 1);
@@ -226,15 +286,15 @@ mod tests {
     fn a_claim_that_comes_again_claims_nothing_more() {
         let [.., claim] = REGISTERS;
         let mut controller = raised();
-        let first = controller.access(access(3, claim, None));
-        let again = controller.access(access(3, claim, None));
+        let first = controller.access(&access(3, claim, None));
+        let again = controller.access(&access(3, claim, None));
         assert_eq!((first.0, again.0), (10, 10));
         assert_eq!(again.1, LineChanges::default());
         assert_eq!(injected(&mut controller), 1);
         // A later one is another claim, which finds nothing.
-        assert_eq!(controller.access(access(4, claim, None)).0, 0);
+        assert_eq!(controller.access(&access(4, claim, None)).0, 0);
         // A report that comes again is answered and raises nothing.
-        let repeated = controller.request(5, report(10, true, 1));
+        let repeated = controller.request(5, report(10, true, 1), 0);
         assert_eq!(repeated, Ok((Reply::Done, LineChanges::default())));
     }
 
@@ -247,18 +307,18 @@ mod tests {
         let reset = Request::Reset { newest };
         for badge in [0, 4, 5] {
             let before = controller.clone();
-            assert_eq!(controller.request(badge, reset), Err(Refusal::NotYours));
-            assert_eq!(controller.plic, before.plic);
+            assert_eq!(controller.request(badge, reset, 0), Err(Refusal::NotYours));
+            assert_eq!(controller.chips, before.chips);
         }
-        let (_, changes) = controller.request(8, reset).unwrap();
+        let (_, changes) = controller.request(8, reset, 0).unwrap();
         assert!(changes.lowered.contains(0));
         for (sequence, offset) in [(6, priority), (7, enable), (8, claim)] {
-            assert_eq!(controller.access(access(sequence, offset, None)).0, 0);
+            assert_eq!(controller.access(&access(sequence, offset, None)).0, 0);
         }
         // What was made before the reset and is handled after it does nothing.
-        let _ = controller.access(access(5, priority, Some(3)));
-        assert_eq!(controller.access(access(9, priority, None)).0, 0);
-        assert!(controller.plic.check());
+        let _ = controller.access(&access(5, priority, Some(3)));
+        assert_eq!(controller.access(&access(9, priority, None)).0, 0);
+        assert!(controller.chips.check());
     }
 
     #[test]
@@ -269,8 +329,50 @@ mod tests {
                     size,
                     ..access(1, offset, store)
                 };
-                assert_eq!(controller().access(odd), (0, LineChanges::default()));
+                assert_eq!(controller().access(&odd), (0, LineChanges::default()));
             }
         }
+    }
+
+    #[test]
+    fn interruptions_that_are_posted_again_are_answered_again_and_posted_once() {
+        use crate::floating::Floating;
+        use irq_api::floating::Interruption;
+        let description = Description {
+            cores: std::vec![0, 1],
+            vcpu: 7,
+            ..Description::default()
+        };
+        let post = |sequence| {
+            let interruption = Interruption::ServiceSignal { parameter: 8 };
+            let act = Act::Post {
+                cpu: None,
+                interruption,
+            };
+            Request::Interruption {
+                by: 0,
+                sequence,
+                act,
+            }
+        };
+        let mut controller: Controller<Floating> = Controller::new(&description).unwrap();
+        let counts = |controller: &Controller<Floating>| controller.chips.counts();
+        assert_eq!(controller.request(9, post(1), 0), Err(Refusal::NotYours));
+        let (reply, changes) = controller.request(8, post(5), 0).unwrap();
+        assert_eq!(
+            (reply, changes.len()),
+            (Reply::Interruption(Answer::default()), 2)
+        );
+        let (again, changes) = controller.request(8, post(5), 0).unwrap();
+        assert_eq!((again, changes.len()), (reply, 0));
+        assert_eq!(counts(&controller).raised, 1);
+        let _ = controller.request(8, post(6), 0).unwrap();
+        assert_eq!(counts(&controller).coalesced, 1);
+        // What was made before a reset and comes after it does nothing.
+        let mut newest = api::Newest::default();
+        newest.set(0, 9);
+        let _ = controller.request(8, Request::Reset { newest }, 0).unwrap();
+        let _ = controller.request(8, post(7), 0).unwrap();
+        assert_eq!(counts(&controller).raised, 2);
     }
 }

@@ -63,4 +63,10 @@ impl Ledger {
         self.counts.deferred -= 1;
         self.counts.suppressed += 1;
     }
+
+    /// Enters a request that nobody takes.
+    pub(crate) const fn refuse(&mut self) {
+        self.counts.raised += 1;
+        self.counts.suppressed += 1;
+    }
 }

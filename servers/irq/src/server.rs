@@ -4,190 +4,200 @@
 //! order in which they happened. That is a system call that waits for nobody, and no call of a
 //! server: this process calls none but the log.
 
-use crate::controller::{Access, Controller};
-use crate::floating::{self, Lines};
-use crate::plic::LineChanges;
-use abi::exit::AccessInfo;
+use crate::chips::{Access, Chips, Vcpus};
+use crate::controller::Controller;
+use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{DeliveryKind, Error, ObjectKind};
 use alloc::vec::Vec;
 use api::Refused;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use irq_api::Irq;
-use riscv_regs::interrupt::GuestInterrupts;
 use rt::serve::{answer, refusal};
-use rt::sys::Machine;
-use rt::{Incoming, Outgoing, ReplyAction, TicketLock, Vcpu, grant, log};
+use rt::{Incoming, Notification, Outgoing, ReplyAction, TicketLock, Vcpu, grant, log};
 use vcpu_api::Description;
-use vcpu_api::description::PLIC_BASE;
-
-/// The external interrupt line of a vCPU.
-const EXTERNAL: u64 = GuestInterrupts::new().with_external(true).into_bits();
 
 /// What all threads share.
-struct Shared {
-    controllers: Controllers,
+struct Shared<C> {
+    controller: Controller<C>,
+    targets: Targets,
+}
+
+/// The guest's vCPUs, and its vcpu server.
+struct Targets {
     vcpus: Vec<Vcpu>,
+    vcpu_server: Option<Notification>,
 }
-
-/// The controllers of the machine's guests.
-enum Controllers {
-    /// RISC-V: a PLIC.
-    Plic(Controller),
-    /// s390x.
-    Floating(floating::Controller),
-}
-
-static SHARED: TicketLock<Option<Shared>> = TicketLock::new(None);
 
 /// Whether a failure to inject was logged.
 static REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Runs the interrupt server, which never returns.
-pub fn run() -> ! {
-    if install() {
-        rt::run_on_cores(serve_core);
-    } else {
-        log!("irq: the description of the guest is missing or wrong");
-    }
-    rt::spawn::exit()
+/// The interrupt server of one guest. Declared as a static, which its threads share.
+pub struct Server<C> {
+    shared: TicketLock<Option<Shared<C>>>,
 }
 
-/// Puts together what the threads share; returns whether it could. A function of its own, so that
-/// the stack is free again when serving begins.
-#[inline(never)]
-fn install() -> bool {
-    let shared = shared();
-    if let Some(shared) = &shared {
-        rt::debug!("interrupts of {} vCPUs", shared.vcpus.len());
+impl<C: Chips> Default for Server<C> {
+    fn default() -> Self {
+        Self::new()
     }
-    let is_complete = shared.is_some();
-    *SHARED.lock() = shared;
-    is_complete
+}
+
+impl<C: Chips> Server<C> {
+    /// Returns a server that knows nothing of its guest yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            shared: TicketLock::new(None),
+        }
+    }
+
+    /// Runs the interrupt server, which never returns; `on_core` is what the thread of each core
+    /// runs: it calls [`Self::serve`].
+    pub fn run(&'static self, on_core: fn(u64)) -> ! {
+        if self.install() {
+            rt::run_on_cores(on_core);
+        } else {
+            log!("irq: the description of the guest is missing or wrong");
+        }
+        rt::spawn::exit()
+    }
+
+    /// Puts together what the threads share; returns whether it could. A function of its own, so
+    /// that the stack is free again when serving begins.
+    #[inline(never)]
+    fn install(&self) -> bool {
+        let shared = shared();
+        if let Some(shared) = &shared {
+            rt::debug!("interrupts of {} vCPUs", shared.targets.vcpus.len());
+        }
+        let is_complete = shared.is_some();
+        *self.shared.lock() = shared;
+        is_complete
+    }
+
+    /// Serves one core.
+    pub fn serve(&self, core: u64) {
+        let Some(endpoint) = rt::endpoint_of(core) else {
+            log!("irq: no endpoint on core {core}");
+            return;
+        };
+        rt::debug!("core {=u64} is served", core);
+        if let Err(error) = rt::serve(endpoint, |message| self.handle(message)) {
+            log!("irq: core {core}: {error:?}");
+        }
+    }
+
+    /// Handles one message.
+    fn handle(&self, message: &Incoming) -> ReplyAction {
+        match message.kind() {
+            Some(DeliveryKind::Access) => ReplyAction::Reply(self.access(message)),
+            Some(DeliveryKind::Call) => ReplyAction::Reply(self.request(message)),
+            Some(DeliveryKind::Exit) => ReplyAction::Reply(self.exit(message)),
+            Some(DeliveryKind::Notification) => ReplyAction::Wait,
+            Some(DeliveryKind::Fault) | None => ReplyAction::Reply(refusal(Refused::Malformed)),
+        }
+    }
+
+    /// Serves an access of the guest.
+    fn access(&self, message: &Incoming) -> Outgoing {
+        let [address, info, value, ..] = message.words;
+        let info = AccessInfo::from_bits(info);
+        let access = Access {
+            vcpu: message.vcpu(),
+            sequence: message.sequence,
+            key: RouteKey::from_number(u64::from(info.key())).unwrap_or(RouteKey::Device),
+            address,
+            size: info.size(),
+            store: info.write().then_some(value),
+            now: rt::sys::counter(),
+        };
+        let mut shared = self.shared.lock();
+        let loaded = shared.as_mut().map_or(0, |shared| {
+            let (value, changes) = shared.controller.access(&access);
+            C::tell(&changes, &mut shared.targets);
+            value
+        });
+        Outgoing::new(0).with_words(&[loaded])
+    }
+
+    /// Serves a vCPU that can take an interrupt.
+    fn exit(&self, message: &Incoming) -> Outgoing {
+        if u64::from(message.label()) != ExitClass::Window.number() {
+            return Outgoing::new(ExitReply::Decline as u16);
+        }
+        let [_, lines, ..] = message.words;
+        let sender = (message.vcpu(), message.sequence);
+        let mut shared = self.shared.lock();
+        if let Some(shared) = shared.as_mut() {
+            let now = rt::sys::counter();
+            let changes = shared.controller.window(sender, lines, now);
+            C::tell(&changes, &mut shared.targets);
+        }
+        Outgoing::new(ExitReply::Resume as u16)
+    }
+
+    /// Serves a request of a device or of the supervisor.
+    fn request(&self, message: &Incoming) -> Outgoing {
+        answer::<Irq>(message, |request| {
+            let mut shared = self.shared.lock();
+            let shared = shared.as_mut().ok_or(irq_api::Refusal::NoSuchSource)?;
+            let now = rt::sys::counter();
+            let (reply, changes) = shared.controller.request(message.badge, request, now)?;
+            C::tell(&changes, &mut shared.targets);
+            Ok(reply)
+        })
+    }
 }
 
 /// Returns what the grants make of this process.
-fn shared() -> Option<Shared> {
+fn shared<C: Chips>() -> Option<Shared<C>> {
     let bytes = grant::bytes("description")?;
     let description: Description = postcard::from_bytes(bytes).ok()?;
     let vcpus = (0..).map_while(|index| {
         let slot = grant::indexed("vcpu", index)?.slot_of(ObjectKind::Vcpu)?;
         Some(Vcpu::own(slot))
     });
-    let controllers = match rt::sys::MACHINE {
-        Machine::S390 => Controllers::Floating(floating::Controller::new(&description)),
-        Machine::Riscv | Machine::X86 => Controllers::Plic(Controller::new(&description).ok()?),
-    };
+    let vcpu_server = grant::slot("vcpu", ObjectKind::Notification).map(Notification::own);
     Some(Shared {
-        controllers,
-        vcpus: vcpus.collect(),
+        controller: Controller::new(&description)?,
+        targets: Targets {
+            vcpus: vcpus.collect(),
+            vcpu_server,
+        },
     })
 }
 
-/// Serves one core.
-fn serve_core(core: u64) {
-    let Some(endpoint) = rt::endpoint_of(core) else {
-        log!("irq: no endpoint on core {core}");
-        return;
-    };
-    rt::debug!("core {=u64} is served", core);
-    if let Err(error) = rt::serve(endpoint, handle) {
-        log!("irq: core {core}: {error:?}");
-    }
-}
-
-/// Handles one message.
-fn handle(message: &Incoming) -> ReplyAction {
-    match message.kind() {
-        Some(DeliveryKind::Access) => ReplyAction::Reply(access(message)),
-        Some(DeliveryKind::Call) => ReplyAction::Reply(request(message)),
-        Some(DeliveryKind::Notification) => ReplyAction::Wait,
-        Some(DeliveryKind::Fault | DeliveryKind::Exit) | None => {
-            ReplyAction::Reply(refusal(Refused::Malformed))
-        }
-    }
-}
-
-/// Serves an access of the guest.
-fn access(message: &Incoming) -> Outgoing {
-    let [address, info, value, ..] = message.words;
-    let info = AccessInfo::from_bits(info);
-    let access = Access {
-        vcpu: message.vcpu(),
-        sequence: message.sequence,
-        offset: address.wrapping_sub(PLIC_BASE),
-        size: info.size(),
-        store: info.write().then_some(value),
-    };
-    let mut shared = SHARED.lock();
-    let loaded = shared.as_mut().map_or(0, |shared| {
-        let Controllers::Plic(controller) = &mut shared.controllers else {
-            return 0;
-        };
-        let (value, changes) = controller.access(access);
-        shared.apply(changes);
-        value
-    });
-    Outgoing::new(0).with_words(&[loaded])
-}
-
-/// Serves a request of a device or of the supervisor.
-fn request(message: &Incoming) -> Outgoing {
-    answer::<Irq>(message, |request| {
-        let mut shared = SHARED.lock();
-        let shared = shared.as_mut().ok_or(irq_api::Refusal::NoSuchSource)?;
-        match &mut shared.controllers {
-            Controllers::Plic(controller) => {
-                let (reply, changes) = controller.request(message.badge, request)?;
-                shared.apply(changes);
-                Ok(reply)
-            }
-            Controllers::Floating(controller) => {
-                let reply = controller.request(message.badge, request)?;
-                shared.settle();
-                Ok(reply)
-            }
-        }
-    })
-}
-
-impl Shared {
-    /// Moves the lines of the vCPUs to where the interruptions of s390x want them.
-    fn settle(&mut self) {
-        for index in 0..self.vcpus.len() {
-            let Controllers::Floating(controller) = &mut self.controllers else {
-                return;
-            };
-            let Lines { raised, lowered } = controller.floating().settle(index);
-            if raised | lowered != 0 {
-                self.inject(index, raised, lowered);
-            }
-        }
-    }
-
-    /// Moves the lines of the vCPUs.
-    fn apply(&self, changes: LineChanges) {
-        for index in changes.raised.iter() {
-            self.inject(index, EXTERNAL, 0);
-        }
-        for index in changes.lowered.iter() {
-            self.inject(index, 0, EXTERNAL);
-        }
-    }
-
-    /// Moves the line of one vCPU. One that is gone takes no interrupts.
-    fn inject(&self, index: usize, raise: u64, lower: u64) {
-        rt::trace!(
-            "vCPU {}: raise {=u64:#x}, lower {=u64:#x}",
-            index,
-            raise,
-            lower
-        );
-        let vcpu = self.vcpus.get(index);
-        let moved = vcpu.map_or(Err(Error::NoCapability), |vcpu| vcpu.inject(raise, lower));
-        if let Err(error) = moved
+impl Targets {
+    /// Makes a call on a vCPU. One that is gone takes no interrupts.
+    fn attempt(&self, index: usize, call: impl FnOnce(Vcpu) -> Result<(), Error>) {
+        let vcpu = self.vcpus.get(index).copied();
+        let done = vcpu.map_or(Err(Error::NoCapability), call);
+        if let Err(error) = done
             && !REPORTED.swap(true, Relaxed)
         {
             rt::error!("vCPU {} takes no interrupts: {}", index, error);
+        }
+    }
+}
+
+impl Vcpus for Targets {
+    fn inject(&mut self, vcpu: usize, raise: u64, lower: u64) {
+        rt::trace!(
+            "vCPU {}: raise {=u64:#x}, lower {=u64:#x}",
+            vcpu,
+            raise,
+            lower
+        );
+        self.attempt(vcpu, |vcpu| vcpu.inject(raise, lower).map(drop));
+    }
+
+    fn write(&mut self, vcpu: usize, id: u64, value: u64) {
+        self.attempt(vcpu, |vcpu| vcpu.write(id, value));
+    }
+
+    fn ring(&mut self) {
+        if let Some(server) = self.vcpu_server {
+            let _ = server.signal();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Physical interrupts and the firmware.
+//! Physical interrupts, I/O ports and the firmware.
 
 use crate::capability::handle;
 use crate::synchronization::Notification;
@@ -16,6 +16,10 @@ handle! {
 handle! {
     /// The authority to make allow-listed firmware calls.
     Firmware
+}
+handle! {
+    /// A range of the machine's I/O ports.
+    IoPorts
 }
 
 impl InterruptControl {
@@ -101,5 +105,27 @@ impl Firmware {
     /// The kernel's, where the machine is still on.
     pub fn shut_down(self, failed: bool) -> Result<(), Error> {
         self.call(sys::firmware_shut_down(failed)).map(drop)
+    }
+}
+
+impl IoPorts {
+    /// Reads `size` bytes at a port.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn read(self, port: u64, size: u64) -> Result<u32, Error> {
+        let answer = sys::call(CallNumber::PortRead, [self.bits(), port, size])?;
+        Ok(answer.first().map_or(0, |value| *value as u32))
+    }
+
+    /// Writes `size` bytes at a port.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn write(self, port: u64, size: u64, value: u32) -> Result<(), Error> {
+        let arguments = [self.bits(), port, size, u64::from(value)];
+        sys::call(CallNumber::PortWrite, arguments).map(drop)
     }
 }

@@ -40,7 +40,7 @@ pub use defmt;
 
 pub use capability::{Capability, Identity};
 pub use cores::{endpoint_of, peer, run_on_cores};
-pub use device::{Firmware, Interrupt, InterruptControl};
+pub use device::{Firmware, Interrupt, InterruptControl, IoPorts};
 pub use grant::grant;
 pub use guest::{GuestSpace, Vcpu};
 pub use lock::TicketLock;

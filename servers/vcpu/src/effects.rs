@@ -119,6 +119,17 @@ pub enum FenceKind {
     Instructions,
 }
 
+/// What a processor has to do: stop where it waits to be started, then start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub vcpu: VcpuId,
+    /// It is reset, and waits.
+    pub stop: bool,
+    /// It starts at this page of 4 KiB, if it waits.
+    pub page: Option<u8>,
+}
+
 /// Why guest memory was not copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryError {
@@ -226,11 +237,6 @@ pub trait Effects {
         Answer::default()
     }
 
-    /// Returns the machine's counter.
-    fn counter(&mut self) -> u64 {
-        0
-    }
-
     /// Returns whether a vCPU's guest waits for an interrupt now.
     fn is_idle(&mut self, vcpu: VcpuId) -> bool;
 
@@ -256,4 +262,31 @@ pub trait Effects {
 
     /// Reports an event.
     fn event(&mut self, event: Event);
+
+    /// Returns the machine's counter, and its ticks per second.
+    fn clock(&mut self) -> (u64, u64) {
+        (0, 1)
+    }
+
+    /// Loads from a device, for an instruction that does more with the value than the kernel can;
+    /// `ports` says what the address is. `None` where no device is there. Once in an exit.
+    fn load_device(&mut self, _vcpu: VcpuId, _ports: bool, _place: (u64, u8)) -> Option<u64> {
+        None
+    }
+
+    /// Accesses a register that is the interrupt controllers': stores the value, or loads. `None`
+    /// where there is none, or it does not take the value. Once in an exit.
+    fn controller_register(
+        &mut self,
+        _vcpu: VcpuId,
+        _number: u32,
+        _store: Option<u64>,
+    ) -> Option<u64> {
+        None
+    }
+
+    /// Returns what a processor has to do as the interrupt controllers say, once.
+    fn take_start(&mut self) -> Option<Start> {
+        None
+    }
 }

@@ -7,14 +7,14 @@ use abi::exit::{AccessInfo, ExitClass, ExitReply};
 pub struct Exit {
     /// Its class: the label of the kernel's message.
     pub class: ExitClass,
-    /// Words 0 to 3 of the message; which mean what is at [`ExitClass`].
-    pub words: [u64; 4],
+    /// Words of the message; which mean what is at [`ExitClass`].
+    pub words: [u64; 6],
 }
 
 impl Exit {
     /// Returns the exit of a message with this label, or `None` where it is no class.
     #[must_use]
-    pub fn decode(label: u16, words: [u64; 4]) -> Option<Self> {
+    pub fn decode(label: u16, words: [u64; 6]) -> Option<Self> {
         ExitClass::from_number(label.into()).map(|class| Self { class, words })
     }
 }

@@ -22,7 +22,9 @@ pub mod once;
 #[cfg(target_os = "none")]
 pub mod server;
 
-pub use effects::{Effects, Event, FenceKind, Line, MemoryError, RegisterError, VcpuId, VcpuSet};
+pub use effects::{
+    Effects, Event, FenceKind, Line, MemoryError, RegisterError, Start, VcpuId, VcpuSet,
+};
 pub use exit::{Access, Exit, Outcome};
 pub use lifecycle::{EndReason, Failure, Lifecycle, RebootKind};
 pub use machine::Machine;

@@ -21,6 +21,8 @@ const STORE: u64 = 23;
 const FETCH: u64 = 20;
 
 fn exit(vm: &mut Riscv, world: &mut World, class: ExitClass, words: [u64; 4]) -> Outcome {
+    let [first, second, third, fourth] = words;
+    let words = [first, second, third, fourth, 0, 0];
     vm.exit(id(0), Exit { class, words }, world)
 }
 
@@ -268,12 +270,12 @@ proptest! {
     }
 
     #[test]
-    fn no_exit_panics(class in 0u16..8, words: [u64; 4], code: [u8; 4]) {
+    fn no_exit_panics(class in 0u16..8, words: [u64; 6], code: [u8; 4]) {
         let (mut vm, mut world) = booted(2);
         world.put(PC, &code);
         if let Some(exit) = Exit::decode(class, words) {
             let _ = vm.exit(id(0), exit, &mut world);
-            let at_code = Exit { words: [PC, words[1], words[1], words[3] % 24], ..exit };
+            let at_code = Exit { words: [PC, words[1], words[1], words[3] % 24, 0, 0], ..exit };
             let _ = vm.exit(id(0), at_code, &mut world);
         }
     }

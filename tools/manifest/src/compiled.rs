@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,16 @@ pub enum Grant {
     Firmware,
     /// The process's own capability table, space, threads and budgets.
     OwnObjects,
+}
+
+/// What the addresses of a device are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AddressSpace {
+    /// Physical addresses, or a guest's.
+    #[default]
+    Memory,
+    /// x86 I/O ports.
+    Ports,
 }
 
 /// When a guest's memory is mapped into it; it is the guest's from the start either way.
@@ -131,12 +141,14 @@ pub struct Use {
 /// A device of the host, owned by one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostDevice {
-    /// First physical address of its registers.
+    /// First physical address of its registers, or their first port.
     pub base: u64,
     /// Bytes of its registers; 0 where it has none in memory.
     pub size: u64,
     /// Its interrupt line.
     pub irq: Option<u32>,
+    /// What `base` is.
+    pub space: AddressSpace,
 }
 
 /// One function of one SBI extension.
@@ -206,7 +218,7 @@ pub struct GuestDevice {
     pub name: String,
     /// What it is: the package of its server, as `device-uart16550`.
     pub model: String,
-    /// First guest-physical address of its registers.
+    /// First guest-physical address of its registers, or their first port.
     pub base: u64,
     /// Bytes of its registers.
     pub size: u64,
@@ -214,6 +226,8 @@ pub struct GuestDevice {
     pub irq: u32,
     /// The process that serves it.
     pub process: ProcessIndex,
+    /// What `base` is.
+    pub space: AddressSpace,
 }
 
 /// Why bytes are no compiled manifest.

@@ -1,5 +1,7 @@
 //! What the manifest's checks have to know of each machine.
 
+use crate::compiled::AddressSpace;
+
 /// A machine that a manifest can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -19,8 +21,11 @@ pub struct Machine {
     pub guest_memory_base: u64,
     /// Distance from there to where a flat guest image begins.
     pub flat_image_offset: u64,
-    /// First address and bytes of the guest's interrupt controller, which the irq server owns.
-    pub guest_interrupt_controller: (u64, u64),
+    /// Where the guest's interrupt controllers are, which the irq server owns: first address and
+    /// bytes. `init` has the same table.
+    pub guest_interrupt_controllers: &'static [(AddressSpace, u64, u64)],
+    /// Whether it has I/O ports.
+    pub has_ports: bool,
 }
 
 /// All machines.
@@ -34,7 +39,8 @@ const MACHINES: [Machine; 3] = [
         default_memory: 1 << 30,
         guest_memory_base: 0x8000_0000,
         flat_image_offset: 0x20_0000,
-        guest_interrupt_controller: (0x0c00_0000, 0x60_0000),
+        guest_interrupt_controllers: &[(AddressSpace::Memory, 0x0c00_0000, 0x60_0000)],
+        has_ports: false,
     },
     Machine {
         name: "qemu-q35",
@@ -45,7 +51,14 @@ const MACHINES: [Machine; 3] = [
         default_memory: 1 << 30,
         guest_memory_base: 0,
         flat_image_offset: 0x10_0000,
-        guest_interrupt_controller: (0xfec0_0000, 0x1000),
+        guest_interrupt_controllers: &[
+            (AddressSpace::Memory, 0xfee0_0000, 0x1000),
+            (AddressSpace::Memory, 0xfec0_0000, 0x1000),
+            (AddressSpace::Ports, 0x20, 2),
+            (AddressSpace::Ports, 0xa0, 2),
+            (AddressSpace::Ports, 0x4d0, 2),
+        ],
+        has_ports: true,
     },
     Machine {
         name: "qemu-ccw",
@@ -57,7 +70,8 @@ const MACHINES: [Machine; 3] = [
         // A guest has no interrupt controller in memory.
         guest_memory_base: 0,
         flat_image_offset: 0x1_0000,
-        guest_interrupt_controller: (0, 0),
+        guest_interrupt_controllers: &[],
+        has_ports: false,
     },
 ];
 

@@ -1,8 +1,8 @@
 //! The bytes of the compiled form are a promise between xtask and `init`.
 
 use manifest::compiled::{
-    Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel, Population, Process,
-    ProcessIndex, SbiCall, SbiTouch, System, Use,
+    AddressSpace, Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel,
+    Population, Process, ProcessIndex, SbiCall, SbiTouch, System, Use,
 };
 
 /// Returns a process with every field in use.
@@ -23,6 +23,7 @@ fn process() -> Process {
             base: 0x1000_0000,
             size: 0x100,
             irq: Some(10),
+            space: AddressSpace::Ports,
         }),
         grants: vec![Grant::AllMemory, Grant::OwnObjects],
         arguments: "x".to_owned(),
@@ -55,6 +56,7 @@ fn guest() -> Guest {
         size: 0x100,
         irq: 10,
         process: ProcessIndex(0),
+        space: AddressSpace::Memory,
     };
     Guest {
         name: "a".to_owned(),
@@ -75,7 +77,7 @@ fn guest() -> Guest {
 #[test]
 fn the_compiled_form_keeps_its_bytes() {
     let system = System {
-        format: 3,
+        format: 4,
         machine: "m".to_owned(),
         cores: 2,
         memory: 0x4000_0000,
@@ -85,16 +87,16 @@ fn the_compiled_form_keeps_its_bytes() {
         guests: vec![guest()],
     };
     let expected: &[&[u8]] = &[
-        b"\x03\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
+        b"\x04\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
         b"\x01\x03a.v\x04vcpu\x12\x80\x80\x01\x80\x20\x02\x00\x01", // one process, to its cores
         b"\x01\x02me\x00\x01\x00",                        // uses, guest
-        b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a",      // device
+        b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a\x01",  // device
         b"\x02\x00\x03\x01x\x01\x10\x02",                 // grants, arguments, panic_on_sbi
         b"\x01\x11\x03\x80\x01",                          // touch_on_sbi
         b"\x01\x01a\x80\x80\x80\x01\x80\x80\x80\x80\x08\x01\x00", // one guest, to its cores
         b"\x08kernel-0\x80\x80\x80\x81\x08\x80\x80\x80\x81\x08\x01", // kernel
         b"\x01\x08initrd-0\x01q\x00\x00",                 // initrd, append, vcpu, irq
-        b"\x01\x01t\x01u\x80\x80\x80\x80\x01\x80\x02\x0a\x00", // one device
+        b"\x01\x01t\x01u\x80\x80\x80\x80\x01\x80\x02\x0a\x00\x00", // one device
         b"\x01",                                          // population
         b"\x01\x04",                                      // reboots
     ];

@@ -379,3 +379,38 @@ fn a_bad_option_is_refused_by_its_name() {
         assert!(refusal.to_string().starts_with(option), "{refusal}");
     }
 }
+
+/// An x86 system with a driver, of which `device` is the device.
+fn ports(device: &str) -> String {
+    format!(
+        "machine = \"qemu-q35\"\n[server.one]\npackage = \"driver-uart\"\npriority = 3\ndevice = {device}\n[server.two]\npackage = \"driver-uart\"\npriority = 3\ndevice = {{ port = 0x2f8, size = 8, irq = 3 }}\n"
+    )
+}
+
+#[test]
+fn ports_have_one_owner_and_are_no_addresses() {
+    let reason = |device: &str| match compiled(&ports(device)) {
+        Ok(_) => None,
+        Err(refusal) => Some(refusal.reason.to_string()),
+    };
+    for good in [
+        "{ port = 0x3f8, size = 8, irq = 4 }",
+        "{ port = 0x300, size = 1 }",
+        "{ base = 0x2000, size = 8 }",
+    ] {
+        assert_eq!(reason(good), None, "{good}");
+    }
+    for (bad, why) in [
+        ("{ port = 0x2f0, size = 9 }", "port 0x2f8"),
+        ("{ port = 0x3f8, size = 8, irq = 3 }", "interrupt line 3"),
+        ("{ port = 0xfff9, size = 8 }", "past the end"),
+        ("{ port = 0x3f8, base = 0x1000, size = 8 }", "not both"),
+        ("{ size = 8 }", "needs a base or a port"),
+    ] {
+        let reason = reason(bad).expect("it is refused");
+        assert!(reason.contains(why), "{bad}: {reason}");
+    }
+    let virt = ports("{ port = 0x3f8, size = 8 }").replace("q35", "virt");
+    let refusal = compiled(&virt).expect_err("it is refused");
+    assert!(refusal.reason.to_string().contains("has no ports"));
+}

@@ -79,9 +79,8 @@ pub static MACHINES: [Machine; 3] = [
         name: "x86",
         target: "x86_64-unknown-none",
         builds_core: false,
-        servers: false,
-        // No server runs here yet: the kernel's own suite is what there is to see.
-        system: Some("bsp/x86/systems/conformance.toml"),
+        servers: true,
+        system: Some("bsp/x86/systems/qemu-q35.toml"),
         kernel_text_max: 80 << 10,
         emulators: &[Kind::Qemu, Kind::Bochs],
         qemu: Qemu {

@@ -59,6 +59,7 @@ table! {
     InterruptBind: [cap WrongState TreeTooDeep],
     InterruptAcknowledge: [cap NotConfigured],
     FirmwareCall: [cap Unsupported BadArgument FirmwareRefused],
+    PortRead | PortWrite: [cap BadArgument OutOfRange Unsupported],
 
     VcpuExitRoute | VcpuDeviceRoute: [cap OutOfRange WrongCore WrongState TreeTooDeep],
     VcpuRead: [cap WrongState NoSuchRegister],

@@ -108,7 +108,7 @@ impl Survey<'_, '_> {
             ObjectKind::Frame | ObjectKind::Untyped => {
                 assert!(object.is_multiple_of(slot.bytes()), "blocks are aligned");
             }
-            ObjectKind::InterruptControl | ObjectKind::Firmware => {}
+            ObjectKind::InterruptControl | ObjectKind::Firmware | ObjectKind::IoPorts => {}
         }
     }
 

@@ -1,11 +1,11 @@
 //! The three refusals of nearly every call: no capability, the wrong object, a right too few.
 
 use super::prelude::*;
-use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL};
+use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
 use abi::exit::{ExitClass, RouteKey};
 use rt::guest::Route;
 use rt::memory::{CapTable, fund};
-use rt::{Firmware, GuestSpace, Interrupt, InterruptControl, Vcpu};
+use rt::{Firmware, GuestSpace, Interrupt, InterruptControl, IoPorts, Vcpu};
 
 /// An interrupt that no driver of the suite uses.
 pub const INTERRUPT: u64 = 5;
@@ -46,6 +46,7 @@ fn object(context: &Context, kind: ObjectKind) -> Outcome<Capability> {
         }
         ObjectKind::InterruptControl => Ok(Capability::own(SLOT_INTERRUPT_CONTROL)),
         ObjectKind::Firmware => Ok(Capability::own(SLOT_FIRMWARE)),
+        ObjectKind::IoPorts => Ok(Capability::own(SLOT_IO_PORTS)),
         ObjectKind::Frame => context.make(kind, 13),
         ObjectKind::Untyped => context.make(kind, 12),
         ObjectKind::CapTable => context.make(kind, 64),
@@ -221,6 +222,15 @@ pub const LAWS: &[[Case; 3]] = &[
         it.slot()
     )
     .write_byte(b' ')),
+    law!(PortRead, IoPorts, Rights::new().with_read(true), |_, it| {
+        IoPorts::at(it.slot()).read(0x80, 1).map(drop)
+    }),
+    law!(
+        PortWrite,
+        IoPorts,
+        Rights::new().with_write(true),
+        |_, it| { IoPorts::at(it.slot()).write(0x80, 1, 0) }
+    ),
     law!(VcpuBind, Vcpu, control(), |others, it| {
         vcpu(it).bind(Binding::Budget, Some(others.budget))
     }),

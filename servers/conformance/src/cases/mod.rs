@@ -12,6 +12,7 @@ mod mapping;
 mod message;
 mod notification;
 mod order;
+mod port;
 mod prelude;
 mod registers;
 mod reply;
@@ -40,6 +41,7 @@ const GROUPS: &[&[Case]] = &[
     budget::CASES,
     fault::CASES,
     device::CASES,
+    port::CASES,
     deletion::CASES,
     vcpu::CASES,
     exits::CASES,

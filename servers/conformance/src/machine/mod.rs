@@ -39,6 +39,9 @@ pub struct Machine {
     pub firmware_bad: Option<[u64; 6]>,
     /// A firmware call on the list that the firmware refuses.
     pub firmware_refused: Option<[u64; 6]>,
+    /// A port that keeps the byte that is written to it and does nothing else, if the machine has
+    /// ports.
+    pub port: Option<u64>,
     /// What guests are made of.
     pub guest: Guest,
 }

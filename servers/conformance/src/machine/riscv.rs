@@ -72,6 +72,7 @@ pub static RISCV: Machine = Machine {
     firmware_bad: Some([0x5352_5354, 0, u64::MAX, 0, 0, 0]),
     // SRST with a reset type that is reserved.
     firmware_refused: Some([0x5352_5354, 0, 0x7fff_ffff, 0, 0, 0]),
+    port: None,
     guest: Guest {
         memory: 0x8000_0000,
         device_key: RouteKey::Device,

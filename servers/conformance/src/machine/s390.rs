@@ -123,6 +123,7 @@ pub static S390: Machine = Machine {
     firmware_bad: Some([2, 2, 0, 0, 0, 0]),
     // There is nothing to collect.
     firmware_refused: Some([4, 0, 0, 0, 0, 0]),
+    port: None,
     guest: Guest {
         memory: 0,
         device_key: RouteKey::Subchannel,

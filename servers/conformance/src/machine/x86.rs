@@ -55,6 +55,8 @@ pub static X86: Machine = Machine {
     // What is written is a byte.
     firmware_bad: Some([0, 0x100, 0, 0, 0, 0]),
     firmware_refused: None,
+    // The scratch register of COM1.
+    port: Some(0x3ff),
     // Guests run in 32-bit protected mode without paging.
     guest: Guest {
         memory: 0x8000_0000,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum Device {}
 
 impl api::Protocol for Device {
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     type Request = Request;
     type Reply = Result<Reply, Refusal>;
 }
@@ -114,6 +114,18 @@ pub enum Request {
         /// The most bytes.
         most: u16,
     },
+    /// A vCPU loads from the device by an instruction that does more with it than the kernel can;
+    /// the guest waits as it does for its own accesses.
+    Load {
+        /// The vCPU.
+        vcpu: u8,
+        /// Number of its exit.
+        sequence: u64,
+        /// The guest-physical address, or the port.
+        address: u64,
+        /// Bytes.
+        size: u8,
+    },
 }
 
 /// What the device answers. Variants are only appended.
@@ -139,6 +151,11 @@ pub enum Reply {
     Read {
         /// As much as there was.
         bytes: Bytes,
+    },
+    /// What was loaded.
+    Loaded {
+        /// The value.
+        value: u64,
     },
 }
 
@@ -177,6 +194,13 @@ mod tests {
         assert_eq!(write[..5], [2, 2, b'a', b'b', 0]);
         assert_eq!(write.len(), 2 + Bytes::CAPACITY);
         assert_eq!(encoded(&Request::Read { most: 5 }), [3, 5]);
+        let load = Request::Load {
+            vcpu: 1,
+            sequence: 300,
+            address: 0x3f8,
+            size: 1,
+        };
+        assert_eq!(encoded(&load), [4, 1, 0xac, 2, 0xf8, 7, 1]);
     }
 
     #[test]
@@ -187,6 +211,7 @@ mod tests {
         assert_eq!(reply(Reply::Written { count: 3 }), [0, 2, 3]);
         let bytes = Bytes::new(b"x");
         assert_eq!(reply(Reply::Read { bytes })[..5], [0, 3, 1, b'x', 0]);
+        assert_eq!(reply(Reply::Loaded { value: 300 }), [0, 4, 0xac, 2]);
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotYours)), [1, 0]);
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotAConsole)), [1, 1]);
     }

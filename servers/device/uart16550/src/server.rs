@@ -154,13 +154,22 @@ impl Thread {
     fn access(&self, message: &Incoming) -> Outgoing {
         let [address, info, value, ..] = message.words;
         let info = AccessInfo::from_bits(info);
-        let (vcpu, sequence) = (message.vcpu(), message.sequence);
+        let access = Request {
+            offset: address,
+            size: info.size(),
+            store: info.write().then_some(value),
+        };
+        let value = self.serve_access((message.vcpu(), message.sequence), access);
+        Outgoing::new(0).with_words(&[value])
+    }
+
+    /// Serves an access, whose offset is its address still; returns the loaded value.
+    fn serve_access(&self, (vcpu, sequence): (usize, u64), access: Request) -> u64 {
         let outcome = self.with_port(|shared| match shared.accesses.look(vcpu, sequence) {
             Delivery::New => {
                 let outcome = shared.port.access(Request {
-                    offset: address.wrapping_sub(shared.base),
-                    size: info.size(),
-                    store: info.write().then_some(value),
+                    offset: access.offset.wrapping_sub(shared.base),
+                    ..access
                 });
                 shared.accesses.record(vcpu, sequence, outcome.value);
                 outcome
@@ -174,7 +183,7 @@ impl Thread {
         if outcome.full {
             self.wait_for_room();
         }
-        Outgoing::new(0).with_words(&[outcome.value])
+        outcome.value
     }
 
     /// Decides about a request of the vcpu server.
@@ -204,6 +213,20 @@ impl Thread {
             device_api::Request::Read { most } => Ok(Reply::Read {
                 bytes: self.read(most.into()),
             }),
+            device_api::Request::Load {
+                vcpu,
+                sequence,
+                address,
+                size,
+            } => {
+                let access = Request {
+                    offset: address,
+                    size: u64::from(size),
+                    store: None,
+                };
+                let value = self.serve_access((usize::from(vcpu), sequence), access);
+                Ok(Reply::Loaded { value })
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! The driver of the host's serial port: a 16550A (National Semiconductor PC16550D data sheet,
-//! June 1995), whose registers are a byte apart.
+//! June 1995), whose registers are a byte apart, in memory or at I/O ports.
 //!
 //! ```text
 //!  ring from the console ─▶ Port::transmit ─▶ line        interrupt or deadline ─▶ both
@@ -9,9 +9,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod chip;
 mod port;
 mod registers;
 mod server;
 
+pub use chip::{Chip, Ports};
 pub use port::{Port, Progress};
 pub use server::run;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub enum Irq {}
 
 impl api::Protocol for Irq {
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
     type Request = Request;
     type Reply = Result<Reply, Refusal>;
 }
@@ -105,6 +105,31 @@ pub enum Request {
         /// Accesses up to these numbers were made before the reset: they have no effect.
         newest: Newest,
     },
+    /// A vCPU accesses a register of its own that is a controller's; from the guest's vcpu server
+    /// only, while it answers the vCPU's exit.
+    Register {
+        /// The vCPU.
+        vcpu: u8,
+        /// Number of the exit.
+        sequence: u64,
+        /// The register, as the machine numbers it.
+        number: u32,
+        /// The value stored, or `None` for a load.
+        store: Option<u64>,
+    },
+    /// A vCPU loads from a controller by an instruction that does more with it; likewise.
+    Access {
+        /// The vCPU.
+        vcpu: u8,
+        /// Number of the exit.
+        sequence: u64,
+        /// The guest-physical address.
+        address: u64,
+        /// Bytes.
+        size: u8,
+    },
+    /// Asks what processors have to do, as the interrupt server's ring said; likewise.
+    TakeStart,
     /// s390x: posts, takes or forgets interruptions; from the guest's vcpu server only.
     Interruption {
         /// The vCPU whose exit causes it.
@@ -116,6 +141,17 @@ pub enum Request {
     },
 }
 
+/// What a processor has to do: stop where it waits to be started, then start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct Start {
+    /// The vCPU.
+    pub vcpu: u8,
+    /// It is reset, and waits.
+    pub stop: bool,
+    /// It starts at this page of 4 KiB, if it waits.
+    pub page: Option<u8>,
+}
+
 /// What the server answers. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
 pub enum Reply {
@@ -123,6 +159,16 @@ pub enum Reply {
     Done,
     /// The ledger.
     Statistics(Statistics),
+    /// What was loaded; 0 of a store.
+    Value {
+        /// The value.
+        value: u64,
+    },
+    /// What one processor has to do, or nothing more.
+    Start {
+        /// It.
+        start: Option<Start>,
+    },
     /// s390x: what became of it.
     Interruption(floating::Answer),
 }
@@ -147,8 +193,10 @@ pub struct Statistics {
 pub enum Refusal {
     /// This guest's controller does not have the source; the client is to blame.
     NoSuchSource,
-    /// The client's badge does not own the source, or may not reset; the client is to blame.
+    /// The client's badge does not own the source, or may not ask this; the client is to blame.
     NotYours,
+    /// The processor has no such register, or it does not take the value; the guest is to blame.
+    NoSuchRegister,
 }
 
 #[cfg(test)]
@@ -188,6 +236,21 @@ mod tests {
         });
         assert_eq!(reset.len(), 65);
         assert_eq!(reset[..2], [2, 0]);
+        let register = Request::Register {
+            vcpu: 1,
+            sequence: 300,
+            number: 0x1b,
+            store: Some(5),
+        };
+        assert_eq!(encoded(&register), [3, 1, 0xac, 2, 0x1b, 1, 5]);
+        let access = Request::Access {
+            vcpu: 1,
+            sequence: 2,
+            address: 0x80,
+            size: 4,
+        };
+        assert_eq!(encoded(&access), [4, 1, 2, 0x80, 1, 4]);
+        assert_eq!(encoded(&Request::TakeStart), [5]);
     }
 
     #[test]
@@ -202,6 +265,16 @@ mod tests {
         assert_eq!(encoded(&Ok::<_, Refusal>(Reply::Done)), [0, 0]);
         let bytes = encoded(&Ok::<_, Refusal>(Reply::Statistics(statistics)));
         assert_eq!(bytes, [0, 1, 0xac, 2, 1, 2, 3, 0xa6, 2]);
+        let value = Reply::Value { value: 300 };
+        assert_eq!(encoded(&Ok::<_, Refusal>(value)), [0, 2, 0xac, 2]);
+        let start = Some(Start {
+            vcpu: 1,
+            stop: true,
+            page: Some(8),
+        });
+        let start = Ok::<_, Refusal>(Reply::Start { start });
+        assert_eq!(encoded(&start), [0, 3, 1, 1, 1, 1, 8]);
+        assert_eq!(encoded(&Err::<Reply, _>(Refusal::NoSuchRegister)), [1, 2]);
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::NoSuchSource)), [1, 0]);
         assert_eq!(encoded(&Err::<Reply, _>(Refusal::NotYours)), [1, 1]);
     }

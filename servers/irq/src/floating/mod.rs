@@ -9,13 +9,11 @@
 //! in control registers 0, 6 and 14 then hold back lowers the line, until the CPU was seen to load
 //! its masks; only so long are its masks known here.
 
-mod controller;
 mod pending;
 
 use crate::Ledger;
 use alloc::vec;
 use alloc::vec::Vec;
-pub use controller::Controller;
 use irq_api::floating::{Act, Answer, InputOutput, Interruption, Masks, Open};
 use pending::{Class, Pending};
 
@@ -194,10 +192,13 @@ impl Floating {
         }
     }
 
-    /// Returns how many CPUs there are.
-    #[must_use]
-    pub fn cpus(&self) -> usize {
-        self.cpus.len()
+    /// Returns how the lines of all CPUs move.
+    pub(crate) fn settle_all(&mut self) -> Vec<(usize, Lines)> {
+        let all = 0..self.cpus.len();
+        let moves = all.map(|index| (index, self.settle(index)));
+        moves
+            .filter(|(_, lines)| *lines != Lines::default())
+            .collect()
     }
 
     /// Returns whether every invariant holds: the ledger adds up, and what it has as deferred is

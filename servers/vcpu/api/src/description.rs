@@ -40,7 +40,7 @@ pub struct Device {
     pub name: String,
     /// Package of its server, as `device-uart16550`.
     pub model: String,
-    /// Guest-physical base.
+    /// Guest-physical base, or the first port.
     pub base: u64,
     /// Bytes.
     pub size: u64,
@@ -50,11 +50,11 @@ pub struct Device {
     pub process: u16,
     /// Index of its device route.
     pub route: u8,
+    /// Its registers are at I/O ports.
+    pub ports: bool,
 }
 
 /// Guest-physical base of the interrupt controller on RISC-V.
 pub const PLIC_BASE: u64 = 0xc00_0000;
 /// Bytes of the interrupt controller on RISC-V.
 pub const PLIC_BYTES: u64 = 0x60_0000;
-/// Device route of the interrupt controller; devices have those from 2 on, memory has 0.
-pub const PLIC_ROUTE: u8 = 1;

@@ -2,6 +2,7 @@
 
 pub mod riscv;
 pub mod s390;
+pub mod x86;
 
 use crate::{Effects, EndReason, Exit, Lifecycle, Metrics, Outcome, VcpuId, VcpuSet};
 
@@ -24,6 +25,9 @@ pub trait Machine {
     /// [`BootError`] where a vCPU refuses a register.
     fn boot<E: Effects>(&mut self, boot: Boot, effects: &mut E) -> Result<VcpuId, BootError>;
 
+    /// The interrupt controllers rang: processors have to start or to stop.
+    fn rung<E: Effects>(&mut self, _effects: &mut E) {}
+
     /// The guest ended by other means than its firmware: an exit line. Stops every vCPU.
     fn end<E: Effects>(&mut self, reason: EndReason, effects: &mut E);
 
@@ -42,7 +46,7 @@ pub trait Machine {
 pub struct Boot {
     /// Guest-physical address of the first instruction.
     pub entry: u64,
-    /// Guest-physical address of the device tree.
+    /// Guest-physical address of the device tree, or of what the machine has instead.
     pub device_tree: u64,
 }
 

@@ -4,6 +4,7 @@
 //! whose output is full makes its caller wait a tenth of a second. A server that does not answer
 //! costs its own guest only.
 
+use crate::{Start, VcpuId};
 use alloc::format;
 use api::Newest;
 use core::fmt;
@@ -54,12 +55,81 @@ pub fn reset(index: usize, newest: Newest) -> Result<(), Trouble> {
     ask(index, &Request::Reset { newest }).map(drop)
 }
 
+/// Asks the interrupt server.
+fn ask_irq(request: &irq_api::Request) -> Result<irq_api::Reply, Trouble> {
+    let endpoint = rt::peer("irq", rt::cores::current()).ok_or(Trouble::Unreachable)?;
+    let reply = rt::client::request::<Irq>(endpoint, request).map_err(Trouble::Call)?;
+    reply.map_err(|_| Trouble::Refused)
+}
+
 /// Resets the interrupt controllers; after the devices, which move their lines.
 pub fn reset_interrupts(newest: Newest) -> Result<(), Trouble> {
-    let endpoint = rt::peer("irq", rt::cores::current()).ok_or(Trouble::Unreachable)?;
-    let request = irq_api::Request::Reset { newest };
-    let reply = rt::client::request::<Irq>(endpoint, &request).map_err(Trouble::Call)?;
-    reply.map(drop).map_err(|_| Trouble::Refused)
+    ask_irq(&irq_api::Request::Reset { newest }).map(drop)
+}
+
+/// Loads from a device, or from the interrupt controllers where there is no index, in the exit of
+/// this vCPU with this number.
+pub fn load(
+    index: Option<usize>,
+    (vcpu, sequence): (VcpuId, u64),
+    (address, size): (u64, u8),
+) -> Option<u64> {
+    let vcpu = u8::try_from(vcpu.index()).ok()?;
+    let Some(index) = index else {
+        let access = irq_api::Request::Access {
+            vcpu,
+            sequence,
+            address,
+            size,
+        };
+        return value_of(ask_irq(&access));
+    };
+    let load = Request::Load {
+        vcpu,
+        sequence,
+        address,
+        size,
+    };
+    match ask(index, &load) {
+        Ok(Reply::Loaded { value }) => Some(value),
+        _ => None,
+    }
+}
+
+/// Returns what the interrupt server loaded.
+fn value_of(reply: Result<irq_api::Reply, Trouble>) -> Option<u64> {
+    match reply {
+        Ok(irq_api::Reply::Value { value }) => Some(value),
+        _ => None,
+    }
+}
+
+/// Accesses a register of the interrupt controllers, in the exit of this vCPU with this number.
+pub fn controller_register(
+    (vcpu, sequence): (VcpuId, u64),
+    number: u32,
+    store: Option<u64>,
+) -> Option<u64> {
+    let request = irq_api::Request::Register {
+        vcpu: u8::try_from(vcpu.index()).ok()?,
+        sequence,
+        number,
+        store,
+    };
+    value_of(ask_irq(&request))
+}
+
+/// Returns what a processor has to do as the interrupt server says, once.
+pub fn take_start() -> Option<Start> {
+    let Ok(irq_api::Reply::Start { start }) = ask_irq(&irq_api::Request::TakeStart) else {
+        return None;
+    };
+    let start = start?;
+    Some(Start {
+        vcpu: VcpuId::new(usize::from(start.vcpu))?,
+        stop: start.stop,
+        page: start.page,
+    })
 }
 
 /// Posts, takes or forgets an interruption for an exit of a vCPU.

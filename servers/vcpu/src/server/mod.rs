@@ -20,12 +20,14 @@ mod s390;
 mod setup;
 mod state;
 mod world;
+mod x86;
 
 pub use platform::Platform;
 pub use riscv::RiscvPlatform;
 pub use s390::S390Platform;
 pub use setup::{Image, Processor, Setup, SetupError};
 pub use world::World;
+pub use x86::X86Platform;
 
 use crate::{Exit, Machine, Outcome, RebootKind, VcpuId};
 use abi::exit::ExitReply;
@@ -115,8 +117,7 @@ impl<P: Platform> Server<P> {
 
     /// Handles an exit.
     fn exit(&self, incoming: &Incoming) -> ReplyAction {
-        let [first, second, third, fourth, ..] = incoming.words;
-        let exit = Exit::decode(incoming.label(), [first, second, third, fourth]);
+        let exit = Exit::decode(incoming.label(), incoming.words);
         let vcpu = VcpuId::new(incoming.vcpu());
         let (Some(exit), Some(vcpu)) = (exit, vcpu) else {
             return ReplyAction::Reply(answer_to(ExitReply::Decline, &[]));

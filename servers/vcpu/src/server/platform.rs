@@ -12,7 +12,7 @@ pub trait Platform: Sized + 'static {
     /// Why a guest cannot be loaded, for its user.
     type Failure: Display;
 
-    /// Whether general register 0 is always zero.
+    /// Whether general register 0 is always 0.
     const HAS_ZERO: bool;
 
     /// Returns a VM in which nothing runs, or `None` where `setup` describes none.

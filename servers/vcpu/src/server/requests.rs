@@ -21,8 +21,10 @@ impl<P: Platform> Server<P> {
         ReplyAction::Wait
     }
 
-    /// A device rang: ends the guest where that printed an exit line.
+    /// A device rang: ends the guest where that printed an exit line. Or the interrupt server did,
+    /// for processors to start.
     pub(super) fn rung(&self) -> ReplyAction {
+        let _ = self.with(|state| state.machine.rung(&mut state.world));
         let devices = self.with(|state| state.world.setup.description.devices.len());
         let exits = (0..devices.unwrap_or(0)).filter_map(devices::take_exit);
         for number in exits {

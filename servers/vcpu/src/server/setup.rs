@@ -46,18 +46,22 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Returns general register `register`; any that there is not is 0.
+    /// Returns general register `register`; one that there is not is 0.
     #[must_use]
     pub fn general(&self, register: u8) -> u64 {
-        let word = self.registers.get(usize::from(register));
-        word.map_or(0, |word| word.load(Relaxed))
+        self.word(register).map_or(0, |word| word.load(Relaxed))
     }
 
     /// Sets general register `register`.
     pub fn set_general(&self, register: u8, value: u64) {
-        if let Some(word) = self.registers.get(usize::from(register)) {
+        if let Some(word) = self.word(register) {
             word.store(value, Relaxed);
         }
+    }
+
+    /// Returns the word of a register.
+    fn word(&self, register: u8) -> Option<&'static AtomicU64> {
+        self.registers.get(usize::from(register))
     }
 }
 

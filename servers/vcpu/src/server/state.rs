@@ -74,6 +74,7 @@ impl<P: Platform> State<P> {
         if let Some(step) = self.test_hook(vcpu, exit) {
             return step;
         }
+        self.world.current = sequence;
         let outcome = self.machine.exit(vcpu, exit, &mut self.world);
         if let Outcome::Wait { address } = outcome {
             self.world.absent(vcpu, address);

@@ -4,7 +4,7 @@ use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
 use crate::{
-    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId, VcpuSet,
+    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, Start, VcpuId, VcpuSet,
 };
 use abi::Error;
 use abi::register::{IS_IDLE, SEQUENCE};
@@ -25,7 +25,7 @@ pub struct World<P: Platform> {
     exits: Deliveries<Outcome, Vec<Last<Outcome>>>,
     output: Output,
     /// Number of the exit that is handled.
-    sequence: u64,
+    pub(super) current: u64,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -37,7 +37,7 @@ impl<P: Platform> World<P> {
             setup,
             exits,
             output: Output::default(),
-            sequence: 0,
+            current: 0,
             platform: PhantomData,
         }
     }
@@ -47,9 +47,8 @@ impl<P: Platform> World<P> {
         vcpu.index() < self.setup.vcpus.len()
     }
 
-    /// Returns what the delivery of an exit is, which is handled now.
-    pub(super) fn delivery(&mut self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
-        self.sequence = sequence;
+    /// Returns what the delivery of an exit is.
+    pub(super) fn delivery(&self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
         self.exits.look(vcpu.index(), sequence)
     }
 
@@ -82,6 +81,12 @@ impl<P: Platform> World<P> {
     /// Returns the capability and the registers of a vCPU.
     fn processor(&self, vcpu: VcpuId) -> Option<Processor> {
         self.setup.vcpus.get(vcpu.index()).copied()
+    }
+
+    /// Returns the registers of a vCPU, unless the one that is asked for is always 0.
+    fn register_of(&self, vcpu: VcpuId, register: u8) -> Option<Processor> {
+        let is_zero = P::HAS_ZERO && register == 0;
+        self.processor(vcpu).filter(|_| !is_zero)
     }
 
     /// Makes a call on a vCPU; what the kernel refuses is worth a line.
@@ -125,17 +130,12 @@ impl<P: Platform> World<P> {
 
 impl<P: Platform> Effects for World<P> {
     fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        if P::HAS_ZERO && register == 0 {
-            return 0;
-        }
-        self.processor(vcpu)
-            .map_or(0, |processor| processor.general(register))
+        let processor = self.register_of(vcpu, register);
+        processor.map_or(0, |processor| processor.general(register))
     }
 
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if let Some(processor) = self.processor(vcpu)
-            && !(P::HAS_ZERO && register == 0)
-        {
+        if let Some(processor) = self.register_of(vcpu, register) {
             processor.set_general(register, value);
         }
     }
@@ -203,17 +203,13 @@ impl<P: Platform> Effects for World<P> {
     }
 
     fn interruption(&mut self, by: VcpuId, act: Act) -> Answer {
-        match devices::interruption(by.index(), self.sequence, act) {
+        match devices::interruption(by.index(), self.current, act) {
             Ok(answer) => answer,
             Err(trouble) => {
                 self.note(&format!("an interruption is lost: {trouble}"));
                 Answer::default()
             }
         }
-    }
-
-    fn counter(&mut self) -> u64 {
-        rt::sys::counter()
     }
 
     fn is_idle(&mut self, vcpu: VcpuId) -> bool {
@@ -249,6 +245,32 @@ impl<P: Platform> Effects for World<P> {
 
     fn event(&mut self, event: Event) {
         self.output.event(event);
+    }
+
+    fn clock(&mut self) -> (u64, u64) {
+        (rt::sys::counter(), self.setup.ticks)
+    }
+
+    fn load_device(&mut self, vcpu: VcpuId, ports: bool, place: (u64, u8)) -> Option<u64> {
+        let (address, _) = place;
+        let devices = &self.setup.description.devices;
+        let index = devices.iter().position(|device| {
+            device.ports == ports && address.wrapping_sub(device.base) < device.size
+        });
+        devices::load(index, (vcpu, self.current), place)
+    }
+
+    fn controller_register(
+        &mut self,
+        vcpu: VcpuId,
+        number: u32,
+        store: Option<u64>,
+    ) -> Option<u64> {
+        devices::controller_register((vcpu, self.current), number, store)
+    }
+
+    fn take_start(&mut self) -> Option<Start> {
+        devices::take_start()
     }
 }
 

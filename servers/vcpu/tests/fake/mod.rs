@@ -214,7 +214,7 @@ pub fn ecall(
         .insert((hart, Register::ProgramCounter.id()), PC + 4);
     let exit = Exit {
         class: abi::exit::ExitClass::Hypercall,
-        words: [PC + 4, 0, 0, 0],
+        words: [PC + 4, 0, 0, 0, 0, 0],
     };
     vm.exit(id(hart), exit, world)
 }

@@ -175,16 +175,20 @@ impl<'a> Guests<'a, '_> {
         in_order(&source.devices)
             .into_iter()
             .map(|(device_name, device)| {
+                let span = device.span();
                 let device: &GuestDeviceSource = device.get_ref();
                 let identity = identity(name, device_name.get_ref(), index, device_name);
                 let process = self.instantiate(identity, &device.server, cores)?;
+                let machine = self.facts.machine;
+                let (space, base) = devices::place(device.base, device.port, machine, span)?;
                 Ok(GuestDevice {
                     name: device_name.get_ref().clone(),
                     model: self.drafts[usize::from(process.0)].process.image.clone(),
-                    base: device.base,
+                    base,
                     size: device.size.unwrap_or(devices::DEFAULT_DEVICE_SIZE),
                     irq: device.irq,
                     process,
+                    space,
                 })
             })
             .collect()

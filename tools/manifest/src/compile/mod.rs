@@ -143,7 +143,7 @@ impl Compiler<'_> {
         let guests = guests.all()?;
         peers::resolve(&mut drafts, self.source)?;
         cores::derive(&mut drafts);
-        devices::check_host(self.source)?;
+        devices::check_host(self.source, facts.machine)?;
         processes::apply_arguments(&mut drafts, &self.overrides.arguments)?;
         memory::check(&drafts, &guests, &facts)?;
         let packages = processes::packages(&drafts);

@@ -84,15 +84,18 @@ pub(super) fn draft<'a>(
         .as_ref()
         .map(|cores| given_cores(cores, facts))
         .transpose()?;
-    let device = source.device.as_ref().map(|device| {
-        let device = device.get_ref();
-        let (base, size) = device.registers().unwrap_or_default();
-        HostDevice {
+    let device = source.device.as_ref().map(|source| {
+        let device = source.get_ref();
+        let registers = super::devices::host_registers(device, facts.machine, source.span())?;
+        let (space, base, size) = registers.unwrap_or_default();
+        Ok::<_, Problem>(HostDevice {
             base,
             size,
             irq: device.irq,
-        }
+            space,
+        })
     });
+    let device = device.transpose()?;
     let cores_are_given = given.is_some();
     let process = Process {
         name: identity.name,

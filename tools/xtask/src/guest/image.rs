@@ -24,8 +24,13 @@ pub struct Flat {
 
 /// The largest flat form that is made of an ELF file.
 const MAX_FLAT: u64 = 1 << 30;
-/// RISC-V in an ELF header.
-const EM_RISCV: u16 = 243;
+/// The machines of ELF headers by folder of board support, and whether 32-bit files are guests too:
+/// multiboot kernels of x86 are.
+const FAMILIES: [(&str, &[u16], bool); 3] = [
+    ("riscv", &[elf::abi::EM_RISCV], false),
+    ("x86", &[elf::abi::EM_X86_64, elf::abi::EM_386], true),
+    ("s390", &[elf::abi::EM_S390], false),
+];
 
 /// Returns the flat form of the guest image `bytes`, which was read from a file called `name`.
 pub fn unpack(name: &str, bytes: &[u8], machine: &Machine) -> Result<Flat> {
@@ -102,12 +107,17 @@ fn pe_end(bytes: &[u8]) -> Option<u64> {
 fn from_elf(bytes: &[u8], machine: &Machine) -> Result<Flat> {
     let file = ElfBytes::<AnyEndian>::minimal_parse(bytes)
         .context("truncated or damaged: its ELF header cannot be read")?;
+    let known = FAMILIES
+        .iter()
+        .find(|(bsp, ..)| *bsp == machine.bsp)
+        .map(|(_, numbers, is_narrow)| (*numbers, *is_narrow));
+    let (numbers, is_narrow) = known.unwrap_or_default();
     ensure!(
-        file.ehdr.e_machine == EM_RISCV,
+        numbers.contains(&file.ehdr.e_machine),
         "an ELF file for another machine"
     );
     ensure!(
-        file.ehdr.class == elf::file::Class::ELF64,
+        is_narrow || file.ehdr.class == elf::file::Class::ELF64,
         "a 32-bit ELF file"
     );
     let table = file.segments().context("truncated: no program headers")?;
@@ -221,7 +231,7 @@ mod tests {
         bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
         for (at, number) in [
             (0x10, 2_u16),
-            (0x12, EM_RISCV),
+            (0x12, elf::abi::EM_RISCV),
             (0x34, 64),
             (0x36, 56),
             (0x38, 1),
@@ -269,6 +279,18 @@ mod tests {
             (flat.memory_size, flat.bytes),
             (0x100, Some(b"12345678".to_vec()))
         );
+    }
+
+    #[test]
+    fn an_elf_file_is_its_machines() {
+        let x86 = Machine::find("qemu-q35").expect("is known");
+        let refused = unpack("kernel", &elf(0x10_0000, b"12345678", 8), x86);
+        let reason = refused.expect_err("must be refused").to_string();
+        assert!(reason.contains("another machine"), "{reason}");
+        let mut file = elf(0x10_0000, b"12345678", 8);
+        file[0x12..0x14].copy_from_slice(&elf::abi::EM_X86_64.to_le_bytes());
+        let flat = unpack("kernel", &file, x86).expect("whole");
+        assert_eq!((flat.load, flat.entry_point), (0x10_0000, 0x10_0004));
     }
 
     #[test]

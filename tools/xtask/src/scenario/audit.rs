@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use abi::{ObjectKind, Rights};
-use manifest::compiled::{Process, System};
+use manifest::compiled::{AddressSpace, Process, System};
 
 /// Name of the text entry of the bundle that asks init for the audit.
 pub const ENTRY: &str = "audit";
@@ -96,6 +96,14 @@ fn expected(system: &System, index: usize, process: &Process) -> Vec<Held> {
         .is_some_and(|device| device.irq.is_some())
     {
         held.push(one(ObjectKind::Interrupt, Rights::ALL));
+    }
+    if process
+        .device
+        .as_ref()
+        .is_some_and(|device| device.space == AddressSpace::Ports)
+    {
+        let access = Rights::new().with_read(true).with_write(true);
+        held.push(one(ObjectKind::IoPorts, access));
     }
     held.extend(of_guests(system, index, process));
     held.extend(of_rings(system, index, process));

@@ -23,7 +23,7 @@ struct Fault {
 
 impl Fault {
     /// Decodes the words of a device or stray access.
-    fn decode([program_counter, physical, address, cause]: [u64; 4]) -> Self {
+    fn decode([program_counter, physical, address, cause, ..]: [u64; 6]) -> Self {
         let cause = Exception::from_number(cause).and_then(Exception::guest_access_fault);
         let exception = cause.unwrap_or(Exception::LoadAccess);
         Self {
@@ -52,7 +52,7 @@ impl Riscv {
     pub(super) fn device<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        words: [u64; 4],
+        words: [u64; 6],
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let fault = Fault::decode(words);
@@ -143,7 +143,7 @@ impl Riscv {
     pub(super) fn unclaimed<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        words: [u64; 4],
+        words: [u64; 6],
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let fault = Fault::decode(words);

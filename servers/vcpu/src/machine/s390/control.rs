@@ -86,7 +86,8 @@ impl S390 {
         let address = operand::aligned(vcpu, (place, 8), effects)?;
         let mut bytes = [0; 8];
         operand::load(vcpu, address, &mut bytes, effects)?;
-        let epoch = u64::from_be_bytes(bytes).wrapping_sub(effects.counter());
+        let (now, _) = effects.clock();
+        let epoch = u64::from_be_bytes(bytes).wrapping_sub(now);
         write(vcpu, Register::Epoch, epoch, effects)?;
         let running = self.operating();
         for other in VcpuSet::first(self.cpus.len()).without(vcpu).iter() {

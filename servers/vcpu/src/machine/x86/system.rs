@@ -1,0 +1,186 @@
+//! Instructions that are about the processor: CPUID, model-specific registers, and what is not there.
+
+use super::cpuid::Processor;
+use super::exception::Event;
+use super::registers::{EFER, advance, efer_is_good, read, write};
+use super::{Trouble, X86};
+use crate::{Effects, Outcome, VcpuId};
+use x86_regs::msr;
+use x86_regs::one_reg::Register;
+
+/// Instructions by their bytes, the first the least significant.
+mod opcode {
+    pub const CPUID: u64 = 0xa20f;
+    pub const RDMSR: u64 = 0x320f;
+    pub const WRMSR: u64 = 0x300f;
+    pub const INVD: u64 = 0x080f;
+    pub const WBINVD: u64 = 0x090f;
+}
+
+/// RAX.
+const RAX: u8 = 0;
+/// RCX.
+const RCX: u8 = 1;
+/// RDX.
+const RDX: u8 = 2;
+/// RBX.
+const RBX: u8 = 3;
+
+/// Model-specific registers beyond those that `x86_regs` names.
+mod number {
+    pub const COUNTER: u32 = 0x10;
+    pub const PLATFORM: u32 = 0x17;
+    pub const APIC_BASE: u32 = 0x1b;
+    pub const UPDATE: u32 = 0x8b;
+    pub const MISCELLANEOUS: u32 = 0x1a0;
+    pub const DEADLINE: u32 = 0x6e0;
+}
+
+impl X86 {
+    /// Handles an instruction that has to be emulated.
+    pub(super) fn instruction<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        (program_counter, bits): (u64, u64),
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        match bits {
+            opcode::CPUID => self.identify(vcpu, effects),
+            opcode::RDMSR => match self.read_msr(vcpu, effects)? {
+                Some(value) => {
+                    effects.set_general(vcpu, RAX, value & 0xffff_ffff);
+                    effects.set_general(vcpu, RDX, value >> 32);
+                }
+                None => return self.refuse(vcpu, Event::GeneralProtection, effects),
+            },
+            opcode::WRMSR => {
+                if !self.write_msr(vcpu, effects)? {
+                    return self.refuse(vcpu, Event::GeneralProtection, effects);
+                }
+            }
+            // There is no cache that is the guest's alone.
+            opcode::INVD | opcode::WBINVD => {}
+            _ => return self.refuse(vcpu, Event::InvalidOpcode, effects),
+        }
+        advance(vcpu, program_counter, 2, effects)?;
+        Ok(Outcome::Resume)
+    }
+
+    /// Makes the guest take an event at its instruction, and go on.
+    pub(super) fn refuse<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        event: Event,
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        self.raise(vcpu, event, effects)?;
+        Ok(Outcome::Resume)
+    }
+
+    /// Answers CPUID.
+    fn identify<E: Effects>(&self, vcpu: VcpuId, effects: &mut E) {
+        let (_, ticks_per_second) = effects.clock();
+        let processor = Processor {
+            index: vcpu.index() as u32,
+            count: u32::try_from(self.processors.len()).unwrap_or(1),
+            ticks_per_second,
+        };
+        let leaf = effects.general(vcpu, RAX) as u32;
+        let part = effects.general(vcpu, RCX) as u32;
+        let answer = processor.answer(leaf, part);
+        for (register, value) in [
+            (RAX, answer.eax),
+            (RBX, answer.ebx),
+            (RCX, answer.ecx),
+            (RDX, answer.edx),
+        ] {
+            effects.set_general(vcpu, register, u64::from(value));
+        }
+    }
+
+    /// Returns the model-specific register that RCX names, or `None` where there is none.
+    fn read_msr<E: Effects>(&self, vcpu: VcpuId, effects: &mut E) -> Result<Option<u64>, Trouble> {
+        let number = effects.general(vcpu, RCX) as u32;
+        Ok(match number {
+            number::COUNTER => Some(effects.clock().0),
+            number::PLATFORM | number::UPDATE => Some(0),
+            // Fast strings.
+            number::MISCELLANEOUS => Some(1),
+            number::APIC_BASE | number::DEADLINE | 0x800..0x900 => {
+                effects.controller_register(vcpu, number, None)
+            }
+            msr::EFER | msr::PAT => Some(read(vcpu, Register::ModelSpecific(number), effects)?),
+            _ => None,
+        })
+    }
+
+    /// Sets the model-specific register that RCX names; returns whether there is one that takes the
+    /// value.
+    fn write_msr<E: Effects>(&mut self, vcpu: VcpuId, effects: &mut E) -> Result<bool, Trouble> {
+        let number = effects.general(vcpu, RCX) as u32;
+        let low = effects.general(vcpu, RAX) & 0xffff_ffff;
+        let value = effects.general(vcpu, RDX) << 32 | low;
+        Ok(match number {
+            // The counter is the machine's: guests that set it all to one value have that already.
+            number::COUNTER | number::UPDATE | number::MISCELLANEOUS => true,
+            number::APIC_BASE | number::DEADLINE | 0x800..0x900 => effects
+                .controller_register(vcpu, number, Some(value))
+                .is_some(),
+            msr::EFER => self.write_efer(vcpu, value, effects)?,
+            msr::PAT => {
+                let is_good = value
+                    .to_le_bytes()
+                    .iter()
+                    .all(|it| matches!(it, 0 | 1 | 4..=7));
+                if is_good {
+                    write(vcpu, (Register::ModelSpecific(number), value), effects)?;
+                }
+                is_good
+            }
+            _ => false,
+        })
+    }
+
+    /// Sets the extended features: long mode only while nothing is translated.
+    fn write_efer<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        value: u64,
+        effects: &mut E,
+    ) -> Result<bool, Trouble> {
+        const PAGING: u64 = 1 << 31;
+        const ACTIVE: u64 = 1 << 10;
+        let before = read(vcpu, EFER, effects)?;
+        let paging = read(vcpu, Register::Cr0, effects)? & PAGING != 0;
+        let is_good = efer_is_good(before, value, paging);
+        if is_good {
+            // Whether long mode is active is the processor's to say.
+            let value = value & !ACTIVE | before & ACTIVE;
+            write(vcpu, (EFER, value), effects)?;
+        }
+        Ok(is_good)
+    }
+
+    /// Handles an exit of SVM that is none of the classes with a meaning of their own (APM,
+    /// appendix C).
+    pub(super) fn other<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        code: u64,
+        effects: &mut E,
+    ) -> Result<Option<Outcome>, Trouble> {
+        const DEBUG: u64 = 0x41;
+        const ALIGNMENT: u64 = 0x51;
+        const RDPMC: u64 = 0x6f;
+        const INVLPGA: u64 = 0x7a;
+        let event = match code {
+            DEBUG => Event::Debug,
+            ALIGNMENT => Event::AlignmentCheck,
+            RDPMC => Event::GeneralProtection,
+            // SVM's own instructions, MONITOR, MWAIT, RDPRU: CPUID tells of none.
+            INVLPGA | 0x80 | 0x82..=0x86 | 0x8a..=0x8c | 0x8e => Event::InvalidOpcode,
+            _ => return Ok(None),
+        };
+        self.refuse(vcpu, event, effects).map(Some)
+    }
+}

@@ -1,0 +1,116 @@
+//! x86 guests: lines, fences and loading.
+
+use super::{Platform, Setup, World};
+use crate::machine::Boot;
+use crate::machine::x86::X86;
+use crate::machine::x86::boot::{Files, LoadError, Plan, plan};
+use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
+use abi::exit::ExitClass;
+use core::fmt;
+use guest_memory::CopyError;
+use x86_regs::one_reg::Register;
+
+/// The server's x86.
+#[derive(Clone, Copy, Debug)]
+pub enum X86Platform {}
+
+/// Why a guest cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Something does not fit.
+    Load(LoadError),
+    /// The guest's memory is not there.
+    Memory(CopyError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(formatter),
+            Self::Memory(error) => write!(formatter, "its memory cannot be written: {error:?}"),
+        }
+    }
+}
+
+/// The guest's memory begins at 0.
+const MEMORY: u64 = 0;
+
+impl Platform for X86Platform {
+    type Machine = X86;
+    type Failure = Failure;
+
+    const HAS_ZERO: bool = false;
+
+    fn machine(setup: &Setup) -> Option<X86> {
+        let is_pc = setup.description.memory_base == MEMORY;
+        is_pc.then(|| X86::new(setup.vcpus.len())).flatten()
+    }
+
+    fn load(setup: &Setup, again: Option<RebootKind>) -> Result<Boot, Failure> {
+        let plan = plan(&Files {
+            kernel: setup.kernel.bytes,
+            load: setup.kernel.load,
+            kernel_memory: setup.kernel.memory_bytes,
+            entry: setup.kernel.entry,
+            module_bytes: setup.initrd.map(|initrd| initrd.len() as u64),
+            command_line: &setup.description.append,
+            memory: setup.description.memory_bytes,
+            processors: setup.vcpus.len(),
+        });
+        let plan = plan.map_err(Failure::Load)?;
+        write(setup, &plan, again).map_err(Failure::Memory)?;
+        Ok(plan.boot)
+    }
+
+    fn line(line: Line) -> u64 {
+        const TIMER: u64 = 4;
+        match line {
+            Line::Timer => TIMER,
+            // There is none: interrupts between processors are the irq server's.
+            Line::Software => 0,
+        }
+    }
+
+    fn fence(_kind: FenceKind) -> u64 {
+        0
+    }
+
+    fn firmware_call(world: &mut World<Self>, vcpu: VcpuId) -> (u64, u64) {
+        const RAX: u8 = 0;
+        const RBX: u8 = 3;
+        (world.general(vcpu, RAX), world.general(vcpu, RBX))
+    }
+
+    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError> {
+        const CALL_BYTES: u64 = 3;
+        if exit.class != ExitClass::Hypercall {
+            // The instruction pointer is at the instruction still.
+            return Ok(());
+        }
+        let [behind, ..] = exit.words;
+        let call = behind.wrapping_sub(CALL_BYTES);
+        world.write_register(vcpu, Register::Rip.id(), call)
+    }
+}
+
+/// Writes kernel, module and what the loader tells. Memory is zero at first; `again`, all of it or
+/// what has to be zero is cleared.
+fn write(setup: &Setup, plan: &Plan, again: Option<RebootKind>) -> Result<(), CopyError> {
+    let (kernel, memory) = (&setup.kernel, &setup.memory);
+    if again == Some(RebootKind::Cold) {
+        memory.try_clear(MEMORY, setup.description.memory_bytes)?;
+    }
+    memory.try_write(kernel.load, kernel.bytes)?;
+    let bytes = kernel.bytes.len() as u64;
+    let rest = kernel.memory_bytes.saturating_sub(bytes);
+    if again == Some(RebootKind::Warm) && rest > 0 {
+        memory.try_clear(kernel.load + bytes, rest)?;
+    }
+    if let (Some(place), Some(initrd)) = (plan.module, setup.initrd) {
+        memory.try_write(place, initrd)?;
+    }
+    for (place, bytes) in &plan.pieces {
+        memory.try_write(*place, bytes)?;
+    }
+    Ok(())
+}
