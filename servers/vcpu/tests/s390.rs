@@ -18,6 +18,7 @@ use vcpu::{
 const BYTES: u64 = 2 << 20;
 const PC: u64 = 0x1_0000;
 const BLOCK: u64 = 0x2_0000;
+const KEY: u64 = RouteKey::Subchannel as u64;
 const MASK: u64 = 0x0000_0001_8000_0000;
 
 #[derive(Default)]
@@ -185,7 +186,7 @@ fn exit(
     world: &mut World,
     cpu: usize,
     class: ExitClass,
-    words: [u64; 4],
+    words: [u64; 6],
 ) -> Outcome {
     vm.exit(id(cpu), Exit { class, words }, world)
 }
@@ -193,7 +194,7 @@ fn exit(
 /// Executes an instruction at `PC` of the first CPU that goes on behind it.
 fn execute(vm: &mut S390, world: &mut World, bits: u64) -> Outcome {
     world.set(0, Register::PswAddress, PC);
-    exit(vm, world, 0, ExitClass::Instruction, [PC, bits, 0, 0])
+    exit(vm, world, 0, ExitClass::Instruction, [PC, bits, 0, 0, 0, 0])
 }
 
 fn condition(world: &World) -> u64 {
@@ -405,7 +406,13 @@ fn an_interruption_that_can_be_taken_is_stored() {
     world.answer.taken = Some(Interruption::EmergencySignal { sender: 1 });
     world.answer.watch = true;
     assert_eq!(
-        exit(&mut vm, &mut world, 0, ExitClass::Window, [PC, 1, 0, 0]),
+        exit(
+            &mut vm,
+            &mut world,
+            0,
+            ExitClass::Window,
+            [PC, 1, 0, 0, 0, 0]
+        ),
         Outcome::Resume
     );
     assert_eq!(world.get::<4>(0x84), [0, 1, 0x12, 1]);
@@ -431,7 +438,7 @@ fn a_guest_ends_where_no_cpu_is_left() {
             &mut world,
             0,
             ExitClass::Other,
-            [address, 28, 0, 0],
+            [address, 28, 0, 0, 0, 0],
         );
         assert_eq!(outcome, Outcome::Stop);
         vm.lifecycle()
@@ -441,7 +448,13 @@ fn a_guest_ends_where_no_cpu_is_left() {
     assert_eq!(ends(0), powered_off(EndReason::SystemFailure));
     let (mut vm, mut world) = booted();
     sigp(&mut vm, &mut world, 1, 0x06, 0);
-    let outcome = exit(&mut vm, &mut world, 0, ExitClass::Other, [0xfff, 28, 0, 0]);
+    let outcome = exit(
+        &mut vm,
+        &mut world,
+        0,
+        ExitClass::Other,
+        [0xfff, 28, 0, 0, 0, 0],
+    );
     assert_eq!(
         (outcome, vm.lifecycle()),
         (Outcome::Stop, Lifecycle::Running)
@@ -452,7 +465,7 @@ fn a_guest_ends_where_no_cpu_is_left() {
 fn diagnose(vm: &mut S390, world: &mut World, code: u64) -> Outcome {
     world.set(0, Register::Instruction, 0x8324_0000_0000 | code << 16);
     world.set(0, Register::PswAddress, PC + 4);
-    exit(vm, world, 0, ExitClass::Hypercall, [PC + 4, 0, 0, 0])
+    exit(vm, world, 0, ExitClass::Hypercall, [PC + 4, 0, 0, 0, 0, 0])
 }
 
 #[test]
@@ -471,7 +484,7 @@ fn a_device_register_is_reached_by_diagnose() {
         &mut world,
         0,
         ExitClass::Unclaimed,
-        [PC + 4, access.address, 0, 0],
+        [PC + 4, access.address, 0, 0, KEY, 0],
     );
     assert_eq!(
         (world.get::<4>(0x8c), world.word(0x158)),
@@ -493,7 +506,7 @@ fn a_device_register_is_reached_by_diagnose() {
         &mut world,
         0,
         ExitClass::Unclaimed,
-        [PC + 4, access.address, 0, 0],
+        [PC + 4, access.address, 0, 0, KEY, 0],
     );
     assert_eq!(world.general[&(0, 2)] as i64, -22);
 }
@@ -563,7 +576,13 @@ fn an_absent_page_is_waited_for_before_anything_happens() {
     let (mut vm, mut world) = booted();
     world.answer.taken = Some(Interruption::ClockComparator);
     world.absent.insert(0);
-    let outcome = exit(&mut vm, &mut world, 0, ExitClass::Window, [PC, 1, 0, 0]);
+    let outcome = exit(
+        &mut vm,
+        &mut world,
+        0,
+        ExitClass::Window,
+        [PC, 1, 0, 0, 0, 0],
+    );
     assert_eq!(
         (outcome, world.acts.len()),
         (Outcome::Wait { address: 0 }, 0)
@@ -621,7 +640,7 @@ proptest! {
                 world.set(cpu, Register::PswMask, MASK | 1 << 58);
             }
             let class = ExitClass::from_number(class.into()).unwrap();
-            let _ = exit(&mut vm, &mut world, cpu, class, [PC, bits, 0, 0]);
+            let _ = exit(&mut vm, &mut world, cpu, class, [PC, bits, 0, 0, 0, 0]);
         }
     }
 }

@@ -3,15 +3,25 @@
 //! Where a machine's routine does not exist yet, and on a host, a portable one copies; a fault in
 //! it is not recovered from.
 
-#[cfg(not(all(target_arch = "riscv64", target_os = "none")))]
+#[cfg(not(all(
+    any(target_arch = "riscv64", target_arch = "s390x"),
+    target_os = "none"
+)))]
 mod portable;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 mod riscv;
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
+mod s390;
 
-#[cfg(not(all(target_arch = "riscv64", target_os = "none")))]
+#[cfg(not(all(
+    any(target_arch = "riscv64", target_arch = "s390x"),
+    target_os = "none"
+)))]
 use portable as machine;
 #[cfg(all(target_arch = "riscv64", target_os = "none"))]
 use riscv as machine;
+#[cfg(all(target_arch = "s390x", target_os = "none"))]
+use s390 as machine;
 
 /// Returns start and end of the instructions that may fault, and where they then resume.
 pub fn recovery() -> [u64; 3] {

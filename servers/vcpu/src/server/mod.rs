@@ -29,7 +29,7 @@ pub use setup::{Image, Processor, Setup, SetupError};
 pub use world::World;
 pub use x86::X86Platform;
 
-use crate::{Exit, Machine, Outcome, RebootKind, VcpuId};
+use crate::{EndReason, Exit, Machine, Outcome, RebootKind, VcpuId};
 use abi::exit::ExitReply;
 use abi::{DeliveryKind, Error};
 use alloc::sync::Arc;
@@ -150,7 +150,15 @@ impl<P: Platform> Server<P> {
     /// Does what the state of the guest's life asks for, once.
     fn follow(&self) {
         match self.with(State::take_task).flatten() {
-            Some(Task::Report(status)) => self.report(status),
+            Some(Task::Report(status)) => {
+                // What the guest printed before counts, though its device's ring comes later.
+                let devices = self.with(|state| state.world.setup.description.devices.len());
+                let mut lines = (0..devices.unwrap_or(0)).filter_map(devices::take_exit);
+                let printed = lines
+                    .next()
+                    .map(|number| EndReason::ExitLine(number).status());
+                self.report(printed.unwrap_or(status));
+            }
             Some(Task::Reload(kind)) => self.load(Some(kind)),
             None => {}
         }

@@ -36,6 +36,11 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Tells whether the machine's console shows lines alone, as that of Hercules does.
+    pub fn has_lines(&self) -> bool {
+        self.line_mode || self.emulator == Kind::Hercules
+    }
+
     /// Returns the value of QEMU's `-M`.
     fn machine(&self, qemu: &Qemu) -> String {
         let aia = self.aia.then_some("aia=aplic-imsic,aia-guests=5");

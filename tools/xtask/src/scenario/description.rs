@@ -30,6 +30,8 @@ pub enum Expected {
     Guest,
     /// With a panic of the system.
     Panic,
+    /// With a system that says that it failed.
+    System,
 }
 
 /// One scenario in one variant.

@@ -62,7 +62,8 @@ fn ends_as_expected(scenario: &Scenario, ending: &Ending) -> bool {
     match (scenario.ending, ending) {
         (Expected::Clean, Ending::Clean)
         | (Expected::Guest, Ending::Guest { .. })
-        | (Expected::Panic, Ending::Panic(_)) => true,
+        | (Expected::Panic, Ending::Panic(_))
+        | (Expected::System, Ending::System(_)) => true,
         (
             _,
             Ending::Clean

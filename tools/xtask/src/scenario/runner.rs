@@ -147,7 +147,7 @@ fn run(job: Job, logs: &Path) -> Finding {
         interactive: false,
         show: false,
         log: system.map(|system| system.log.clone()).unwrap_or_default(),
-        line_mode: scenario.machine.line_mode,
+        line_mode: scenario.machine.has_lines(),
         keys: scenario.keys.clone(),
     };
     let log = logs.join(format!("{}.log", scenario.name));

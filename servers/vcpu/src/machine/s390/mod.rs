@@ -19,7 +19,7 @@ use crate::{
     Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Machine, Metrics, Outcome,
     VcpuId, VcpuSet,
 };
-use abi::exit::ExitClass;
+use abi::exit::{ExitClass, RouteKey};
 use cpu::Cpu;
 use irq_api::floating::{Act, Masks, Open};
 use program::{Exception, GuestEvent, interrupt};
@@ -142,15 +142,12 @@ impl S390 {
     }
 
     /// Resets a CPU that is stopped (PoP chapter 4, "Resets"); `is_initial` clears its PSW, prefix,
-    /// control registers and timers too.
+    /// control registers and timers too. What is pending for it is the interrupt server's to forget.
     fn reset_cpu<E: Effects>(
-        &mut self,
         vcpu: VcpuId,
         is_initial: bool,
         effects: &mut E,
     ) -> Result<(), Trouble> {
-        let cpu = vcpu.index() as u8;
-        effects.interruption(vcpu, Act::Forget { cpu });
         watch_masks(vcpu, false, effects)?;
         if !is_initial {
             return Ok(());
@@ -178,10 +175,10 @@ impl S390 {
     }
 
     /// Clears all registers of all CPUs and sets those of the first for a boot.
-    fn prepare_boot<E: Effects>(&mut self, boot: Boot, effects: &mut E) -> Result<(), BootError> {
+    fn prepare_boot<E: Effects>(&self, boot: Boot, effects: &mut E) -> Result<(), BootError> {
         let all = VcpuSet::first(self.cpus.len());
         for vcpu in all.iter() {
-            let cleared = self.reset_cpu(vcpu, true, effects);
+            let cleared = Self::reset_cpu(vcpu, true, effects);
             cleared
                 .and_then(|()| clear(vcpu, effects))
                 .map_err(|trouble| boot_error(vcpu, trouble))?;
@@ -201,12 +198,12 @@ impl S390 {
         exit: Exit,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let [at, first, second, cause] = exit.words;
+        let [at, first, _, _, key, _] = exit.words;
         match exit.class {
             ExitClass::Hypercall => self.call(vcpu, at, effects),
             ExitClass::Instruction => self.instruction(vcpu, (at, first), effects),
             ExitClass::Window => Self::window(vcpu, effects),
-            ExitClass::Device | ExitClass::Unclaimed if cause == 0 && second == 0 => {
+            ExitClass::Device | ExitClass::Unclaimed if key == RouteKey::Subchannel.number() => {
                 self.nobody(vcpu, first, effects)
             }
             ExitClass::Device | ExitClass::Unclaimed => self.nothing(vcpu, (at, first), effects),

@@ -196,7 +196,9 @@ impl S390 {
         }
         self.set_state(target, Cpu::Stopped);
         effects.abandon(target);
-        self.reset_cpu(target, is_initial, effects)?;
+        let cpu = target.index() as u8;
+        effects.interruption(by, Act::Forget { cpu });
+        Self::reset_cpu(target, is_initial, effects)?;
         Ok(Answer::Accepted)
     }
 

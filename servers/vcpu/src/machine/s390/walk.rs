@@ -89,7 +89,7 @@ pub fn translate<E: Effects>(
         if index >> 9 < first || index >> 9 > last {
             return Err(fails(level.exception, address));
         }
-        let entry = entry(table + index * 8, effects)?;
+        let entry = entry(table.wrapping_add(index * 8), effects)?;
         if entry & INVALID != 0 {
             return Err(fails(level.exception, address));
         }
@@ -104,7 +104,7 @@ pub fn translate<E: Effects>(
         }
         (table, first, last) = (entry & level.origin, entry >> 6 & 3, entry & 3);
     }
-    let page = entry(table + (address >> 12 & 0xff) * 8, effects)?;
+    let page = entry(table.wrapping_add((address >> 12 & 0xff) * 8), effects)?;
     if page & PAGE_INVALID != 0 {
         return Err(fails(Exception::PageTranslation, address));
     }

@@ -11,7 +11,7 @@ use super::facts::facts;
 use super::{prefix, service};
 use crate::interrupts::PROCESSORS;
 use crate::machine::{Exit, Machine, This};
-use crate::report::{Law, Verdict, equal, hold};
+use crate::report::{Law, Verdict, Why, equal, hold};
 
 /// Program interruptions: there is no such operation, no such memory; an operand is not as it
 /// should be.
@@ -22,7 +22,12 @@ const SPECIFICATION: u64 = 6;
 const READ_INFORMATION: u32 = 0x0002_0001;
 
 /// Ways to leave the guest.
-pub const EXITS: [Exit; 8] = [
+pub const EXITS: [Exit; 9] = [
+    Exit {
+        name: "forwarded_device_access",
+        make: || scratch(0x5a),
+        is_quiet: true,
+    },
     Exit {
         name: "service_call",
         make: service::read_information,
@@ -66,10 +71,49 @@ pub const EXITS: [Exit; 8] = [
 ];
 
 /// Laws of devices.
-pub const DEVICE: [Law; 1] = [Law {
-    name: "the_console_takes_a_line",
-    check: service::print_checked,
-}];
+pub const DEVICE: [Law; 2] = [
+    Law {
+        name: "the_console_takes_a_line",
+        check: service::print_checked,
+    },
+    Law {
+        name: "a_forwarded_access_reaches_its_register",
+        check: || (0..=255).try_fold(0, |count, value| Ok(count + scratch(value)?)),
+    },
+];
+
+/// Scratch register of the port.
+const SCRATCH: u64 = 7;
+/// Of what DIAGNOSE 0x510 is to do: a store.
+const STORE: u64 = 1 << 34;
+
+/// Accesses a byte of the port by DIAGNOSE; returns the register behind it.
+fn port(what: u64, value: u64) -> u64 {
+    let mut value = value;
+    // SAFETY: the hypervisor makes the access, and changes the register at most.
+    unsafe {
+        asm!(".insn rs, 0x83000000, {value}, {what}, 0x510(%r0)", value = inout(reg) value,
+             what = in(reg) what, options(nostack));
+    }
+    value
+}
+
+/// Stores a byte into the scratch register and loads it; the rest of the registers is kept by a store
+/// and cleared by a load.
+fn scratch(value: u64) -> Verdict {
+    let (mut kept, mut loaded) = (0, 0);
+    let other = value | 0xabcd_0000;
+    let (code, _) = catch(|| {
+        kept = port(SCRATCH | STORE, other);
+        loaded = port(SCRATCH, other);
+    });
+    if code == SPECIFICATION {
+        return Err(Why::Skipped("no device is reached by DIAGNOSE"));
+    }
+    equal("program interruption", 0, code)?;
+    equal("register behind a store", other, kept)?;
+    equal("scratch register", value, loaded)
+}
 
 /// Laws of exceptions.
 pub const EXCEPTION: [Law; 5] = [
