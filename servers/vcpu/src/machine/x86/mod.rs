@@ -33,7 +33,12 @@ pub struct X86 {
     metrics: Metrics,
     reported: Once,
     pit: pit::Pit,
+    /// Debug registers of each processor.
+    debug: heapless::Vec<[u64; 8], { crate::effects::MAX_VCPUS }>,
 }
+
+/// Debug registers behind a reset.
+const DEBUG: [u64; 8] = [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400];
 
 /// Why a handler stopped half-way; nothing has happened yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +63,10 @@ impl X86 {
     #[must_use]
     pub fn new(processors: usize) -> Option<Self> {
         let mut list = heapless::Vec::new();
+        let mut debug = heapless::Vec::new();
         for _ in 0..processors {
             list.push(Processor::Waiting).ok()?;
+            debug.push(DEBUG).ok()?;
         }
         (processors > 0).then(|| Self {
             processors: list,
@@ -67,6 +74,7 @@ impl X86 {
             metrics: Metrics::default(),
             reported: Once::default(),
             pit: pit::Pit::default(),
+            debug,
         })
     }
 
@@ -123,7 +131,7 @@ impl X86 {
                 effects.event(Event::UnexpectedExit { vcpu, class });
                 Ok(Outcome::Resume)
             }
-            ExitClass::Other => match self.other(vcpu, first, effects)? {
+            ExitClass::Other => match self.other(vcpu, (program_counter, first), effects)? {
                 Some(outcome) => Ok(outcome),
                 None => Ok(self.give_up(vcpu, exit, effects)),
             },
@@ -244,6 +252,7 @@ impl Machine for X86 {
             self.set(vcpu, Processor::Waiting);
         }
         self.pit = pit::Pit::default();
+        self.debug.fill(DEBUG);
         // Translations and instructions of what was in memory before.
         effects.fence(all, FenceKind::All);
         Self::prepare_boot(first, boot, effects).map_err(|trouble| {
