@@ -22,6 +22,7 @@ use crate::{
     Outcome, RebootKind, VcpuId, VcpuSet,
 };
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
+use alloc::vec::Vec;
 use emulate::Fault;
 use processor::Processor;
 
@@ -33,8 +34,8 @@ pub struct X86 {
     metrics: Metrics,
     reported: Once,
     pit: pit::Pit,
-    /// Debug registers of each processor.
-    debug: heapless::Vec<[u64; 8], { crate::effects::MAX_VCPUS }>,
+    /// Debug registers of each processor; not in the value, for moves of it are on the stack.
+    debug: Vec<[u64; 8]>,
 }
 
 /// Debug registers behind a reset.
@@ -63,10 +64,8 @@ impl X86 {
     #[must_use]
     pub fn new(processors: usize) -> Option<Self> {
         let mut list = heapless::Vec::new();
-        let mut debug = heapless::Vec::new();
         for _ in 0..processors {
             list.push(Processor::Waiting).ok()?;
-            debug.push(DEBUG).ok()?;
         }
         (processors > 0).then(|| Self {
             processors: list,
@@ -74,7 +73,7 @@ impl X86 {
             metrics: Metrics::default(),
             reported: Once::default(),
             pit: pit::Pit::default(),
-            debug,
+            debug: alloc::vec![DEBUG; processors],
         })
     }
 
