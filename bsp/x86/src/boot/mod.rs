@@ -2,6 +2,8 @@
 
 mod acpi;
 mod cores;
+mod loader;
+mod multiboot;
 mod pvh;
 mod start;
 
@@ -22,7 +24,7 @@ use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
-use pvh::Loaded;
+use loader::Loaded;
 use spin::Once;
 
 /// The kernel.
@@ -69,7 +71,7 @@ struct Host {
 }
 
 /// Begins on the boot core, in long mode and with a stack.
-pub extern "C" fn boot_core(start: u64) -> ! {
+pub extern "C" fn boot_core(start: u64, magic: u64) -> ! {
     console::initialise();
     if let Some(what) = cores::missing() {
         refuse(format_args!("the processor lacks {what}"));
@@ -80,7 +82,7 @@ pub extern "C" fn boot_core(start: u64) -> ! {
     core.stack.set(&raw const entry::_boot_stack_end as u64);
     descriptor::make_interrupt_table();
     cores::initialise(core);
-    let host = find_host(start);
+    let host = find_host(start, magic);
     core.apic.set(u64::from(apic::own_number()));
     let mut free = free_memory(&host);
     let arena = make_arena(&host, &mut free);
@@ -102,8 +104,8 @@ pub extern "C" fn boot_core(start: u64) -> ! {
 }
 
 /// Finds out what the machine has.
-fn find_host(start: u64) -> Host {
-    let mut loaded = match Loaded::read(start) {
+fn find_host(start: u64, magic: u64) -> Host {
+    let mut loaded = match Loaded::read(start, magic) {
         Ok(loaded) => loaded,
         Err(reason) => refuse(format_args!("{reason}")),
     };

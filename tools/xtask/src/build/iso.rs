@@ -12,8 +12,9 @@ use crate::workspace::Workspace;
 
 /// GRUB's folder of what it needs on a PC.
 const PLATFORM: &str = "/usr/lib/grub/i386-pc";
-/// What GRUB does.
-const SCRIPT: &str = "multiboot2 /boot/skerry\nmodule2 /boot/bundle\nboot\n";
+/// What GRUB does: what it has to say goes to the serial line, where it is seen.
+const SCRIPT: &str = "serial --unit=0 --speed=115200\nterminal_output serial\n\
+    multiboot2 /boot/skerry\nmodule2 /boot/bundle\nboot\n";
 /// The programs that make it, with their packages.
 const TOOLS: [(&str, &[&str]); 3] = [
     ("grub-mkrescue", &["grub-common", "grub-pc-bin"]),
@@ -25,7 +26,7 @@ const TOOLS: [(&str, &[&str]); 3] = [
 pub fn build(workspace: &Workspace, kernel: &Path, bundle: &Path) -> Result<PathBuf> {
     tools::ensure(workspace, &TOOLS)?;
     let image = fs::read(kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
-    let sum = abi::bundle::crc32(&[&image]);
+    let sum = abi::bundle::crc32(&[&image, SCRIPT.as_bytes()]);
     let stem = bundle.file_stem().unwrap_or_default().to_string_lossy();
     let disc = bundle.with_file_name(format!("{stem}-{sum:08x}.iso"));
     if disc.is_file() {
@@ -39,7 +40,7 @@ pub fn build(workspace: &Workspace, kernel: &Path, bundle: &Path) -> Result<Path
     fs::copy(bundle, folder.join("boot/bundle"))?;
     let draft = folder.with_extension("draft");
     let mut command = Command::new("grub-mkrescue");
-    command.args(["--modules=multiboot2", "-d", PLATFORM, "-o"]);
+    command.args(["--modules=multiboot2 serial", "-d", PLATFORM, "-o"]);
     process::output(command.arg(&draft).arg(&folder))?;
     fs::remove_dir_all(&folder)?;
     fs::rename(&draft, &disc).with_context(|| format!("cannot write {}", disc.display()))?;

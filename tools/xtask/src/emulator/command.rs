@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::build::iso;
 use crate::build::system::System;
 use crate::machine::{Machine, Qemu};
+use crate::workspace::Workspace;
 
 use super::kind::Kind;
 
@@ -26,10 +31,23 @@ pub struct MachineArgs {
     /// The emulator.
     #[arg(long, value_enum, value_name = "NAME", default_value_t)]
     pub emulator: Kind,
+    /// How the machine is booted.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub boot: Option<Boot>,
     /// The emulator's program, where it is not the installed one; for Bochs the folder that its
     /// packages are unpacked in.
     #[arg(long, value_name = "PATH")]
     pub emulator_path: Option<PathBuf>,
+}
+
+/// How a machine is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Boot {
+    /// The emulator itself loads kernel and bundle.
+    Kernel,
+    /// A PC's firmware loads GRUB from a CD.
+    Disc,
 }
 
 impl MachineArgs {
@@ -45,17 +63,27 @@ impl MachineArgs {
             .join(",")
     }
 
-    /// Returns the command that boots `system`.
-    pub fn command(&self, emulator: &Path, system: &System) -> Command {
+    /// Returns the command that boots `system`, and makes what it is booted from.
+    pub fn command(
+        &self,
+        workspace: &Workspace,
+        emulator: &Path,
+        system: &System,
+    ) -> Result<Command> {
         let described = &system.compiled.system;
         let size = (described.cores, described.memory);
         let mut command = self.native(system.machine, emulator, size);
-        command
-            .arg("-kernel")
-            .arg(&system.kernel)
-            .arg("-initrd")
-            .arg(&system.bundle);
-        command
+        match self.boot.unwrap_or(Boot::Kernel) {
+            Boot::Kernel => {
+                command.arg("-kernel").arg(&system.kernel);
+                command.arg("-initrd").arg(&system.bundle);
+            }
+            Boot::Disc => {
+                let disc = iso::build(workspace, &system.kernel, &system.bundle)?;
+                command.arg("-cdrom").arg(disc);
+            }
+        }
+        Ok(command)
     }
 
     /// Returns a command for a machine with this many cores and bytes of memory that has nothing to

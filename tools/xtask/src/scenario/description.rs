@@ -10,7 +10,7 @@ use manifest::compiled::LogLevel;
 use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
-use crate::emulator::command::MachineArgs;
+use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
 
 /// Folder of the descriptions, in the repository.
@@ -78,6 +78,7 @@ struct File {
     pending: Option<String>,
     code: Option<String>,
     emulator: Option<Kind>,
+    boot: Option<Boot>,
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
@@ -101,6 +102,7 @@ struct Variant {
     name: String,
     pending: Option<String>,
     emulator: Option<Kind>,
+    boot: Option<Boot>,
     cpu: Option<String>,
     aia: Option<bool>,
     harts: Option<u16>,
@@ -155,6 +157,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
         emulator: variant.emulator.or(file.emulator).unwrap_or_default(),
+        boot: variant.boot.or(file.boot),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         icount: file.icount.unwrap_or(false),

@@ -48,7 +48,10 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines
