@@ -2,6 +2,12 @@
 
 /// Base address and mode of the local APIC.
 pub const APIC_BASE: u32 = 0x1b;
+/// Code segment of SYSENTER.
+pub const SYSENTER_CS: u32 = 0x174;
+/// Stack of SYSENTER.
+pub const SYSENTER_ESP: u32 = 0x175;
+/// Where SYSENTER goes.
+pub const SYSENTER_EIP: u32 = 0x176;
 /// Memory types of the page attribute table.
 pub const PAT: u32 = 0x277;
 /// The TSC value at which the local APIC's timer fires (SDM 3A, "TSC-Deadline Mode").
@@ -14,6 +20,8 @@ pub const EFER: u32 = 0xc000_0080;
 pub const STAR: u32 = 0xc000_0081;
 /// Where SYSCALL goes.
 pub const LSTAR: u32 = 0xc000_0082;
+/// Where SYSCALL goes from 32-bit code.
+pub const CSTAR: u32 = 0xc000_0083;
 /// Flags that SYSCALL clears.
 pub const SYSCALL_MASK: u32 = 0xc000_0084;
 /// Base of FS.

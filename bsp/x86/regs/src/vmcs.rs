@@ -2,8 +2,8 @@
 //! VMCS"), its controls (SDM 3C, "VM-Execution Control Fields" and what follows), and why a guest was
 //! left (SDM 3D, appendix "VMX Basic Exit Reasons").
 
-use crate::one_reg::{Register, SegmentField};
 use crate::msr;
+use crate::one_reg::{Register, SegmentField};
 use bitfield_struct::bitfield;
 
 /// A field. Its width and kind are in its number: bits 14:13 are 0 for 16 bits, 1 for 64, 2 for 32,
@@ -416,8 +416,7 @@ impl Event {
             kind::SOFTWARE.. if length == 0 => kind::INTERRUPT,
             kind => kind,
         };
-        let has_error =
-            kind == kind::EXCEPTION && is_protected && Self::takes_error(self.vector());
+        let has_error = kind == kind::EXCEPTION && is_protected && Self::takes_error(self.vector());
         Self::new()
             .with_vector(self.vector())
             .with_kind(kind)
@@ -537,7 +536,11 @@ impl ControlAccess {
             kind => {
                 let code = if kind == 0 { 0x220f } else { 0x200f };
                 let bytes = code | (0xc0 | operands) << 16;
-                if high == 0 { bytes } else { bytes << 8 | 0x40 | high }
+                if high == 0 {
+                    bytes
+                } else {
+                    bytes << 8 | 0x40 | high
+                }
             }
         }
     }
@@ -548,7 +551,11 @@ impl ControlAccess {
 #[must_use]
 pub const fn rights(attributes: u64) -> u64 {
     const PRESENT: u64 = 1 << 7;
-    let unusable = if attributes & PRESENT == 0 { UNUSABLE } else { 0 };
+    let unusable = if attributes & PRESENT == 0 {
+        UNUSABLE
+    } else {
+        0
+    };
     attributes & 0xff | (attributes & 0xf00) << 4 | unusable
 }
 
@@ -657,10 +664,19 @@ mod tests {
 
     #[test]
     fn events_have_an_error_code_where_the_processor_wants_one() {
-        let fault = Event::new().with_valid(true).with_kind(kind::EXCEPTION).with_vector(13);
+        let fault = Event::new()
+            .with_valid(true)
+            .with_kind(kind::EXCEPTION)
+            .with_vector(13);
         assert!(fault.injected(true, 0).has_error());
         assert!(!fault.with_has_error(true).injected(false, 0).has_error());
-        assert!(!fault.with_vector(6).with_has_error(true).injected(true, 0).has_error());
+        assert!(
+            !fault
+                .with_vector(6)
+                .with_has_error(true)
+                .injected(true, 0)
+                .has_error()
+        );
         let software = fault.with_kind(kind::SOFTWARE).with_vector(0x80);
         assert_eq!(software.injected(true, 0).kind(), kind::INTERRUPT);
         assert_eq!(software.injected(true, 2).kind(), kind::SOFTWARE);
