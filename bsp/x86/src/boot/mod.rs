@@ -12,7 +12,7 @@ use crate::machine::X86;
 use crate::paging::{Features, SecondStage};
 use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, descriptor, entry, irq, paging, power, svm, trap};
+use crate::{apic, cpu, descriptor, entry, guest, irq, paging, power, svm, trap, vmx};
 use acpi::Machine;
 use arena::Arena;
 use core::fmt::Write;
@@ -86,14 +86,14 @@ pub extern "C" fn boot_core(start: u64, magic: u64) -> ! {
     core.apic.set(u64::from(apic::own_number()));
     let mut free = free_memory(&host);
     let arena = make_arena(&host, &mut free);
-    let second_stage = svm::find().then_some(SecondStage::Nested);
+    let second_stage = find_guests();
     core.host.set(host_pages(&arena, &mut free));
     let kernel = KERNEL.call_once(|| Kernel::new(X86 { second_stage }, arena, &CORES));
     start_cores(&host, &mut free);
     paging::protect_kernel();
     cores::finish();
     timer::start_core();
-    svm::start_core(core);
+    start_guests(core);
     announce(&host, &free);
     for index in 0..abi::MAX_CORES {
         if index == 0 || READY.load(Ordering::Acquire) >> index & 1 == 1 {
@@ -220,15 +220,31 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
     unsafe { Arena::new(pointer, base, end - base, kinds) }
 }
 
-/// Returns memory for what SVM keeps of the host on one core; 0 where there is no SVM.
+/// Finds out how guests are run.
+fn find_guests() -> Option<SecondStage> {
+    if svm::find() {
+        Some(SecondStage::Nested)
+    } else {
+        vmx::find().then_some(SecondStage::Extended)
+    }
+}
+
+/// Lets this core run guests, where there are any.
+fn start_guests(core: &PerCore) {
+    if let Some(hardware) = guest::hardware() {
+        hardware.start_core(core);
+    }
+}
+
+/// Returns memory for what the processor needs on one core for guests; 0 where there are none.
 fn host_pages(arena: &Arena, free: &mut Ranges) -> u64 {
-    if !svm::is_supported() {
+    if guest::hardware().is_none() {
         return 0;
     }
-    let Some(pages) = free.take(svm::HOST_BYTES) else {
+    let Some(pages) = free.take(guest::HOST_BYTES) else {
         refuse(format_args!("too little memory"))
     };
-    arena.reserve(pages, svm::HOST_BYTES);
+    arena.reserve(pages, guest::HOST_BYTES);
     pages
 }
 
@@ -278,7 +294,7 @@ extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     }
     cores::finish();
     timer::start_core();
-    svm::start_core(core);
+    start_guests(core);
     let mut visit = trap::enter(kernel, core);
     visit.settle();
     trap::leave(kernel, core, visit)
@@ -305,7 +321,7 @@ fn boot_first(
         bytes: physical_bytes(bundle.base, bundle.length),
         ticks_per_second: host.clock.ticks_per_second,
         device_tree: Range { base: 0, length: 0 },
-        features: 0,
+        features: guest::features(),
     };
     let mut visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {
@@ -353,8 +369,10 @@ fn announce(host: &Host, free: &Ranges) {
     };
     let guests = if svm::is_supported() {
         "SVM"
+    } else if vmx::is_supported() {
+        "VMX"
     } else {
-        "no SVM: no guests"
+        "no SVM and no VMX: no guests"
     };
     let tags = if host.features.tags { ", PCID" } else { "" };
     warn(format_args!(

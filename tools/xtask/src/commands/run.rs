@@ -181,6 +181,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         guests,
         timeout: args.timeout.map(Duration::from_secs),
         interactive: !args.batch && std::io::stdin().is_terminal(),
+        stays_on: false,
         show: true,
         log: system.log.clone(),
     };

@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::build::iso;
 use crate::build::system::System;
+use crate::build::{disk, iso};
 use crate::machine::{Machine, Qemu};
+use crate::setup::firmware;
 use crate::workspace::Workspace;
 
 use super::kind::Kind;
@@ -25,6 +26,9 @@ pub struct MachineArgs {
     /// A further property of QEMU's `-M`, as `aia-guests=5`.
     #[arg(long = "machine-option", value_name = "KEY=VALUE")]
     pub machine_options: Vec<String>,
+    /// Processors of the machine, where they are not as many as the system has cores.
+    #[arg(long, value_name = "N")]
+    pub processors: Option<u16>,
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
@@ -46,8 +50,10 @@ pub struct MachineArgs {
 pub enum Boot {
     /// The emulator itself loads kernel and bundle.
     Kernel,
-    /// A PC's firmware loads GRUB from a CD.
+    /// A PC's BIOS loads GRUB from a CD.
     Disc,
+    /// A PC's UEFI firmware loads our loader from a disk.
+    Uefi,
 }
 
 impl MachineArgs {
@@ -71,7 +77,8 @@ impl MachineArgs {
         system: &System,
     ) -> Result<Command> {
         let described = &system.compiled.system;
-        let size = (described.cores, described.memory);
+        let processors = self.processors.unwrap_or(described.cores);
+        let size = (processors, described.memory);
         let mut command = self.native(system.machine, emulator, size);
         match self.boot.unwrap_or(Boot::Kernel) {
             Boot::Kernel => {
@@ -81,6 +88,12 @@ impl MachineArgs {
             Boot::Disc => {
                 let disc = iso::build(workspace, &system.kernel, &system.bundle)?;
                 command.arg("-cdrom").arg(disc);
+            }
+            Boot::Uefi => {
+                let disk = disk::build(workspace, &system.kernel, &system.bundle)?;
+                command.arg("-bios").arg(firmware::ensure(workspace)?);
+                let drive = format!("format=raw,snapshot=on,file={}", disk.display());
+                command.arg("-drive").arg(drive);
             }
         }
         Ok(command)

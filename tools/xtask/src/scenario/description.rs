@@ -31,6 +31,30 @@ pub enum Expected {
     Panic,
 }
 
+/// What is wrong with a boot bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// It ends in its middle.
+    Cut,
+    /// A bit in its middle is another.
+    Flipped,
+    /// It is no bundle.
+    Foreign,
+}
+
+impl Damage {
+    /// Damages the bytes of a bundle.
+    pub fn apply(self, bytes: &mut Vec<u8>) {
+        let middle = bytes.len() / 2;
+        match self {
+            Self::Cut => bytes.truncate(middle),
+            Self::Flipped => bytes[middle] ^= 1,
+            Self::Foreign => bytes.fill(b'?'),
+        }
+    }
+}
+
 /// One scenario in one variant.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -56,6 +80,10 @@ pub struct Scenario {
     pub conformance: bool,
     /// Why it is not run yet; then it is counted as skipped.
     pub pending: Option<String>,
+    /// What is wrong with its boot bundle.
+    pub bundle: Option<Damage>,
+    /// Whether the machine cannot switch itself off: it is over when the line said how it ended.
+    pub stays_on: bool,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
 }
@@ -82,6 +110,10 @@ struct File {
     cpu: Option<String>,
     aia: Option<bool>,
     icount: Option<bool>,
+    machine_option: Option<String>,
+    bundle: Option<Damage>,
+    #[serde(default)]
+    stays_on: bool,
     log: Option<LogLevel>,
     harts: Option<u16>,
     memory_host: Option<String>,
@@ -103,6 +135,14 @@ struct Variant {
     pending: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
+    machine_option: Option<String>,
+    processors: Option<u16>,
+    bundle: Option<Damage>,
+    stays_on: Option<bool>,
+    memory_host: Option<String>,
+    conformance: Option<bool>,
+    ending: Option<Expected>,
+    expect: Option<Vec<String>>,
     cpu: Option<String>,
     aia: Option<bool>,
     harts: Option<u16>,
@@ -148,9 +188,9 @@ fn parse(stem: &str, text: &str) -> Result<Vec<Scenario>> {
 
 /// Returns one variant of what a file describes.
 fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
-    let memory = file
-        .memory_host
-        .as_deref()
+    let memory = variant.memory_host.as_deref();
+    let memory = memory
+        .or(file.memory_host.as_deref())
         .map(str::parse::<Size>)
         .transpose()?;
     let mut texts = file.text.clone();
@@ -160,7 +200,14 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         boot: variant.boot.or(file.boot),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
+        processors: variant.processors,
         icount: file.icount.unwrap_or(false),
+        machine_options: variant
+            .machine_option
+            .iter()
+            .chain(&file.machine_option)
+            .cloned()
+            .collect(),
         ..MachineArgs::default()
     };
     let guest = GuestOverrides {
@@ -185,11 +232,13 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         machine,
         overrides,
         timeout: Duration::from_secs(seconds),
-        ending: file.ending,
-        expect: file.expect.clone(),
+        ending: variant.ending.unwrap_or(file.ending),
+        expect: variant.expect.clone().unwrap_or(file.expect.clone()),
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
-        conformance: file.conformance,
+        conformance: variant.conformance.unwrap_or(file.conformance),
+        bundle: variant.bundle.or(file.bundle),
+        stays_on: variant.stays_on.unwrap_or(file.stays_on),
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
         code,
     })
