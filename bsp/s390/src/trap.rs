@@ -142,7 +142,10 @@ fn interrupt(what: u64) -> Trap {
     }
     match sclp::external_code() {
         external::CLOCK_COMPARATOR => return Trap::Timer,
-        external::SERVICE_SIGNAL => irq::note_service_signal(),
+        external::SERVICE_SIGNAL => {
+            sclp::note_events();
+            irq::note_service_signal();
+        }
         _ => {}
     }
     if irq::is_pending() {

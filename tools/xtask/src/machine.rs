@@ -50,6 +50,8 @@ pub struct Qemu {
     /// What connects the machine's console with the character device `line`, and what else it
     /// needs.
     pub arguments: &'static [&'static str],
+    /// The same with a console that shows lines alone, where there is such a one.
+    pub line_arguments: Option<&'static [&'static str]>,
 }
 
 /// All machines.
@@ -73,6 +75,7 @@ pub static MACHINES: [Machine; 3] = [
             cpu: "rv64",
             counted_cpu: "rv64",
             arguments: &["-serial", "chardev:line"],
+            line_arguments: None,
         },
     },
     Machine {
@@ -99,6 +102,7 @@ pub static MACHINES: [Machine; 3] = [
                 "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=1",
             ],
+            line_arguments: None,
         },
     },
     Machine {
@@ -123,6 +127,12 @@ pub static MACHINES: [Machine; 3] = [
                 "-action",
                 "panic=exit-failure",
             ],
+            line_arguments: Some(&[
+                "-device",
+                "sclplmconsole,chardev=line",
+                "-action",
+                "panic=exit-failure",
+            ]),
         },
     },
 ];

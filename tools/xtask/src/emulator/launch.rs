@@ -48,6 +48,19 @@ pub struct Running {
     pub child: Child,
     /// What the machine writes.
     pub output: Box<dyn Read + Send>,
+    /// Where keys go that we type by ourselves.
+    pub keys: Option<Box<dyn Write + Send>>,
+}
+
+/// Who types on the machine's serial line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nobody.
+    Nothing,
+    /// The user, on our standard input.
+    Terminal,
+    /// We ourselves.
+    Program,
 }
 
 impl Launch {
@@ -61,22 +74,27 @@ impl Launch {
         }
     }
 
-    /// Starts the emulator; with `keys`, our standard input goes to the machine.
-    pub fn start(&mut self, keys: bool) -> Result<Running> {
+    /// Starts the emulator.
+    pub fn start(&mut self, input: Input) -> Result<Running> {
         let name = self.command.get_program().display().to_string();
         let context = || format!("cannot start {name}");
         match &self.line {
             Line::Output => {
-                let input = if keys {
-                    Stdio::inherit()
-                } else {
-                    Stdio::null()
+                let input = match input {
+                    Input::Nothing => Stdio::null(),
+                    Input::Terminal => Stdio::inherit(),
+                    Input::Program => Stdio::piped(),
                 };
                 self.command.stdin(input).stdout(Stdio::piped());
                 let mut child = self.command.spawn().with_context(context)?;
                 let output = child.stdout.take().context("the emulator has no output")?;
+                let keys = child.stdin.take().map(|keys| Box::new(keys) as _);
                 let output = Box::new(output);
-                Ok(Running { child, output })
+                Ok(Running {
+                    child,
+                    output,
+                    keys,
+                })
             }
             Line::Socket(listener) => {
                 self.command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -86,11 +104,18 @@ impl Launch {
                     .spawn()
                     .with_context(context)?;
                 let line = connected(listener, &mut child)?;
-                if keys {
-                    send_keys(line.try_clone()?);
+                let mut keys = None;
+                match input {
+                    Input::Nothing => {}
+                    Input::Terminal => send_keys(line.try_clone()?),
+                    Input::Program => keys = Some(Box::new(line.try_clone()?) as _),
                 }
                 let output = Box::new(line);
-                Ok(Running { child, output })
+                Ok(Running {
+                    child,
+                    output,
+                    keys,
+                })
             }
         }
     }
@@ -170,7 +195,7 @@ mod tests {
     #[test]
     fn a_line_on_a_socket_is_read_to_its_end() {
         let mut launch = script("exec 3<>/dev/tcp/127.0.0.1/PORT; echo one >&3; echo two >&3");
-        let mut running = launch.start(false).expect("starts");
+        let mut running = launch.start(Input::Nothing).expect("starts");
         let mut text = String::new();
         running.output.read_to_string(&mut text).expect("is text");
         assert_eq!(text, "one\ntwo\n");
@@ -179,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_emulator_that_ends_without_a_line_is_an_error() {
-        assert!(script("exit 1").start(false).is_err());
+        assert!(script("exit 1").start(Input::Nothing).is_err());
     }
 
     #[test]

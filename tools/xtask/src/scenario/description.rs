@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
+use crate::emulator::session::Keys;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -84,6 +85,8 @@ pub struct Scenario {
     pub bundle: Option<Damage>,
     /// Whether the machine cannot switch itself off: it is over when the line said how it ended.
     pub stays_on: bool,
+    /// Keys that are typed.
+    pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
 }
@@ -103,12 +106,15 @@ struct File {
     forbid: Vec<String>,
     #[serde(default)]
     conformance: bool,
+    #[serde(default)]
+    keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
     icount: Option<bool>,
     machine_option: Option<String>,
     bundle: Option<Damage>,
@@ -145,6 +151,8 @@ struct Variant {
     expect: Option<Vec<String>>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
+    keys: Option<Vec<Keys>>,
     harts: Option<u16>,
     vcpus: Option<u16>,
     append: Option<String>,
@@ -201,6 +209,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         processors: variant.processors,
+        line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
         machine_options: variant
             .machine_option
@@ -240,6 +249,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         bundle: variant.bundle.or(file.bundle),
         stays_on: variant.stays_on.unwrap_or(file.stays_on),
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
+        keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
     })
 }

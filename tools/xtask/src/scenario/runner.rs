@@ -119,6 +119,8 @@ fn run(job: Job, logs: &Path) -> Finding {
         stays_on: scenario.stays_on,
         show: false,
         log: job.system.log.clone(),
+        line_mode: scenario.machine.line_mode,
+        keys: scenario.keys.clone(),
     };
     let log = logs.join(format!("{}.log", scenario.name));
     let (tally, wrong, lines) = match session::run(job.launch, &options) {
