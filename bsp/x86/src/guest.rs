@@ -155,7 +155,7 @@ pub const TIMER: u64 = 4;
 pub const LINES: u64 = INTERRUPT | NON_MASKABLE | TIMER;
 
 /// RFLAGS.IF.
-const INTERRUPTS_ENABLED: u64 = 1 << 9;
+pub const INTERRUPTS_ENABLED: u64 = 1 << 9;
 /// An event's valid bit.
 pub const VALID: u64 = 1 << 31;
 

@@ -14,6 +14,8 @@ pub const SYSENTER_EIP: u32 = 0x176;
 pub const PAT: u32 = 0x277;
 /// What VMX has (SDM 3D, appendix "VMX Capability Reporting Facility").
 pub const VMX_BASIC: u32 = 0x480;
+/// Further of it: bits 4:0 are how far the TSC is shifted for the timer of guests.
+pub const VMX_MISC: u32 = 0x485;
 /// Bits of CR4 that can be set while VMX is on.
 pub const VMX_CR4_FIXED1: u32 = 0x489;
 /// Secondary processor-based controls that can be.

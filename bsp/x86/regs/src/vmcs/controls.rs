@@ -15,7 +15,9 @@ pub struct Pin {
     __: bool,
     /// The guest's own non-maskable interrupts are tracked.
     pub virtual_nmis: bool,
-    #[bits(26)]
+    /// A timer leaves the guest.
+    pub timer: bool,
+    #[bits(25)]
     __: u32,
 }
 
@@ -135,6 +137,7 @@ mod tests {
     fn controls_lie_where_the_manual_puts_them() {
         assert_eq!(Pin::new().with_nmi(true).into_bits(), 1 << 3);
         assert_eq!(Pin::new().with_virtual_nmis(true).into_bits(), 1 << 5);
+        assert_eq!(Pin::new().with_timer(true).into_bits(), 1 << 6);
         for (bit, control) in [
             (2, Primary::new().with_interrupt_window(true)),
             (7, Primary::new().with_hlt(true)),

@@ -30,6 +30,8 @@ pub const READ_REGISTER: u16 = 31;
 pub const WRITE_REGISTER: u16 = 32;
 /// An access that the extended page tables do not allow.
 pub const EPT_VIOLATION: u16 = 48;
+/// The guest's timer came to its end.
+pub const TIMER: u16 = 52;
 /// WBINVD.
 pub const WBINVD: u16 = 54;
 /// XSETBV.

@@ -97,6 +97,8 @@ impl Field {
     pub const INTERRUPTIBILITY: Self = Self(0x4824);
     /// Guest's IA32_SYSENTER_CS.
     pub const GUEST_SYSENTER_CS: Self = Self(0x482a);
+    /// What the timer of a guest counts down from at an entry.
+    pub const TIMER: Self = Self(0x482e);
     /// Bits of CR0 that are not the guest's.
     pub const CR0_MASK: Self = Self(0x6000);
     /// Bits of CR4 that are not the guest's.
