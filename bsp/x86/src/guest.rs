@@ -60,6 +60,7 @@ pub fn hardware() -> Option<&'static dyn Hardware> {
 }
 
 /// Returns the way of a guest's; there are no guests without one.
+#[inline(never)]
 fn own() -> &'static dyn Hardware {
     hardware().expect("guests are made only where there is hardware for them")
 }

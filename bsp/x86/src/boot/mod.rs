@@ -262,7 +262,7 @@ fn start_cores(host: &Host, free: &mut Ranges) {
     let others = host.machine.processors.iter().filter(|apic| **apic != own);
     for (index, number) in (1..).zip(others) {
         let (Some(core), Some(stack)) = (percore::get(index), free.take(STACK_BYTES)) else {
-            return;
+            return warn(format_args!("too little memory for more processors"));
         };
         let kernel = KERNEL.get().expect("the kernel was made before");
         kernel.arena().reserve(stack, STACK_BYTES);

@@ -386,7 +386,7 @@ fn limit(flags: u64) -> u64 {
         return u64::from(u32::MAX);
     }
     let shift = cpu::read_register(msr::VMX_MISC) & 31;
-    timer::ticks_per_second() / 1000 >> shift
+    (timer::ticks_per_second() / 1000) >> shift
 }
 
 /// Returns controls that the processor takes.

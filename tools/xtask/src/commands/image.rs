@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     println!("kernel  {}", system.kernel.display());
     println!("bundle  {}", system.bundle.display());
     if system.machine.is_pc {
-        let disc = iso::build(&workspace, &system.kernel, &system.bundle)?;
+        let disc = iso::build(&workspace, &system, None)?;
         println!("disc    {}", disc.display());
         let disk = disk::build(&workspace, &system.kernel, &system.bundle)?;
         println!("disk    {}", disk.display());

@@ -181,7 +181,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         guests,
         timeout: args.timeout.map(Duration::from_secs),
         interactive: !args.batch && std::io::stdin().is_terminal(),
-        stays_on: false,
         show: true,
         log: system.log.clone(),
         line_mode: args.emulated.line_mode,

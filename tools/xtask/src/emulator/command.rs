@@ -32,6 +32,9 @@ pub struct MachineArgs {
     /// Processors of the machine, where they are not as many as the system has cores.
     #[arg(long, value_name = "N")]
     pub processors: Option<u16>,
+    /// A command for GRUB, before it loads the kernel.
+    #[arg(long, value_name = "COMMAND")]
+    pub grub: Option<String>,
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
@@ -89,7 +92,7 @@ impl MachineArgs {
                 command.arg("-initrd").arg(&system.bundle);
             }
             Boot::Disc => {
-                let disc = iso::build(workspace, &system.kernel, &system.bundle)?;
+                let disc = iso::build(workspace, system, self.grub.as_deref())?;
                 command.arg("-cdrom").arg(disc);
             }
             Boot::Uefi => {

@@ -66,7 +66,7 @@ impl Emulator {
                 let command = args.command(workspace, &self.path, system)?;
                 Ok(Launch::plain(command))
             }
-            Kind::Bochs => super::bochs::launch(workspace, &self.path, system),
+            Kind::Bochs => super::bochs::launch(workspace, &self.path, args, system),
         }
     }
 }

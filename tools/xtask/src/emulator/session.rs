@@ -37,8 +37,6 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Whether keys go to the machine; then it runs until it stops by itself.
     pub interactive: bool,
-    /// Whether the machine cannot switch itself off: it is over when the line told how it ended.
-    pub stays_on: bool,
     /// Whether the line is shown on standard output.
     pub show: bool,
     /// What decodes the log.
@@ -193,7 +191,7 @@ impl<'a> Watch<'a> {
     fn take(&mut self, bytes: &[u8]) {
         let bytes = self.translator.take(bytes);
         self.follow(&bytes);
-        if self.story.is_over() || (self.options.stays_on && self.story.is_told()) {
+        if self.story.is_over() {
             self.over_within(LAST_WORDS);
         } else if self.story.all_guests_ended() {
             self.over_within(GRACE);

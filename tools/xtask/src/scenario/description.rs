@@ -83,8 +83,6 @@ pub struct Scenario {
     pub pending: Option<String>,
     /// What is wrong with its boot bundle.
     pub bundle: Option<Damage>,
-    /// Whether the machine cannot switch itself off: it is over when the line said how it ended.
-    pub stays_on: bool,
     /// Keys that are typed.
     pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
@@ -116,10 +114,7 @@ struct File {
     aia: Option<bool>,
     line_mode: Option<bool>,
     icount: Option<bool>,
-    machine_option: Option<String>,
     bundle: Option<Damage>,
-    #[serde(default)]
-    stays_on: bool,
     log: Option<LogLevel>,
     harts: Option<u16>,
     memory_host: Option<String>,
@@ -141,10 +136,9 @@ struct Variant {
     pending: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
-    machine_option: Option<String>,
     processors: Option<u16>,
+    grub: Option<String>,
     bundle: Option<Damage>,
-    stays_on: Option<bool>,
     memory_host: Option<String>,
     conformance: Option<bool>,
     ending: Option<Expected>,
@@ -209,14 +203,9 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
         processors: variant.processors,
+        grub: variant.grub.clone(),
         line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
-        machine_options: variant
-            .machine_option
-            .iter()
-            .chain(&file.machine_option)
-            .cloned()
-            .collect(),
         ..MachineArgs::default()
     };
     let guest = GuestOverrides {
@@ -247,7 +236,6 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         forbid: file.forbid.clone(),
         conformance: variant.conformance.unwrap_or(file.conformance),
         bundle: variant.bundle.or(file.bundle),
-        stays_on: variant.stays_on.unwrap_or(file.stays_on),
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
         keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,

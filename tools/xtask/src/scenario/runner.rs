@@ -116,7 +116,6 @@ fn run(job: Job, logs: &Path) -> Finding {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(scenario.timeout),
         interactive: false,
-        stays_on: scenario.stays_on,
         show: false,
         log: job.system.log.clone(),
         line_mode: scenario.machine.line_mode,
