@@ -136,6 +136,7 @@ struct Variant {
     pending: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
+    icount: Option<bool>,
     processors: Option<u16>,
     grub: Option<String>,
     bundle: Option<Damage>,
@@ -205,7 +206,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         processors: variant.processors,
         grub: variant.grub.clone(),
         line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
-        icount: file.icount.unwrap_or(false),
+        icount: variant.icount.or(file.icount).unwrap_or(false),
         ..MachineArgs::default()
     };
     let guest = GuestOverrides {
