@@ -113,7 +113,7 @@ pub static MACHINES: [Machine; 3] = [
         system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
         is_pc: false,
-        emulators: &[Kind::Qemu],
+        emulators: &[Kind::Qemu, Kind::Hercules],
         qemu: Qemu {
             program: "qemu-system-s390x",
             package: "qemu-system-s390x",
