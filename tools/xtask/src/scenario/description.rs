@@ -87,6 +87,8 @@ pub struct Scenario {
     pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
+    /// A guest of ours that boots on the bare machine in place of the system.
+    pub native: Option<String>,
 }
 
 /// What a file says.
@@ -108,6 +110,7 @@ struct File {
     keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     cpu: Option<String>,
@@ -133,7 +136,10 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    #[serde(default)]
+    expect: Vec<String>,
     pending: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     icount: Option<bool>,
@@ -143,7 +149,6 @@ struct Variant {
     memory_host: Option<String>,
     conformance: Option<bool>,
     ending: Option<Expected>,
-    expect: Option<Vec<String>>,
     cpu: Option<String>,
     aia: Option<bool>,
     line_mode: Option<bool>,
@@ -232,7 +237,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         overrides,
         timeout: Duration::from_secs(seconds),
         ending: variant.ending.unwrap_or(file.ending),
-        expect: variant.expect.clone().unwrap_or(file.expect.clone()),
+        expect: [file.expect.clone(), variant.expect.clone()].concat(),
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
         conformance: variant.conformance.unwrap_or(file.conformance),
@@ -240,6 +245,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
         keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
+        native: variant.native.clone().or_else(|| file.native.clone()),
     })
 }
 
@@ -289,6 +295,14 @@ mod tests {
         let scenarios = parse("a", "system = \"a.toml\"\nlog = \"debug\"\n").expect("good");
         assert_eq!(scenarios[0].overrides.log, Some(LogLevel::Debug));
         assert!(parse("a", "system = \"a.toml\"\nlog = \"loud\"\n").is_err());
+    }
+
+    #[test]
+    fn a_variant_expects_what_its_file_does_and_more() {
+        let text = "system = \"a.toml\"\nexpect = [\"x\"]\n[[variant]]\nname = \"b\"\n\
+                    expect = [\"y\"]\n";
+        let scenarios = parse("a", text).expect("good");
+        assert_eq!(scenarios[0].expect, ["x", "y"]);
     }
 
     #[test]
