@@ -74,6 +74,9 @@ const PREPARE: &[(u64, u64)] = &[
     (segment(3, 2), 0xffff_ffff),
 ];
 
+/// SYSENTER_ESP, and the base of FS.
+const KEPT: &[u64] = &[0x2030_0002_0000_0175, segment(4, 3)];
+
 /// Returns the machine's part for guests of these instructions.
 const fn machine(code: &Code) -> Machine {
     Machine {
@@ -132,8 +135,7 @@ const fn machine(code: &Code) -> Machine {
             instruction_size: 3,
             // edx, eax, eax
             registers: [2, 0, 0],
-            // SYSENTER_ESP, and the base of FS.
-            kept: &[0x2030_0002_0000_0175, segment(4, 3)],
+            kept: KEPT,
             program_counter: CORE | 16,
             // RFLAGS without IF: only the non-maskable line wakes.
             enable: (CORE | 17, 2),
