@@ -262,7 +262,8 @@ fn where_nothing_is_there_are_all_ones_and_stores_vanish() {
         .with_merge(true)
         .with_instruction_length(1)
         .into_bits();
-    port(&mut vm, &mut world, ExitClass::Unclaimed, 0x1f0f, info);
+    let outcome = port(&mut vm, &mut world, ExitClass::Unclaimed, 0x1f0f, info);
+    assert_eq!(outcome, Outcome::Resume);
     assert_eq!(world.general[&(0, 0)], 0x12ff);
 }
 
@@ -298,12 +299,9 @@ fn registers_that_are_not_there_are_general_protections() {
     let mut access = |world: &mut World, number: u64, bits: u64| {
         world.general.insert((0, 1), number);
         world.set(Register::Event, 0);
-        exit(
-            &mut vm,
-            world,
-            ExitClass::Instruction,
-            [CODE, bits, 0, 0, 0, 0],
-        );
+        let words = [CODE, bits, 0, 0, 0, 0];
+        let outcome = exit(&mut vm, world, ExitClass::Instruction, words);
+        assert_eq!(outcome, Outcome::Resume);
         world.register(Register::Event)
     };
     assert_eq!(access(&mut world, 0x1b, 0x320f), 0);
@@ -364,6 +362,26 @@ fn a_processor_starts_once_and_where_it_was_told() {
     vm.rung(&mut world);
     assert_eq!(world.stopped, [1]);
     assert_eq!(vm.running(), VcpuSet::first(1));
+}
+
+#[test]
+fn debug_registers_keep_what_is_written() {
+    // mov dr3, r9; mov rax, dr3
+    let (mut vm, mut world) = booted(&[0x41, 0x0f, 0x23, 0xd9]);
+    world.general.insert((0, 9), 0x1234_5678_9abc);
+    let words = [CODE, 0x33, 0, 0, 0, 0];
+    assert_eq!(
+        exit(&mut vm, &mut world, ExitClass::Other, words),
+        Outcome::Resume
+    );
+    assert_eq!(world.register(Register::Rip), CODE + 4);
+    world.memory[CODE as usize..][..3].copy_from_slice(&[0x0f, 0x21, 0xd8]);
+    let words = [CODE, 0x23, 0, 0, 0, 0];
+    assert_eq!(
+        exit(&mut vm, &mut world, ExitClass::Other, words),
+        Outcome::Resume
+    );
+    assert_eq!(world.general[&(0, 0)], 0x1234_5678_9abc);
 }
 
 proptest! {

@@ -22,6 +22,7 @@ use crate::{
     Outcome, RebootKind, VcpuId, VcpuSet,
 };
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
+use alloc::vec::Vec;
 use emulate::Fault;
 use processor::Processor;
 
@@ -33,7 +34,12 @@ pub struct X86 {
     metrics: Metrics,
     reported: Once,
     pit: pit::Pit,
+    /// Debug registers of each processor; not in the value, for moves of it are on the stack.
+    debug: Vec<[u64; 8]>,
 }
+
+/// Debug registers behind a reset.
+const DEBUG: [u64; 8] = [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400];
 
 /// Why a handler stopped half-way; nothing has happened yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,7 @@ impl X86 {
             metrics: Metrics::default(),
             reported: Once::default(),
             pit: pit::Pit::default(),
+            debug: alloc::vec![DEBUG; processors],
         })
     }
 
@@ -123,7 +130,7 @@ impl X86 {
                 effects.event(Event::UnexpectedExit { vcpu, class });
                 Ok(Outcome::Resume)
             }
-            ExitClass::Other => match self.other(vcpu, first, effects)? {
+            ExitClass::Other => match self.other(vcpu, (program_counter, first), effects)? {
                 Some(outcome) => Ok(outcome),
                 None => Ok(self.give_up(vcpu, exit, effects)),
             },
@@ -244,6 +251,7 @@ impl Machine for X86 {
             self.set(vcpu, Processor::Waiting);
         }
         self.pit = pit::Pit::default();
+        self.debug.fill(DEBUG);
         // Translations and instructions of what was in memory before.
         effects.fence(all, FenceKind::All);
         Self::prepare_boot(first, boot, effects).map_err(|trouble| {

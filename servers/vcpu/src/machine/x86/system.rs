@@ -1,8 +1,13 @@
 //! Instructions that are about the processor: CPUID, model-specific registers, and what is not there.
 
+use super::arithmetic::cut;
 use super::cpuid::Processor;
 use super::exception::Event;
-use super::registers::{EFER, advance, efer_is_good, read, write};
+use super::instruction::{DebugMove, LONGEST};
+use super::registers::{
+    CODE, EFER, advance, efer_is_good, general, linear, mode, read, set_general, write,
+};
+use super::walk::fetch;
 use super::{Trouble, X86};
 use crate::{Effects, Outcome, VcpuId};
 use x86_regs::msr;
@@ -166,9 +171,13 @@ impl X86 {
     pub(super) fn other<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        code: u64,
+        (program_counter, code): (u64, u64),
         effects: &mut E,
     ) -> Result<Option<Outcome>, Trouble> {
+        const DEBUG_REGISTERS: core::ops::Range<u64> = 0x20..0x40;
+        if DEBUG_REGISTERS.contains(&code) {
+            return self.move_debug(vcpu, program_counter, effects).map(Some);
+        }
         const DEBUG: u64 = 0x41;
         const ALIGNMENT: u64 = 0x51;
         const RDPMC: u64 = 0x6f;
@@ -182,5 +191,49 @@ impl X86 {
             _ => return Ok(None),
         };
         self.refuse(vcpu, event, effects).map(Some)
+    }
+
+    /// Moves a debug register. They keep what the guest writes, and no breakpoint is ever hit: those
+    /// of the hardware are the host's.
+    fn move_debug<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        program_counter: u64,
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        const EXTENSIONS: u64 = 1 << 3;
+        let code = linear(vcpu, CODE, program_counter, effects)?;
+        let mut buffer = [0; LONGEST];
+        let count = fetch(vcpu, code, &mut buffer, effects)?;
+        let mode = mode(vcpu, effects)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        let Some(it) = DebugMove::decode(bytes, mode) else {
+            return Ok(Outcome::Resume);
+        };
+        let is_alias = matches!(it.debug, 4 | 5);
+        if is_alias && read(vcpu, Register::Cr4, effects)? & EXTENSIONS != 0 {
+            return self.refuse(vcpu, Event::InvalidOpcode, effects);
+        }
+        let index = usize::from(if is_alias { it.debug + 2 } else { it.debug });
+        let place = self.debug.get_mut(vcpu.index());
+        let Some(register) = place.and_then(|all| all.get_mut(index)) else {
+            return Ok(Outcome::Resume);
+        };
+        if it.write {
+            let value = cut(general(vcpu, it.register, effects)?, it.size);
+            let is_good = index < 6 || value >> 32 == 0;
+            if !is_good {
+                return self.refuse(vcpu, Event::GeneralProtection, effects);
+            }
+            *register = match index {
+                6 => value & 0xe00f | 0xffff_0ff0,
+                7 => value & 0xffff_2fff | 0x400,
+                _ => value,
+            };
+        } else {
+            set_general(vcpu, it.register, *register, effects)?;
+        }
+        advance(vcpu, program_counter, it.length, effects)?;
+        Ok(Outcome::Resume)
     }
 }

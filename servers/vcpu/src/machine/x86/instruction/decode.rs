@@ -1,7 +1,9 @@
 //! From bytes to instructions.
 
 use super::bytes::{Bytes, Prefixes};
-use super::{BitChange, Instruction, Mode, Operation, Operator, Part, PortString, Source};
+use super::{
+    BitChange, DebugMove, Instruction, Mode, Operation, Operator, Part, PortString, Source,
+};
 
 /// Operators by their number in opcodes.
 const OPERATORS: [Operator; 8] = [
@@ -85,6 +87,29 @@ impl PortString {
             address_size: prefixes.address_size,
             repeats: prefixes.repeats,
             segment: prefixes.segment,
+        })
+    }
+}
+
+impl DebugMove {
+    /// Decodes a move of a debug register; both operands are registers whatever the mode field says.
+    #[must_use]
+    pub fn decode(bytes: &[u8], mode: Mode) -> Option<Self> {
+        let mut bytes = Bytes::new(bytes);
+        let (prefixes, opcode) = Prefixes::take(&mut bytes, mode)?;
+        let write = match (opcode, bytes.take()?) {
+            (0x0f, 0x21) => false,
+            (0x0f, 0x23) => true,
+            _ => return None,
+        };
+        let operands = bytes.take()?;
+        let [is_high_debug, _, is_high] = prefixes.extensions;
+        (!is_high_debug).then(|| Self {
+            write,
+            debug: operands >> 3 & 7,
+            register: operands & 7 | u8::from(is_high) << 3,
+            size: if mode == Mode::Bits64 { 8 } else { 4 },
+            length: bytes.taken(),
         })
     }
 }

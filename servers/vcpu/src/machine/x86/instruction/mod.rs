@@ -157,3 +157,18 @@ pub struct PortString {
     /// The segment whose prefix it has.
     pub segment: Option<u8>,
 }
+
+/// A move between a debug register and a general one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugMove {
+    /// To the debug register.
+    pub write: bool,
+    /// The debug register, 0 to 7.
+    pub debug: u8,
+    /// The general register.
+    pub register: u8,
+    /// Bytes that move: 4 or 8.
+    pub size: u8,
+    /// Its own bytes.
+    pub length: u8,
+}
