@@ -1,20 +1,18 @@
 //! The first process: made by the kernel out of the boot bundle, with a capability to everything.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, UserFrame};
-use crate::cap::derivation;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::object::budget::Budget;
 use crate::object::execution::ExecutionRef;
 use crate::object::interrupt::Interrupt;
-use crate::object::slot_named;
 use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
 use abi::boot::{self, BootInfo, UntypedRange};
 use abi::bundle::{Bundle, BundleError, Segment};
 use abi::call::ThreadRegister;
 use abi::{ObjectKind, PAGE_SIZE, Rights};
-use arena::{Entry, Handle, Object};
+use arena::{Handle, Object};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
@@ -104,18 +102,13 @@ struct First<'e, A: Arch> {
     last: Option<SlotRef>,
 }
 
-impl<A: Arch> Kernel<A> {
-    /// Notes that a core runs.
-    pub fn core_online(&self, core: usize) {
-        self.online.shared().fetch_or(1 << core, Ordering::SeqCst);
-    }
-
+impl<A: Arch> Visit<'_, A> {
     /// Makes the first process on the core that entered; it runs when that core next decides.
     ///
     /// # Errors
     ///
     /// [`BootError`].
-    pub fn boot(&self, entry: &Entry<'_>, plan: &BootPlan<'_>) -> Result<(), BootError> {
+    pub fn boot(&self, plan: &BootPlan<'_>) -> Result<(), BootError> {
         let bundle = Bundle::parse(plan.bytes).map_err(BootError::Bundle)?;
         let largest = plan.memory.iter().max_by_key(|range| range.length);
         let largest = largest.ok_or(BootError::OutOfMemory)?;
@@ -123,33 +116,33 @@ impl<A: Arch> Kernel<A> {
             next: largest.base,
             end: largest.base + largest.length,
         };
-        self.make_interrupts(entry, &mut bump)?;
-        let mut first = self.make_first(entry, &mut bump)?;
+        self.make_interrupts(&mut bump)?;
+        let mut first = self.make_first(&mut bump)?;
         for segment in bundle.segments() {
-            self.load_segment(entry, &mut bump, first.space, (&segment, plan.bytes))?;
+            self.load_segment(&mut bump, first.space, (&segment, plan.bytes))?;
         }
         let rights = Rights::new().with_read(true);
         let mapping = (boot::BUNDLE, plan.bundle.base, plan.bundle.length);
-        self.map_boot(entry, first.space, mapping, rights)?;
+        self.map_boot(first.space, mapping, rights)?;
         let writable = rights.with_write(true);
-        let mut add = |place| self.map_new(entry, &mut bump, first.space, place);
+        let mut add = |place| self.map_new(&mut bump, first.space, place);
         let bottom = boot::STACK_TOP - boot::STACK_SIZE;
         add((bottom, boot::STACK_SIZE, writable))?;
         let page = add((boot::MESSAGE_PAGE, PAGE_SIZE, writable))?;
         let info = add((boot::BOOT_INFO, size_of::<BootInfo>() as u64, rights))?;
-        self.give_basics(entry, &mut first, page);
-        self.give_memory(entry, &mut first, plan, (largest, &bump, info));
-        self.start_first(entry, &first, &bundle);
+        self.give_basics(&mut first, page);
+        self.give_memory(&mut first, plan, (largest, &bump, info));
+        self.start_first(&first, &bundle);
         Ok(())
     }
 
     /// Makes the objects of the interrupt lines.
-    fn make_interrupts(&self, entry: &Entry<'_>, bump: &mut Bump) -> Result<(), BootError> {
+    fn make_interrupts(&self, bump: &mut Bump) -> Result<(), BootError> {
         let bytes = u64::from(A::INTERRUPTS) * Interrupt::STRIDE;
-        let base = self.make_pages::<Interrupt>(entry, bump, bytes)?;
+        let base = self.make_pages::<Interrupt>(bump, bytes)?;
         self.interrupts.set(base);
         for line in 0..A::INTERRUPTS {
-            if let Some(interrupt) = self.interrupt_line(entry, line) {
+            if let Some(interrupt) = self.interrupt_line(line) {
                 interrupt.line.set(u64::from(line));
             }
         }
@@ -157,59 +150,50 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Takes zeroed memory and turns it into pages of `T`.
-    fn make_pages<T: Object>(
-        &self,
-        entry: &Entry<'_>,
-        bump: &mut Bump,
-        bytes: u64,
-    ) -> Result<u64, BootError> {
+    fn make_pages<T: Object>(&self, bump: &mut Bump, bytes: u64) -> Result<u64, BootError> {
         let length = bytes.next_multiple_of(PAGE_SIZE);
         let base = bump.take(length, T::STRIDE)?;
-        self.zero_boot(entry, base, length)?;
-        entry
+        self.zero_boot(base, length)?;
+        self.entry
             .carve::<T>(base, length)
             .map_err(|_| BootError::OutOfMemory)?;
         Ok(base)
     }
 
     /// Zeroes memory that is not in use yet.
-    fn zero_boot(&self, entry: &Entry<'_>, base: u64, length: u64) -> Result<(), BootError> {
-        entry
+    fn zero_boot(&self, base: u64, length: u64) -> Result<(), BootError> {
+        self.entry
             .zero(base, length.next_multiple_of(PAGE_SIZE))
             .map_err(|_| BootError::OutOfMemory)
     }
 
     /// Makes table, space and thread of the first process.
-    fn make_first<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        bump: &mut Bump,
-    ) -> Result<First<'e, A>, BootError> {
+    fn make_first(&self, bump: &mut Bump) -> Result<First<'_, A>, BootError> {
         let slots = boot::SLOTS as u64 * Slot::STRIDE;
-        let table = self.make_pages::<Slot>(entry, bump, slots)?;
-        let space = self.make_pages::<Space>(entry, bump, Space::STRIDE)?;
-        let thread = self.make_pages::<Thread<A>>(entry, bump, Thread::<A>::STRIDE)?;
+        let table = self.make_pages::<Slot>(bump, slots)?;
+        let space = self.make_pages::<Space>(bump, Space::STRIDE)?;
+        let thread = self.make_pages::<Thread<A>>(bump, Thread::<A>::STRIDE)?;
         let fund = bump.take(FUND, FUND)?;
-        entry
+        self.entry
             .carve_tables(fund, FUND)
             .map_err(|_| BootError::OutOfMemory)?;
-        let budget = self.make_pages::<Budget>(entry, bump, PAGE_SIZE)?;
+        let budget = self.make_pages::<Budget>(bump, PAGE_SIZE)?;
         let space_address = space;
         let space = Handle::<Space>::from_address(space).ok_or(BootError::OutOfMemory)?;
-        let [space] = &entry.get(space).space;
+        let [space] = &self.entry.get(space).space;
         space.tag.set(self.take_tag().map_or(1, |tag| tag.0));
         self.identities.add(1);
         space.identity.set(self.identities.get());
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        self.make_root(entry, space);
+        self.make_root(space);
         if space.root.get() == 0 {
             return Err(BootError::OutOfMemory);
         }
         let thread_address = thread;
         let thread = Handle::<Thread<A>>::from_address(thread).ok_or(BootError::OutOfMemory)?;
-        let thread = entry.get(thread);
-        thread.execution().core.set(entry.core() as u64);
+        let thread = self.entry.get(thread);
+        thread.execution().core.set(self.entry.core() as u64);
         thread.execution().priority.set(boot::PRIORITY);
         Ok(First {
             table,
@@ -225,7 +209,6 @@ impl<A: Arch> Kernel<A> {
     /// Loads one segment of the first process.
     fn load_segment(
         &self,
-        entry: &Entry<'_>,
         bump: &mut Bump,
         space: &AddressSpace,
         (segment, bytes): (&Segment, &[u8]),
@@ -242,13 +225,16 @@ impl<A: Arch> Kernel<A> {
             .with_read(segment.flags & abi::bundle::READ != 0)
             .with_write(segment.flags & abi::bundle::WRITE != 0)
             .with_execute(segment.flags & abi::bundle::EXECUTE != 0);
-        let memory = self.map_new(entry, bump, space, (segment.address, length, access))?;
+        let memory = self.map_new(bump, space, (segment.address, length, access))?;
         let start = usize::try_from(segment.offset).map_err(|_| BootError::BadSegment)?;
         let size = usize::try_from(segment.file_size).map_err(|_| BootError::BadSegment)?;
         let source = bytes
             .get(start..start + size)
             .ok_or(BootError::BadSegment)?;
-        let words = entry.words(memory, length).ok_or(BootError::OutOfMemory)?;
+        let words = self
+            .entry
+            .words(memory, length)
+            .ok_or(BootError::OutOfMemory)?;
         for (word, chunk) in words.iter().zip(source.chunks(8)) {
             let mut padded = [0; 8];
             padded
@@ -263,22 +249,20 @@ impl<A: Arch> Kernel<A> {
     /// Takes zeroed memory and maps it into the first process; returns its physical address.
     fn map_new(
         &self,
-        entry: &Entry<'_>,
         bump: &mut Bump,
         space: &AddressSpace,
         (address, bytes, access): (u64, u64, Rights),
     ) -> Result<u64, BootError> {
         let length = bytes.next_multiple_of(PAGE_SIZE);
         let memory = bump.take(length, PAGE_SIZE)?;
-        self.zero_boot(entry, memory, length)?;
-        self.map_boot(entry, space, (address, memory, length), access)?;
+        self.zero_boot(memory, length)?;
+        self.map_boot(space, (address, memory, length), access)?;
         Ok(memory)
     }
 
     /// Maps memory into the first process, with the largest leaves that alignment allows.
     fn map_boot(
         &self,
-        entry: &Entry<'_>,
         space: &AddressSpace,
         (address, physical, length): (u64, u64, u64),
         access: Rights,
@@ -296,7 +280,7 @@ impl<A: Arch> Kernel<A> {
                 .iter()
                 .position(fits)
                 .ok_or(BootError::BadSegment)?;
-            let place = self.walk_making(entry, space, at, depth);
+            let place = self.walk_making(space, at, depth);
             let place = place.map_err(|error| match error {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
@@ -314,7 +298,7 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Puts an original capability into a slot of the first process's table.
-    fn give(&self, entry: &Entry<'_>, first: &mut First<'_, A>, index: u32, cap: (Tag, u64)) {
+    fn give(&self, first: &mut First<'_, A>, index: u32, cap: (Tag, u64)) {
         let address = first.table + u64::from(index) * Slot::STRIDE;
         let Some(slot) = SlotRef::from_address(address) else {
             return;
@@ -326,14 +310,14 @@ impl<A: Arch> Kernel<A> {
             badge: 0,
         };
         match first.last {
-            Some(last) => derivation::insert_behind::<A>(entry, last, slot, &cap),
-            None => slot_named::<A>(entry, slot).fill(&cap),
+            Some(last) => self.insert_behind(last, slot, &cap),
+            None => self.slot(slot).fill(&cap),
         }
         first.last = Some(slot);
     }
 
     /// Gives the first process the capabilities of its own parts and of the machine.
-    fn give_basics(&self, entry: &Entry<'_>, first: &mut First<'_, A>, page: u64) {
+    fn give_basics(&self, first: &mut First<'_, A>, page: u64) {
         let kind = |kind: ObjectKind| Tag::new().with_kind(kind as u8);
         let order = u8::try_from(boot::SLOTS.ilog2()).unwrap_or(0);
         let table = kind(ObjectKind::CapTable).with_order(order);
@@ -353,31 +337,30 @@ impl<A: Arch> Kernel<A> {
             (boot::SLOT_FIRMWARE, kind(ObjectKind::Firmware), PAGE_SIZE),
             (boot::SLOT_MESSAGE_PAGE, frame, page),
         ] {
-            self.give(entry, first, index, (tag, object));
+            self.give(first, index, (tag, object));
         }
     }
 
     /// Gives the first process all memory that is left, and says where it is.
     fn give_memory(
         &self,
-        entry: &Entry<'_>,
         first: &mut First<'_, A>,
         plan: &BootPlan<'_>,
         (largest, bump, info): (&Range, &Bump, u64),
     ) {
         let mut given = Given { info, count: 0 };
         // Should there be too many blocks, no file may be cut: memory can be done without.
-        self.give_blocks(entry, first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
+        self.give_blocks(first, &mut given, (plan.bundle, boot::BUNDLE_MEMORY));
         let rest = Range {
             base: bump.next,
             length: bump.end - bump.next,
         };
-        self.give_blocks(entry, first, &mut given, (rest, boot::ORDINARY));
+        self.give_blocks(first, &mut given, (rest, boot::ORDINARY));
         for range in plan.memory.iter().filter(|range| *range != largest) {
-            self.give_blocks(entry, first, &mut given, (*range, boot::ORDINARY));
+            self.give_blocks(first, &mut given, (*range, boot::ORDINARY));
         }
         for range in plan.devices {
-            self.give_blocks(entry, first, &mut given, (*range, boot::DEVICE));
+            self.give_blocks(first, &mut given, (*range, boot::DEVICE));
         }
         let words = [
             boot::MAGIC,
@@ -389,13 +372,13 @@ impl<A: Arch> Kernel<A> {
             plan.device_tree.length,
             plan.features,
         ];
-        self.write_info(entry, info, 0, &words);
+        self.write_info(info, 0, &words);
     }
 
     /// Writes words of the boot information.
-    fn write_info(&self, entry: &Entry<'_>, info: u64, first: usize, values: &[u64]) {
+    fn write_info(&self, info: u64, first: usize, values: &[u64]) {
         let length = (size_of::<BootInfo>() as u64).next_multiple_of(PAGE_SIZE);
-        let words = entry.words(info, length).unwrap_or(&[]);
+        let words = self.entry.words(info, length).unwrap_or(&[]);
         for (word, value) in words.iter().skip(first).zip(values) {
             word.store(*value, Ordering::Relaxed);
         }
@@ -404,7 +387,6 @@ impl<A: Arch> Kernel<A> {
     /// Gives the first process a range as untyped blocks, each as large as its place allows.
     fn give_blocks(
         &self,
-        entry: &Entry<'_>,
         first: &mut First<'_, A>,
         given: &mut Given,
         (range, kind): (Range, u64),
@@ -423,18 +405,18 @@ impl<A: Arch> Kernel<A> {
                 .with_order(u8::try_from(order).unwrap_or(0))
                 .with_level(1)
                 .with_device(kind == boot::DEVICE);
-            self.give(entry, first, index, (tag, base));
+            self.give(first, index, (tag, base));
             let at = offset_of!(BootInfo, untyped) / 8;
             let row = size_of::<UntypedRange>() / 8;
             let at = at + usize::try_from(given.count).unwrap_or(0) * row;
-            self.write_info(entry, given.info, at, &[base, 1 << order, kind]);
+            self.write_info(given.info, at, &[base, 1 << order, kind]);
             given.count += 1;
             base += 1 << order;
         }
     }
 
     /// Binds the first thread's parts and lets it run.
-    fn start_first(&self, entry: &Entry<'_>, first: &First<'_, A>, bundle: &Bundle<'_>) {
+    fn start_first(&self, first: &First<'_, A>, bundle: &Bundle<'_>) {
         let Some(item) = ExecutionRef::from_address(first.thread_address) else {
             return;
         };
@@ -449,14 +431,14 @@ impl<A: Arch> Kernel<A> {
             let from = SlotRef::from_address(first.table + u64::from(index) * Slot::STRIDE);
             let to = SlotRef::from_address(place + (role as u64 - 1) * Slot::STRIDE);
             if let (Some(from), Some(to)) = (from, to)
-                && self.bind(entry, from, to, role).is_ok()
+                && self.bind(from, to, role).is_ok()
             {
-                self.after_bind(entry, (item, execution), from, role);
+                self.after_bind((item, execution), from, role);
             }
         }
         if let Some(budget) = execution.budget.get() {
-            let budget = entry.get(budget);
-            budget.core.set(entry.core() as u64);
+            let budget = self.entry.get(budget);
+            budget.core.set(self.entry.core() as u64);
             budget.amount.set(1);
             budget.period.set(1);
         }
@@ -466,7 +448,7 @@ impl<A: Arch> Kernel<A> {
             bundle.entry_point(),
         );
         frame.set_register(ThreadRegister::StackPointer.number(), boot::STACK_TOP);
-        self.make_ready(entry, item);
+        self.make_ready(item);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Faults of threads: messages to their handlers.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::cap::slot::Role;
 use crate::object::endpoint::Endpoint;
@@ -9,23 +9,17 @@ use crate::object::thread::Thread;
 use abi::call::ThreadRegister;
 use abi::fault::FaultKind;
 use abi::{DeliveryKind, MessageInfo, ObjectKind};
-use arena::{Entry, Handle};
+use arena::Handle;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Handles a fault of the current thread.
-    pub(crate) fn thread_fault(
-        &self,
-        entry: &Entry<'_>,
-        kind: FaultKind,
-        address: u64,
-        cause: u64,
-    ) {
-        let Some(current) = self.core(entry).current.get() else {
+    pub(crate) fn thread_fault(&self, kind: FaultKind, address: u64, cause: u64) {
+        let Some(current) = self.core.current.get() else {
             return;
         };
-        let thread = self.thread(entry, current);
-        if !self.is_spurious(entry, thread, kind, address) && !self.recover(thread) {
-            self.send_fault(entry, current, kind, [address, cause]);
+        let thread = self.thread(current);
+        if !self.is_spurious(thread, kind, address) && !self.recover(thread) {
+            self.send_fault(current, kind, [address, cause]);
         }
     }
 
@@ -42,32 +36,22 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Tells the fault handler of a server that used up its client's budget and its grace.
-    pub(crate) fn timeout_fault(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        if !self.execution(entry, item).is_vcpu() && self.fault_handler(entry, item).is_some() {
-            self.send_fault(entry, item, FaultKind::Timeout, [0, 0]);
+    pub(crate) fn timeout_fault(&self, item: ExecutionRef) {
+        if !self.execution(item).is_vcpu() && self.fault_handler(item).is_some() {
+            self.send_fault(item, FaultKind::Timeout, [0, 0]);
         }
     }
 
     /// Returns the endpoint of a thread's faults, and its badge.
-    fn fault_handler(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-    ) -> Option<(Handle<Endpoint>, u64)> {
-        let slot = self.thread(entry, item).slot(Role::FaultHandler)?;
+    fn fault_handler(&self, item: ExecutionRef) -> Option<(Handle<Endpoint>, u64)> {
+        let slot = self.thread(item).slot(Role::FaultHandler)?;
         (slot.tag().object_kind() == Some(ObjectKind::Endpoint)).then_some(())?;
         Some((Handle::from_address(slot.object.get())?, slot.badge.get()))
     }
 
     /// Stops a thread and brings its fault to its handler, if it has one.
-    fn send_fault(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        kind: FaultKind,
-        [address, cause]: [u64; 2],
-    ) {
-        let thread = self.thread(entry, item);
+    fn send_fault(&self, item: ExecutionRef, kind: FaultKind, [address, cause]: [u64; 2]) {
+        let thread = self.thread(item);
         let execution = thread.execution();
         execution.raise(flag::FAULTED);
         let program_counter = thread
@@ -84,11 +68,11 @@ impl<A: Arch> Kernel<A> {
         execution
             .info
             .set(u64::from(info.with_label(label).into_bits()));
-        match self.fault_handler(entry, item) {
+        match self.fault_handler(item) {
             Some((handler, badge)) => {
                 execution.raise(flag::KERNEL_MESSAGE);
                 execution.badge.set(badge);
-                self.send_call(entry, item, handler);
+                self.send_call(item, handler);
             }
             None => execution.set_state(State::Stopped),
         }

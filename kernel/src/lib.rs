@@ -1,11 +1,11 @@
 //! The portable capability kernel, generic over the machine.
 //!
-//! One `Kernel` serves all cores. A core enters it with a [`Trap`], the kernel changes objects and
-//! decides, and [`Kernel::next`] says what the core does then: return to a thread, enter a guest,
+//! One `Kernel` serves all cores. A core enters it ([`Visit`]) with a [`arch::Trap`], the kernel changes objects and
+//! decides, and [`Visit::next`] says what the core does then: return to a thread, enter a guest,
 //! or idle. There is no kernel thread, no kernel heap and no wait inside the kernel.
 //!
 //! ```text
-//!  trap ──> Kernel::handle ──> call / ipc / fault / guest / delete ──> sched ──> Kernel::next ──> resume
+//!  trap ──> Visit::handle ──> call / ipc / fault / guest / delete ──> sched ──> Visit::next ──> resume
 //! ```
 #![cfg_attr(not(any(test, feature = "fake")), no_std)]
 #![forbid(unsafe_code)]
@@ -30,17 +30,17 @@ pub mod remote;
 pub mod retype;
 pub mod sched;
 pub mod signal;
+pub mod visit;
 pub mod word;
 
-use arch::{Arch, Trap};
-use arena::{Arena, Entry};
+use arch::Arch;
+use arena::Arena;
 use cap::lock::CapLock;
 use core_state::CoreState;
 use delete::Round;
-use object::execution::Execution;
-use object::thread::Thread;
-use object::vcpu::Vcpu;
 use word::Word;
+
+pub use visit::{Next, Visit};
 
 /// The kernel: what all cores share.
 pub struct Kernel<A: Arch> {
@@ -54,16 +54,6 @@ pub struct Kernel<A: Arch> {
     tags: [Word; memory::TAG_WORDS],
     identities: Word,
     interrupts: Word,
-}
-
-/// What a core does when it leaves the kernel.
-pub enum Next<'e, A: Arch> {
-    /// It returns to a thread.
-    Thread(&'e Thread<A>),
-    /// It enters a guest, whose general registers are in the page at this physical address.
-    Guest(&'e Vcpu<A>, u64),
-    /// It waits for an interrupt.
-    Idle,
 }
 
 impl<A: Arch> Kernel<A> {
@@ -95,51 +85,23 @@ impl<A: Arch> Kernel<A> {
             .load(core::sync::atomic::Ordering::Acquire)
     }
 
-    /// Handles a trap of the core that `entry` belongs to.
-    pub fn handle(&self, entry: &mut Entry<'_>, trap: Trap) {
-        self.leave_guest(
+    /// Notes that a core runs.
+    pub fn core_online(&self, core: usize) {
+        self.online
+            .shared()
+            .fetch_or(1 << core, core::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Begins a kernel entry of core `core`; `None` where [`Arena::enter`] says so.
+    #[inline]
+    pub fn enter(&self, core: usize) -> Option<Visit<'_, A>> {
+        let entry = self.arena.enter(core)?;
+        let core = self.core_at(core);
+        Some(Visit {
+            kernel: self,
             entry,
-            matches!(trap, Trap::Timer | Trap::Ipi | Trap::External),
-        );
-        match trap {
-            Trap::Call => self.system_call(entry),
-            Trap::Fault {
-                kind,
-                address,
-                cause,
-            } => self.thread_fault(entry, kind, address, cause),
-            Trap::Timer => self.timer(entry),
-            Trap::Ipi => {}
-            Trap::External => self.external_interrupts(entry),
-            Trap::Exit(exit) => self.guest_exit(entry, exit),
-        }
-        self.settle(entry);
-    }
-
-    /// Does what other cores asked of this one, and decides who runs next.
-    pub fn settle(&self, entry: &mut Entry<'_>) {
-        self.drain_inbox(entry);
-        self.rounds(entry);
-        self.schedule(entry);
-    }
-
-    /// Returns what the core does when it leaves the kernel.
-    pub fn next<'e>(&self, entry: &'e Entry<'_>) -> Next<'e, A> {
-        let core = self.core(entry);
-        match core.current.get() {
-            None => Next::Idle,
-            Some(current) if self.execution(entry, current).is_vcpu() => {
-                let vcpu = self.vcpu(entry, current);
-                Next::Guest(vcpu, self.enter_guest(entry, vcpu))
-            }
-            Some(current) => Next::Thread(self.thread(entry, current)),
-        }
-    }
-
-    /// Returns the state of the core that entered.
-    #[inline(always)]
-    fn core(&self, entry: &Entry<'_>) -> &CoreState {
-        self.core_at(entry.core())
+            core,
+        })
     }
 
     /// Returns the state of a core.
@@ -149,38 +111,6 @@ impl<A: Arch> Kernel<A> {
             Some(state) => state,
             None => no_core(core),
         }
-    }
-
-    /// Returns an execution.
-    #[inline(always)]
-    fn execution<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        handle: object::execution::ExecutionRef,
-    ) -> &'e Execution {
-        object::part::<A, Execution>(entry, handle)
-    }
-
-    /// Returns the thread that an execution is.
-    #[inline(always)]
-    fn thread<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        handle: object::execution::ExecutionRef,
-    ) -> &'e Thread<A> {
-        let handle = arena::Handle::from_address(handle.address());
-        entry.get(handle.expect("a handle is not zero"))
-    }
-
-    /// Returns the vCPU that an execution is.
-    #[inline(always)]
-    fn vcpu<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        handle: object::execution::ExecutionRef,
-    ) -> &'e Vcpu<A> {
-        let handle = arena::Handle::from_address(handle.address());
-        entry.get(handle.expect("a handle is not zero"))
     }
 }
 

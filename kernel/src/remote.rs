@@ -3,16 +3,15 @@
 //! A call that needs another core's state is *shipped*: the caller is parked, travels to that
 //! core's inbox, is served there from its own registers, and travels home.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::Arch;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
-use crate::object::part;
 use crate::word::Word;
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::sync::atomic::Ordering;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Puts an object into the inbox of a core, and interrupts that core.
     pub(crate) fn post(&self, core: usize, address: u64, next: &Word) {
         let Some(state) = self.cores.get(core) else {
@@ -31,10 +30,10 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Sends a parked caller to another core.
-    pub(crate) fn ship(&self, entry: &Entry<'_>, caller: ExecutionRef, core: usize) {
-        let execution = self.execution(entry, caller);
+    pub(crate) fn ship(&self, caller: ExecutionRef, core: usize) {
+        let execution = self.execution(caller);
         // Its own core may be stopping or killing it at the same time: only that core writes these.
-        if execution.core_index() == entry.core() {
+        if execution.core_index() == self.entry.core() {
             execution.set_state(State::Parked);
             execution.raise(flag::SHIPPED);
         }
@@ -42,17 +41,17 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Sends a parked caller to `core` unless that is this core; returns whether it was sent.
-    pub(crate) fn is_shipped(&self, entry: &Entry<'_>, caller: ExecutionRef, core: &Word) -> bool {
+    pub(crate) fn is_shipped(&self, caller: ExecutionRef, core: &Word) -> bool {
         let home = usize::try_from(core.get()).unwrap_or(usize::MAX);
-        if home != entry.core() {
-            self.ship(entry, caller, home);
+        if home != self.entry.core() {
+            self.ship(caller, home);
         }
-        home != entry.core()
+        home != self.entry.core()
     }
 
     /// Sends a caller that was shipped here back to its own core.
-    pub(crate) fn send_home(&self, entry: &Entry<'_>, caller: ExecutionRef) {
-        let execution = self.execution(entry, caller);
+    pub(crate) fn send_home(&self, caller: ExecutionRef) {
+        let execution = self.execution(caller);
         self.post(
             execution.core_index(),
             caller.address(),
@@ -61,59 +60,59 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Looks at everything that other cores asked this one to look at.
-    pub(crate) fn drain_inbox(&self, entry: &Entry<'_>) {
-        let inbox = &self.core(entry).inbox;
+    pub(crate) fn drain_inbox(&self) {
+        let inbox = &self.core.inbox;
         let released = inbox.lock_released.shared();
         if released.load(Ordering::Relaxed) != 0 && released.swap(0, Ordering::Acquire) != 0 {
-            self.wake_lock_waiters(entry);
+            self.wake_lock_waiters();
         }
         if inbox.first.get() == 0 {
             return;
         }
         let mut item = inbox.first.shared().swap(0, Ordering::SeqCst);
         while item != 0 {
-            item = self.attend(entry, item);
+            item = self.attend(item);
         }
     }
 
     /// Looks at one object; returns the next one.
-    fn attend(&self, entry: &Entry<'_>, address: u64) -> u64 {
+    fn attend(&self, address: u64) -> u64 {
         let notification = Handle::<Notification>::from_address(address);
-        if let Some(notification) = notification.and_then(|handle| entry.find(handle)) {
+        if let Some(notification) = notification.and_then(|handle| self.entry.find(handle)) {
             let next = notification.inbox_next.get();
             notification
                 .inbox_queued
                 .shared()
                 .store(0, Ordering::SeqCst);
-            self.wake_waiter(entry, notification);
+            self.wake_waiter(notification);
             return next;
         }
         let Some(item) = ExecutionRef::from_address(address) else {
             return 0;
         };
-        let execution = part::<A, _>(entry, item);
+        let execution = self.execution(item);
         let next = execution.inbox_next.get();
         if execution.is_vcpu() {
             execution.inbox_queued.shared().store(0, Ordering::SeqCst);
-            self.attend_vcpu(entry, item);
+            self.attend_vcpu(item);
         } else {
-            self.attend_thread(entry, item);
+            self.attend_thread(item);
         }
         next
     }
 
     /// Serves a thread that was shipped here, or lets one that came home go on.
-    fn attend_thread(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    fn attend_thread(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         if execution.state() == State::Dead {
             return;
         }
         if execution.fence_pending.get() != 0 {
-            self.fence_step(entry, item);
-        } else if execution.core_index() == entry.core() {
-            self.unpark(entry, item);
+            self.fence_step(item);
+        } else if execution.core_index() == self.entry.core() {
+            self.unpark(item);
         } else {
-            self.remote_call(entry, item);
+            self.remote_call(item);
         }
     }
 }

@@ -1,21 +1,20 @@
 //! Retype: making objects out of untyped memory.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::cap::{derivation, table};
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
-use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::reply::Reply;
 use crate::object::space::{GuestSpace, Space};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
-use crate::object::{part, slot_named};
 use abi::{Error, ObjectKind, PAGE_SHIFT, PAGE_SIZE, Rights, SlotAddress};
-use arena::{Entry, KindError, Object};
+use arena::{KindError, Object};
 
 /// The most objects of one call.
 const MAX_COUNT: u64 = 256;
@@ -52,16 +51,15 @@ impl Plan {
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Makes objects out of untyped memory.
     pub(crate) fn retype(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let from = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let untyped = slot_named::<A>(entry, from);
+        let from = self.slot_at(thread, thread.frame.argument(0))?;
+        let untyped = self.slot(from);
         let tag = table::check(
             untyped,
             ObjectKind::Untyped,
@@ -71,22 +69,22 @@ impl<A: Arch> Kernel<A> {
         if tag.depth() >= derivation::MAX_DEPTH {
             return Err(Error::TreeTooDeep);
         }
-        let (destination, table_level) = self.destination(entry, thread, plan.count)?;
+        let (destination, table_level) = self.destination(thread, plan.count)?;
         if matches!(plan.kind, ObjectKind::CapTable | ObjectKind::Untyped) {
             plan.level = table::level_in(tag.level(), table_level)?;
         }
-        if plan.is_kernel_object() && !self.zero_some(entry, untyped, &plan)? {
+        if plan.is_kernel_object() && !self.zero_some(untyped, &plan)? {
             // The call is made again, and goes on where it stopped.
-            debug_assert!(self.execution(entry, caller).state() == State::Ready);
+            debug_assert!(self.execution(caller).state() == State::Ready);
             return Ok(Outcome::Waiting);
         }
         let base = untyped.object.get() + plan.offset;
-        self.carve(entry, base, &plan).map_err(|_| Error::Revoked)?;
+        self.carve(base, &plan).map_err(|_| Error::Revoked)?;
         untyped.badge.set(plan.offset + plan.total());
         untyped.set_tag(tag.with_objects(tag.objects() || plan.is_kernel_object()));
         for index in 0..plan.count {
             let slot = destination + index * size_of::<Slot>() as u64;
-            self.make_one(entry, from, (slot, base + index * plan.bytes), &plan)?;
+            self.make_one(from, (slot, base + index * plan.bytes), &plan)?;
         }
         Ok(Outcome::ok())
     }
@@ -168,12 +166,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns the address of the first destination slot and the level of its table; all of the
     /// slots exist and are empty.
-    fn destination(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-        count: u64,
-    ) -> Result<(u64, u8), Error> {
+    fn destination(&self, thread: &Thread<A>, count: u64) -> Result<(u64, u8), Error> {
         let address = SlotAddress::from_bits(thread.frame.argument(4));
         for index in 0..count {
             let index = u32::try_from(index)
@@ -183,28 +176,29 @@ impl<A: Arch> Kernel<A> {
                 index: index.ok_or(Error::OutOfRange)?,
                 ..address
             };
-            let slot =
-                table::slot_at(entry, thread, at.into_bits()).map_err(|error| match error {
+            let slot = self
+                .slot_at(thread, at.into_bits())
+                .map_err(|error| match error {
                     Error::NoCapability => Error::OutOfRange,
                     other => other,
                 })?;
-            if !slot_named::<A>(entry, slot).tag().is_empty() {
+            if !self.slot(slot).tag().is_empty() {
                 return Err(Error::SlotOccupied);
             }
         }
-        let (first, level) = table::place_at(entry, thread, address.into_bits())?;
+        let (first, level) = self.place_at(thread, address.into_bits())?;
         Ok((first.address(), level))
     }
 
     /// Zeroes a step of the memory that kernel objects will lie in; `true` when all of it is zero.
-    fn zero_some(&self, entry: &Entry<'_>, untyped: &Slot, plan: &Plan) -> Result<bool, Error> {
+    fn zero_some(&self, untyped: &Slot, plan: &Plan) -> Result<bool, Error> {
         let end = plan.offset + plan.total();
         let zero = untyped.space.get().max(plan.offset);
         if zero >= end {
             return Ok(true);
         }
         let step = (end - zero).min(ZERO_STEP);
-        entry
+        self.entry
             .zero(untyped.object.get() + zero, step)
             .map_err(|_| Error::Revoked)?;
         untyped.space.set(zero + step);
@@ -212,19 +206,19 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Turns memory into pages of the right kind.
-    fn carve(&self, entry: &Entry<'_>, base: u64, plan: &Plan) -> Result<(), KindError> {
+    fn carve(&self, base: u64, plan: &Plan) -> Result<(), KindError> {
         let total = plan.total();
         match plan.kind {
             ObjectKind::Frame | ObjectKind::Untyped => Ok(()),
-            ObjectKind::CapTable => entry.carve::<Slot>(base, total).map(drop),
-            ObjectKind::Space => entry.carve::<Space>(base, total).map(drop),
-            ObjectKind::GuestSpace => entry.carve::<GuestSpace>(base, total).map(drop),
-            ObjectKind::Thread => entry.carve::<Thread<A>>(base, total).map(drop),
-            ObjectKind::Vcpu => entry.carve::<Vcpu<A>>(base, total).map(drop),
-            ObjectKind::Budget => entry.carve::<Budget>(base, total).map(drop),
-            ObjectKind::Endpoint => entry.carve::<Endpoint>(base, total).map(drop),
-            ObjectKind::Reply => entry.carve::<Reply>(base, total).map(drop),
-            ObjectKind::Notification => entry.carve::<Notification>(base, total).map(drop),
+            ObjectKind::CapTable => self.entry.carve::<Slot>(base, total).map(drop),
+            ObjectKind::Space => self.entry.carve::<Space>(base, total).map(drop),
+            ObjectKind::GuestSpace => self.entry.carve::<GuestSpace>(base, total).map(drop),
+            ObjectKind::Thread => self.entry.carve::<Thread<A>>(base, total).map(drop),
+            ObjectKind::Vcpu => self.entry.carve::<Vcpu<A>>(base, total).map(drop),
+            ObjectKind::Budget => self.entry.carve::<Budget>(base, total).map(drop),
+            ObjectKind::Endpoint => self.entry.carve::<Endpoint>(base, total).map(drop),
+            ObjectKind::Reply => self.entry.carve::<Reply>(base, total).map(drop),
+            ObjectKind::Notification => self.entry.carve::<Notification>(base, total).map(drop),
             ObjectKind::Interrupt | ObjectKind::InterruptControl | ObjectKind::Firmware => Ok(()),
         }
     }
@@ -232,13 +226,12 @@ impl<A: Arch> Kernel<A> {
     /// Brings one new object into its first state and makes the capability to it.
     fn make_one(
         &self,
-        entry: &Entry<'_>,
         parent: SlotRef,
         (slot, object): (u64, u64),
         plan: &Plan,
     ) -> Result<(), Error> {
-        self.initialise(entry, object, plan)?;
-        let device = slot_named::<A>(entry, parent).tag().device();
+        self.initialise(object, plan)?;
+        let device = self.slot(parent).tag().device();
         let tag = Tag::new()
             .with_kind(plan.kind as u8)
             .with_rights(Rights::ALL)
@@ -248,8 +241,7 @@ impl<A: Arch> Kernel<A> {
             .with_level(plan.level)
             .with_role_number(Role::Table as u8);
         let slot = SlotRef::from_address(slot).ok_or(Error::NoCapability)?;
-        derivation::insert_child::<A>(
-            entry,
+        self.insert_child(
             parent,
             slot,
             &Cap {
@@ -261,36 +253,38 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Brings one new object into its first state; all of it is zero.
-    fn initialise(&self, entry: &Entry<'_>, object: u64, plan: &Plan) -> Result<(), Error> {
+    fn initialise(&self, object: u64, plan: &Plan) -> Result<(), Error> {
         match plan.kind {
             ObjectKind::Thread | ObjectKind::Vcpu => {
                 let item = ExecutionRef::from_address(object).ok_or(Error::Revoked)?;
-                let execution = part::<A, Execution>(entry, item);
+                let execution = self.execution(item);
                 execution.core.set(plan.core);
                 if plan.kind == ObjectKind::Vcpu {
                     execution.raise(flag::VCPU);
-                    self.arch.guest_reset(&self.vcpu(entry, item).guest);
+                    self.arch.guest_reset(&self.vcpu(item).guest);
                 }
             }
             ObjectKind::Space => {
-                let [space] = &entry.at::<Space>(object).ok_or(Error::Revoked)?.space;
+                let [space] = &self.entry.at::<Space>(object).ok_or(Error::Revoked)?.space;
                 space.tag.set(self.take_tag().ok_or(Error::OutOfMemory)?.0);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
             }
             ObjectKind::GuestSpace => {
-                let [space] = &entry.at::<GuestSpace>(object).ok_or(Error::Revoked)?.space;
+                let [space] = &self
+                    .entry
+                    .at::<GuestSpace>(object)
+                    .ok_or(Error::Revoked)?
+                    .space;
                 space.is_guest.set(1);
                 self.identities.add(1);
                 space.identity.set(self.identities.get());
             }
-            ObjectKind::Budget => self.set_core::<Budget>(entry, object, |it| &it.core, plan.core),
-            ObjectKind::Endpoint => {
-                self.set_core::<Endpoint>(entry, object, |it| &it.core, plan.core)
-            }
-            ObjectKind::Reply => self.set_core::<Reply>(entry, object, |it| &it.core, plan.core),
+            ObjectKind::Budget => self.set_core::<Budget>(object, |it| &it.core, plan.core),
+            ObjectKind::Endpoint => self.set_core::<Endpoint>(object, |it| &it.core, plan.core),
+            ObjectKind::Reply => self.set_core::<Reply>(object, |it| &it.core, plan.core),
             ObjectKind::Notification => {
-                self.set_core::<Notification>(entry, object, |it| &it.core, plan.core);
+                self.set_core::<Notification>(object, |it| &it.core, plan.core);
             }
             ObjectKind::Frame
             | ObjectKind::Untyped
@@ -305,12 +299,11 @@ impl<A: Arch> Kernel<A> {
     /// Binds a new object to a core.
     fn set_core<T: Object>(
         &self,
-        entry: &Entry<'_>,
         object: u64,
         field: impl Fn(&T) -> &crate::word::Word,
         core: u64,
     ) {
-        if let Some(object) = entry.at(object) {
+        if let Some(object) = self.entry.at(object) {
             field(object).set(core);
         }
     }

@@ -1,14 +1,14 @@
 //! Who runs: fixed priorities with budgets, per core, without a tick.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::Arch;
 use crate::core_state::CoreState;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
-use arena::{Entry, Handle};
+use arena::Handle;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns the index of an execution's priority in the ready queues.
     fn priority_of(execution: &Execution) -> usize {
         let priority = usize::try_from(execution.priority.get()).unwrap_or(0);
@@ -16,23 +16,23 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Puts an execution of this core into the ready queue, unless it is there or current.
-    pub(crate) fn make_ready(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    pub(crate) fn make_ready(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         let waited = execution.state();
         execution.set_state(State::Ready);
-        let core = self.core(entry);
+        let core = self.core;
         if execution.has(flag::QUEUED) || core.current.get() == Some(item) {
             return;
         }
-        let goes_on = self.continues_turn(entry, execution, waited);
-        self.enqueue(entry, item, goes_on);
+        let goes_on = self.continues_turn(execution, waited);
+        self.enqueue(item, goes_on);
     }
 
     /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
     /// of the turn is left. Whoever waited for something else begins a new one, behind its equals.
-    fn continues_turn(&self, entry: &Entry<'_>, execution: &Execution, waited: State) -> bool {
-        let own = self.own_budget(entry, execution);
-        let own = own.and_then(|budget| entry.find(budget));
+    fn continues_turn(&self, execution: &Execution, waited: State) -> bool {
+        let own = self.own_budget(execution);
+        let own = own.and_then(|budget| self.entry.find(budget));
         let Some(budget) = own.filter(|budget| budget.takes_turns()) else {
             return false;
         };
@@ -45,9 +45,9 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Puts an execution into its ready queue.
-    fn enqueue(&self, entry: &Entry<'_>, item: ExecutionRef, first: bool) {
-        let core = self.core(entry);
-        let execution = self.execution(entry, item);
+    fn enqueue(&self, item: ExecutionRef, first: bool) {
+        let core = self.core;
+        let execution = self.execution(item);
         let priority = Self::priority_of(execution);
         execution.raise(flag::QUEUED);
         core.ready_bits.set(core.ready_bits.get() | 1 << priority);
@@ -55,25 +55,25 @@ impl<A: Arch> Kernel<A> {
             return;
         };
         if first {
-            self.push_first(entry, queue, item);
+            self.push_first(queue, item);
         } else {
-            self.push_last(entry, queue, item);
+            self.push_last(queue, item);
         }
     }
 
     /// Takes an execution out of the ready queue, if it is there.
-    pub(crate) fn dequeue(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    pub(crate) fn dequeue(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         if !execution.has(flag::QUEUED) {
             return;
         }
-        let core = self.core(entry);
+        let core = self.core;
         let priority = Self::priority_of(execution);
         execution.lower(flag::QUEUED);
         let Some(queue) = core.ready.get(priority) else {
             return;
         };
-        self.remove(entry, queue, item);
+        self.remove(queue, item);
         if queue.is_empty() {
             core.ready_bits
                 .set(core.ready_bits.get() & !(1 << priority));
@@ -81,66 +81,66 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Changes the priority of an execution of this core.
-    pub(crate) fn set_priority(&self, entry: &Entry<'_>, item: ExecutionRef, priority: u64) {
-        let execution = self.execution(entry, item);
+    pub(crate) fn set_priority(&self, item: ExecutionRef, priority: u64) {
+        let execution = self.execution(item);
         let queued = execution.has(flag::QUEUED);
-        self.dequeue(entry, item);
+        self.dequeue(item);
         execution.priority.set(priority);
         if queued {
-            self.enqueue(entry, item, false);
+            self.enqueue(item, false);
         } else if execution.state() == State::Calling
             && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
         {
-            let callers = &entry.get(endpoint).callers;
-            self.remove(entry, callers, item);
-            self.push_by_priority(entry, callers, item);
+            let callers = &self.entry.get(endpoint).callers;
+            self.remove(callers, item);
+            self.push_by_priority(callers, item);
         }
     }
 
     /// Lets others of the current execution's priority run first.
-    pub(crate) fn yield_current(&self, entry: &Entry<'_>) {
-        let core = self.core(entry);
+    pub(crate) fn yield_current(&self) {
+        let core = self.core;
         if let Some(current) = core.current.take() {
-            self.enqueue(entry, current, false);
+            self.enqueue(current, false);
         }
     }
 
     /// Decides who runs, charges time, and sets the timer.
-    pub(crate) fn schedule(&self, entry: &Entry<'_>) {
-        let core = self.core(entry);
+    pub(crate) fn schedule(&self) {
+        let core = self.core;
         let now = self.arch.now();
-        self.charge(entry, core, now);
+        self.charge(core, now);
         let next = loop {
-            match self.best(entry, core) {
-                Some(next) if !self.can_run(entry, next) => self.stop(entry, next),
-                Some(next) if !self.has_time(entry, next, now) => self.exhaust(entry, core, next),
+            match self.best(core) {
+                Some(next) if !self.can_run(next) => self.stop(next),
+                Some(next) if !self.has_time(next, now) => self.exhaust(core, next),
                 next => break next,
             }
         };
         core.current.set(next);
-        let budget = next.and_then(|next| self.execution(entry, next).budget.get());
+        let budget = next.and_then(|next| self.execution(next).budget.get());
         core.budget.set(budget);
-        self.load_current_space(entry, core, next);
-        self.set_timer(entry, core, next, now);
+        self.load_current_space(core, next);
+        self.set_timer(core, next, now);
     }
 
     /// Charges the time since the last charge.
-    fn charge(&self, entry: &Entry<'_>, core: &CoreState, now: u64) {
+    fn charge(&self, core: &CoreState, now: u64) {
         let since = core.since.replace(now);
         if let Some(budget) = core
             .budget
             .get()
-            .and_then(|budget| entry.find::<Budget>(budget))
+            .and_then(|budget| self.entry.find::<Budget>(budget))
         {
             budget.charge(now.saturating_sub(since));
             if budget.takes_turns() && budget.left() <= 0 {
-                self.end_turn(entry, core, budget);
+                self.end_turn(core, budget);
             }
         }
     }
 
     /// Puts the current execution behind its equals, unless it only has the budget lent.
-    fn end_turn(&self, entry: &Entry<'_>, core: &CoreState, budget: &Budget) {
+    fn end_turn(&self, core: &CoreState, budget: &Budget) {
         let Some(current) = core
             .current
             .get()
@@ -148,12 +148,12 @@ impl<A: Arch> Kernel<A> {
         else {
             return;
         };
-        let execution = self.execution(entry, current);
+        let execution = self.execution(current);
         if execution.state() == State::Ready {
             budget.begin_turn();
             if Self::has_equals(core, execution) {
                 core.current.set(None);
-                self.enqueue(entry, current, false);
+                self.enqueue(current, false);
             }
         }
     }
@@ -164,27 +164,25 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the execution with the best claim to the core; it is in no queue then.
-    fn best(&self, entry: &Entry<'_>, core: &CoreState) -> Option<ExecutionRef> {
+    fn best(&self, core: &CoreState) -> Option<ExecutionRef> {
         let current = core
             .current
             .get()
-            .filter(|current| self.execution(entry, *current).state() == State::Ready);
+            .filter(|current| self.execution(*current).state() == State::Ready);
         let top = (core.ready_bits.get() != 0)
             .then(|| usize::try_from(core.ready_bits.get().ilog2()).unwrap_or(0));
         match (current, top) {
             (current, None) => current,
-            (Some(current), Some(top))
-                if Self::priority_of(self.execution(entry, current)) >= top =>
-            {
+            (Some(current), Some(top)) if Self::priority_of(self.execution(current)) >= top => {
                 Some(current)
             }
             (current, Some(top)) => {
                 core.current.set(None);
                 if let Some(current) = current {
-                    self.enqueue(entry, current, true);
+                    self.enqueue(current, true);
                 }
                 let next = core.ready.get(top)?.first.get()?;
-                self.dequeue(entry, next);
+                self.dequeue(next);
                 core.current.set(Some(next));
                 Some(next)
             }
@@ -192,42 +190,45 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns whether an execution still has what it needs to run.
-    fn can_run(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
-        if self.execution(entry, item).is_vcpu() {
-            self.has_guest_space(entry, item)
+    fn can_run(&self, item: ExecutionRef) -> bool {
+        if self.execution(item).is_vcpu() {
+            self.has_guest_space(item)
         } else {
-            self.has_space(entry, item)
+            self.has_space(item)
         }
     }
 
     /// Returns whether the budget of `item` has time left, or its server grace.
-    fn has_time(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> bool {
-        let Some(budget) = self.live_budget(entry, item) else {
+    fn has_time(&self, item: ExecutionRef, now: u64) -> bool {
+        let Some(budget) = self.live_budget(item) else {
             return false;
         };
         if budget.is_unlimited() {
             return budget.amount.get() != 0;
         }
         budget.replenish(now);
-        budget.left() > 0 || self.use_grace(entry, item, budget)
+        budget.left() > 0 || self.use_grace(item, budget)
     }
 
     /// Returns the budget that an execution runs on; its own where a lent one was destroyed.
-    fn live_budget<'e>(&self, entry: &'e Entry<'_>, item: ExecutionRef) -> Option<&'e Budget> {
-        let execution = self.execution(entry, item);
-        let present = execution.budget.get().and_then(|budget| entry.find(budget));
+    fn live_budget(&self, item: ExecutionRef) -> Option<&Budget> {
+        let execution = self.execution(item);
+        let present = execution
+            .budget
+            .get()
+            .and_then(|budget| self.entry.find(budget));
         if present.is_some() {
             return present;
         }
-        let own = self.own_budget(entry, execution);
+        let own = self.own_budget(execution);
         execution.budget.set(own);
-        own.and_then(|budget| entry.find(budget))
+        own.and_then(|budget| self.entry.find(budget))
     }
 
     /// Lets an execution whose budget is used up wait for the next period.
-    fn exhaust(&self, entry: &Entry<'_>, core: &CoreState, item: ExecutionRef) {
+    fn exhaust(&self, core: &CoreState, item: ExecutionRef) {
         core.current.set(None);
-        let execution = self.execution(entry, item);
+        let execution = self.execution(item);
         if execution.state() != State::Ready {
             // The end of its grace was a fault, and the fault's handler has it now.
             return;
@@ -236,7 +237,7 @@ impl<A: Arch> Kernel<A> {
         let budget = execution
             .budget
             .get()
-            .and_then(|budget| entry.find::<Budget>(budget));
+            .and_then(|budget| self.entry.find::<Budget>(budget));
         let wake = budget.map_or(u64::MAX, |budget| {
             if budget.amount.get() == 0 {
                 u64::MAX
@@ -244,12 +245,12 @@ impl<A: Arch> Kernel<A> {
                 budget.next_period()
             }
         });
-        self.add_deadline(entry, item, wake);
+        self.add_deadline(item, wake);
     }
 
     /// Gives a server that runs on a client's budget a bounded time beyond it: as long again as
     /// the budget's amount, once a period. Behind that, the server's fault handler is told.
-    fn use_grace(&self, entry: &Entry<'_>, item: ExecutionRef, budget: &Budget) -> bool {
+    fn use_grace(&self, item: ExecutionRef, budget: &Budget) -> bool {
         if budget.owner.get() == Some(item) || budget.amount.get() == 0 {
             return false;
         }
@@ -263,21 +264,24 @@ impl<A: Arch> Kernel<A> {
                 return true;
             }
         }
-        self.timeout_fault(entry, item);
+        self.timeout_fault(item);
         false
     }
 
     /// Sets the timer to whatever comes first: a deadline, the end of the budget, the end of the
     /// turn where somebody waits for it, or a guest's timer that has no hardware behind it.
-    fn set_timer(&self, entry: &Entry<'_>, core: &CoreState, next: Option<ExecutionRef>, now: u64) {
+    fn set_timer(&self, core: &CoreState, next: Option<ExecutionRef>, now: u64) {
         let first = core
             .deadlines
             .get()
-            .map(|first| self.execution(entry, first).deadline.get());
+            .map(|first| self.execution(first).deadline.get());
         let mut deadline = first.unwrap_or(u64::MAX);
         if let Some(next) = next {
-            let execution = self.execution(entry, next);
-            if let Some(budget) = execution.budget.get().and_then(|budget| entry.find(budget))
+            let execution = self.execution(next);
+            if let Some(budget) = execution
+                .budget
+                .get()
+                .and_then(|budget| self.entry.find(budget))
                 && (!budget.is_unlimited()
                     || budget.takes_turns()
                         && budget.owner.get() == Some(next)
@@ -286,7 +290,7 @@ impl<A: Arch> Kernel<A> {
                 deadline = deadline.min(now.saturating_add_signed(budget.left()));
             }
             if execution.is_vcpu() {
-                deadline = deadline.min(self.software_timer(entry, next, now));
+                deadline = deadline.min(self.software_timer(next, now));
             }
         }
         if core.timer.replace(deadline) != deadline {

@@ -1,15 +1,14 @@
 //! Signals: notifications, and interrupts that arrive as such.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::cap::table;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::interrupt::Interrupt;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::sync::atomic::Ordering;
 
 /// Returns the bits that a badge signals.
@@ -17,61 +16,56 @@ const fn bits_of(badge: u64) -> u64 {
     if badge == 0 { 1 } else { badge }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Signals a notification that a thread names.
-    pub(crate) fn signal(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
+    pub(crate) fn signal(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let need = Rights::new().with_signal(true);
         let index = thread.frame.argument(0);
-        let to = table::resolve::<A, Notification>(entry, thread, index, need)?;
-        self.raise(entry, to.handle, bits_of(to.slot.badge.get()));
+        let to = self.resolve::<Notification>(thread, index, need)?;
+        self.raise(to.handle, bits_of(to.slot.badge.get()));
         Ok(Outcome::ok())
     }
 
     /// Sets bits in a notification; its own core wakes whoever waits.
-    pub(crate) fn raise(&self, entry: &Entry<'_>, to: Handle<Notification>, bits: u64) {
-        let notification = entry.get(to);
+    pub(crate) fn raise(&self, to: Handle<Notification>, bits: u64) {
+        let notification = self.entry.get(to);
         notification.bits.shared().fetch_or(bits, Ordering::SeqCst);
         let core = usize::try_from(notification.core.get()).unwrap_or(usize::MAX);
-        if core == entry.core() {
-            self.wake_waiter(entry, notification);
+        if core == self.entry.core() {
+            self.wake_waiter(notification);
         } else if notification.inbox_queued.shared().swap(1, Ordering::SeqCst) == 0 {
             self.post(core, to.address(), &notification.inbox_next);
         }
     }
 
     /// Hands the bits of a notification of this core to whoever waits for them.
-    pub(crate) fn wake_waiter(&self, entry: &Entry<'_>, notification: &Notification) {
+    pub(crate) fn wake_waiter(&self, notification: &Notification) {
         if let Some(waiter) = notification.waiter.get() {
             let bits = notification.take_bits();
             if bits != 0 {
-                self.leave_queue(entry, waiter);
-                self.finish_call(entry, waiter, Ok(bits));
+                self.leave_queue(waiter);
+                self.finish_call(waiter, Ok(bits));
             }
             return;
         }
         let Some(bound) = notification.bound.get() else {
             return;
         };
-        if self.execution(entry, bound).state() == State::Receiving {
-            let thread = self.thread(entry, bound);
+        if self.execution(bound).state() == State::Receiving {
+            let thread = self.thread(bound);
             if notification.bits.get() != 0 {
-                self.leave_queue(entry, bound);
-                self.receive_bits(entry, thread);
-                self.make_ready(entry, bound);
+                self.leave_queue(bound);
+                self.receive_bits(thread);
+                self.make_ready(bound);
             }
         }
     }
 
     /// Waits for bits of a notification.
-    pub(crate) fn wait(
-        &self,
-        entry: &Entry<'_>,
-        waiter: ExecutionRef,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn wait(&self, waiter: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let need = Rights::new().with_wait(true);
         let index = thread.frame.argument(0);
-        let at = table::resolve::<A, Notification>(entry, thread, index, need)?;
+        let at = self.resolve::<Notification>(thread, index, need)?;
         if at.object.core.get() != thread.execution().core.get() {
             return Err(Error::WrongCore);
         }
@@ -89,14 +83,14 @@ impl<A: Arch> Kernel<A> {
         thread.execution().set_state(State::Waiting);
         thread.execution().waits_at.set(at.handle.address());
         at.object.waiter.set(Some(waiter));
-        self.add_deadline(entry, waiter, deadline);
+        self.add_deadline(waiter, deadline);
         Ok(Outcome::Waiting)
     }
 
     /// Turns the interrupts that wait at this core into signals.
-    pub(crate) fn external_interrupts(&self, entry: &Entry<'_>) {
+    pub(crate) fn external_interrupts(&self) {
         while let Some(line) = self.arch.claim_interrupt() {
-            let Some(interrupt) = self.interrupt_line(entry, line) else {
+            let Some(interrupt) = self.interrupt_line(line) else {
                 continue;
             };
             // It was masked by a core that could not reach the mask of this one.
@@ -108,22 +102,18 @@ impl<A: Arch> Kernel<A> {
                 continue;
             }
             if let Some(to) = Handle::<Notification>::from_address(slot.object.get()) {
-                self.raise(entry, to, bits_of(slot.badge.get()));
+                self.raise(to, bits_of(slot.badge.get()));
             }
         }
     }
 
     /// Returns the object of an interrupt line.
-    pub(crate) fn interrupt_line<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        line: u32,
-    ) -> Option<&'e Interrupt> {
+    pub(crate) fn interrupt_line(&self, line: u32) -> Option<&Interrupt> {
         if line >= A::INTERRUPTS {
             return None;
         }
         let base = self.interrupts.get();
         let address = base + u64::from(line) * size_of::<Interrupt>() as u64;
-        entry.find(Handle::from_address(address)?)
+        self.entry.find(Handle::from_address(address)?)
     }
 }

@@ -23,10 +23,10 @@ fn the_first_process_sees_its_code_and_the_boot_information() {
     let machine = Machine::new(1);
     let read = Rights::new().with_read(true);
     let info = machine.touch(0, BOOT_INFO, read).expect("it is mapped");
-    let entry = machine.entry(0);
-    let words = entry.words(info, 64).expect("it is memory");
+    let visit = machine.visit(0);
+    let words = visit.entry.words(info, 64).expect("it is memory");
     assert_eq!(words[0].load(core::sync::atomic::Ordering::Relaxed), MAGIC);
-    drop(entry);
+    drop(visit);
     assert!(
         machine
             .touch(0, MESSAGE_PAGE, read.with_write(true))

@@ -181,8 +181,8 @@ fn device_memory_stays_device_memory_when_a_leaf_is_split() {
     machine.must(CallNumber::Protect, &[giant, 0, PAGE, READ]);
     let root = machine.kernel.arch.cores[1].space[0].load(core::sync::atomic::Ordering::Relaxed);
     let walk = |table: u64, index: usize, bytes| {
-        let entry = machine.entry(0);
-        entry.words(table, bytes).expect("a table")[index]
+        let visit = machine.visit(0);
+        visit.entry.words(table, bytes).expect("a table")[index]
             .load(core::sync::atomic::Ordering::Relaxed)
     };
     // The top byte names the level.

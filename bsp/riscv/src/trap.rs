@@ -12,7 +12,7 @@ use core::fmt::Write;
 use kernel::arch::Trap;
 use kernel::object::thread::Thread;
 use kernel::object::vcpu::Vcpu;
-use kernel::{Kernel, Next};
+use kernel::{Kernel, Next, Visit};
 use riscv_regs::csr as number;
 
 /// sstatus.SPP: the trap came from supervisor mode.
@@ -29,14 +29,14 @@ pub extern "C" fn trap() -> ! {
     let hart = percore::current();
     let kernel = kernel();
     let cause = csr::read!(number::SCAUSE);
-    let mut entry = enter(kernel, hart);
+    let mut visit = enter(kernel, hart);
     let what = if hart.mode.get() == GUEST {
-        guest_trap(&entry, hart, cause)
+        guest_trap(&visit.entry, hart, cause)
     } else {
-        thread_trap(&entry, hart, cause)
+        thread_trap(&visit.entry, hart, cause)
     };
-    kernel.handle(&mut entry, what);
-    leave(kernel, hart, entry)
+    visit.handle(what);
+    leave(kernel, hart, visit)
 }
 
 /// Returns the kernel.
@@ -47,10 +47,9 @@ fn kernel() -> &'static Kernel<Riscv> {
 }
 
 /// Begins a kernel entry of this hart.
-pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Entry<'a> {
+pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Visit<'a, Riscv> {
     let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
     kernel
-        .arena()
         .enter(core)
         .expect("a hart enters the kernel once at a time")
 }
@@ -112,27 +111,27 @@ fn interrupt(code: u64) -> Trap {
 }
 
 /// Does what the kernel decided: returns to a thread, enters a guest, or waits for an interrupt.
-pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Entry<'_>) -> ! {
-    let mut entry = first;
+pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Visit<'_, Riscv>) -> ! {
+    let mut visit = first;
     loop {
-        match kernel.next(&entry) {
+        match visit.next() {
             Next::Thread(thread) => {
                 let registers = &raw const thread.frame as u64;
                 let pc = thread.frame.pc.get();
-                drop(entry);
+                drop(visit);
                 return_to_thread(hart, registers, pc);
             }
             Next::Guest(vcpu, page) => {
                 let object = &raw const *vcpu as u64;
                 let (pc, status) = guest_entry(vcpu);
-                drop(entry);
+                drop(visit);
                 enter_guest(hart, (object, DIRECT_MAP + page), (pc, status));
             }
             Next::Idle => {
-                drop(entry);
+                drop(visit);
                 let what = wait_for_interrupt();
-                entry = enter(kernel, hart);
-                kernel.handle(&mut entry, what);
+                visit = enter(kernel, hart);
+                visit.handle(what);
             }
         }
     }

@@ -7,12 +7,12 @@ use crate::machine::S390;
 use crate::percore::{self, PerCore};
 use crate::{irq, paging, sclp};
 use abi::fault::FaultKind;
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::fmt::Write;
 use core::mem::offset_of;
 use kernel::arch::Trap;
 use kernel::object::thread::Thread;
-use kernel::{Kernel, Next};
+use kernel::{Kernel, Next, Visit};
 use s390_regs::lowcore::{self, external};
 use s390_regs::{Identification, ProgramException, PswMask};
 
@@ -37,16 +37,16 @@ const CALL_BYTES: u64 = 2;
 pub extern "C" fn trap(what: u64) -> ! {
     let cpu = percore::current();
     let kernel = kernel();
-    let mut entry = enter(kernel, cpu);
+    let mut visit = enter(kernel, cpu);
     let thread = Handle::<Thread<S390>>::from_address(cpu.object.get());
-    let thread = entry.get(thread.expect("a thread trapped"));
+    let thread = visit.entry.get(thread.expect("a thread trapped"));
     let trap = match what {
         kind::CALL => call(thread),
         kind::PROGRAM => fault(thread),
         _ => interrupt(what),
     };
-    kernel.handle(&mut entry, trap);
-    leave(kernel, cpu, entry)
+    visit.handle(trap);
+    leave(kernel, cpu, visit)
 }
 
 /// Returns the kernel.
@@ -57,10 +57,9 @@ fn kernel() -> &'static Kernel<S390> {
 }
 
 /// Begins a kernel entry of this CPU.
-pub fn enter<'a>(kernel: &'a Kernel<S390>, cpu: &PerCore) -> Entry<'a> {
+pub fn enter<'a>(kernel: &'a Kernel<S390>, cpu: &PerCore) -> Visit<'a, S390> {
     let core = usize::try_from(cpu.core.get()).unwrap_or(usize::MAX);
     kernel
-        .arena()
         .enter(core)
         .expect("a CPU enters the kernel once at a time")
 }
@@ -143,7 +142,10 @@ fn interrupt(what: u64) -> Trap {
     }
     match sclp::external_code() {
         external::CLOCK_COMPARATOR => return Trap::Timer,
-        external::SERVICE_SIGNAL => irq::note_service_signal(),
+        external::SERVICE_SIGNAL => {
+            sclp::note_events();
+            irq::note_service_signal();
+        }
         _ => {}
     }
     if irq::is_pending() {
@@ -154,24 +156,24 @@ fn interrupt(what: u64) -> Trap {
 }
 
 /// Does what the kernel decided: returns to a thread, or waits for an interruption.
-pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Entry<'_>) -> ! {
-    let mut entry = first;
+pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Visit<'_, S390>) -> ! {
+    let mut visit = first;
     loop {
-        match kernel.next(&entry) {
+        match visit.next() {
             Next::Thread(thread) => {
                 let object = &raw const *thread as u64;
                 let psw = thread.frame.psw();
-                drop(entry);
+                drop(visit);
                 return_to_thread(cpu, object, psw);
             }
             Next::Guest(..) => unreachable!("there are no vCPUs where has_guests is false"),
             Next::Idle => {
-                drop(entry);
+                drop(visit);
                 // SAFETY: the mask is the kernel's own (1), and the interruption is handled (2).
                 let what = unsafe { _wait(IDLE) };
                 let what = interrupt(what.unsigned_abs());
-                entry = enter(kernel, cpu);
-                kernel.handle(&mut entry, what);
+                visit = enter(kernel, cpu);
+                visit.handle(what);
             }
         }
     }

@@ -8,11 +8,10 @@ use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
 use abi::fault::FaultKind;
-use arena::Entry;
 use core::fmt::Write;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
-use kernel::{Kernel, Next};
+use kernel::{Kernel, Next, Visit};
 
 /// First vector of interrupts; those below are exceptions.
 const FIRST_INTERRUPT: u64 = 32;
@@ -34,9 +33,9 @@ pub extern "C" fn trap() -> ! {
     // has been in the kernel again.
     let frame = unsafe { &*(core.frame.get() as *const X86Frame) };
     let what = thread_trap(core, frame);
-    let mut entry = enter(kernel, core);
-    kernel.handle(&mut entry, what);
-    leave(kernel, core, entry)
+    let mut visit = enter(kernel, core);
+    visit.handle(what);
+    leave(kernel, core, visit)
 }
 
 /// Returns the kernel.
@@ -47,10 +46,9 @@ fn kernel() -> &'static Kernel<X86> {
 }
 
 /// Begins a kernel entry of this core.
-pub fn enter<'a>(kernel: &'a Kernel<X86>, core: &PerCore) -> Entry<'a> {
+pub fn enter<'a>(kernel: &'a Kernel<X86>, core: &PerCore) -> Visit<'a, X86> {
     let core = usize::try_from(core.core.get()).unwrap_or(usize::MAX);
     kernel
-        .arena()
         .enter(core)
         .expect("a core enters the kernel once at a time")
 }
@@ -156,14 +154,14 @@ pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
 }
 
 /// Does what the kernel decided: returns to a thread, or waits for an interrupt.
-pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Entry<'_>) -> ! {
-    let mut entry = first;
+pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Visit<'_, X86>) -> ! {
+    let mut visit = first;
     loop {
-        let what = match kernel.next(&entry) {
+        let what = match visit.next() {
             Next::Thread(thread) if thread.frame.can_return() => {
                 let frame = &raw const thread.frame as u64;
                 let from_call = thread.frame.prepare();
-                drop(entry);
+                drop(visit);
                 return_to_thread(core, frame, from_call);
             }
             Next::Thread(thread) => Trap::Fault {
@@ -173,19 +171,19 @@ pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Entry<'_>) -> 
             },
             Next::Guest(vcpu, page) => {
                 let (guest, object) = (&raw const vcpu.guest, page);
-                drop(entry);
+                drop(visit);
                 let what = run_guest(core, guest, object);
-                entry = enter(kernel, core);
+                visit = enter(kernel, core);
                 what
             }
             Next::Idle => {
-                drop(entry);
+                drop(visit);
                 let what = wait_for_interrupt(core);
-                entry = enter(kernel, core);
+                visit = enter(kernel, core);
                 what
             }
         };
-        kernel.handle(&mut entry, what);
+        visit.handle(what);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::kind::{CONTINUED, PAGE_SIZE};
 use crate::{Arena, Handle, Object, Part, Quiescent, RAW, TABLE};
 use core::mem::size_of;
+use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,15 +44,20 @@ impl<'a> Entry<'a> {
     /// Returns the object that `handle` names, or `None` where no `T` is at its address.
     #[inline(always)]
     pub fn find<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
-        let address = handle.address();
-        let aligned = address.wrapping_sub(self.arena.physical) & (T::STRIDE.min(PAGE_SIZE) - 1);
-        if self.arena.kind(address) != T::KIND || aligned != 0 {
-            return None;
-        }
-        let pointer = self.arena.pointer(address).cast::<T>();
+        let pointer = self
+            .locate(handle.address(), T::KIND, T::STRIDE)?
+            .cast::<T>();
         // SAFETY: the page holds objects of type `T` from its start on, `STRIDE` apart, for as long
         // as this entry is not borrowed mutably; every bit pattern is a `T`, and a `T` is `Sync`.
         Some(unsafe { pointer.as_ref() })
+    }
+
+    /// Returns the pointer to `address`, if its page is of `kind` and an object begins there where
+    /// objects are `stride` apart. One function for all types, for calls are shorter than copies.
+    #[inline(never)]
+    fn locate(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
+        let aligned = address.wrapping_sub(self.arena.physical) & (stride.min(PAGE_SIZE) - 1);
+        (self.arena.kind(address) == kind && aligned == 0).then(|| self.arena.pointer(address))
     }
 
     /// Returns the object that `handle` names.

@@ -27,6 +27,17 @@ impl<T> Handle<T> {
         }
     }
 
+    /// Returns the same address as the name of another type; whether one is there is looked at
+    /// when it is used.
+    #[must_use]
+    #[inline(always)]
+    pub const fn cast<U>(self) -> Handle<U> {
+        Handle {
+            address: self.address,
+            object: PhantomData,
+        }
+    }
+
     /// Returns the physical address.
     #[must_use]
     #[inline(always)]

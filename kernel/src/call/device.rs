@@ -2,42 +2,36 @@
 
 use super::Outcome;
 use super::thread::CONTROL;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::cap::slot::{Cap, Role, SlotRef, Tag};
-use crate::cap::{derivation, table};
+use crate::cap::table;
 use crate::object::interrupt::Interrupt;
-use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Object};
+use arena::Object;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Makes an Interrupt capability.
-    pub(super) fn interrupt_take(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
-        let control = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        let slot = slot_named::<A>(entry, control);
+    pub(super) fn interrupt_take(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let control = self.slot_at(thread, thread.frame.argument(0))?;
+        let slot = self.slot(control);
         table::check(slot, ObjectKind::InterruptControl, CONTROL)?;
         let line = u32::try_from(thread.frame.argument(1)).map_err(|_| Error::OutOfRange)?;
-        let interrupt = self.interrupt_line(entry, line).ok_or(Error::OutOfRange)?;
+        let interrupt = self.interrupt_line(line).ok_or(Error::OutOfRange)?;
         if line == 0 {
             return Err(Error::OutOfRange);
         }
         if interrupt.taken.get() != 0 {
             return Err(Error::InterruptTaken);
         }
-        let to = self.empty_slot(entry, thread, 2)?;
+        let to = self.empty_slot(thread, 2)?;
         let object = self.interrupts.get() + u64::from(line) * Interrupt::STRIDE;
         let tag = Tag::new()
             .with_kind(ObjectKind::Interrupt as u8)
             .with_rights(Rights::ALL)
             .with_original(true);
-        derivation::insert_child::<A>(
-            entry,
+        self.insert_child(
             control,
             to,
             &Cap {
@@ -54,36 +48,31 @@ impl<A: Arch> Kernel<A> {
     /// Binds an interrupt to a notification.
     pub(super) fn interrupt_bind(
         &self,
-        entry: &Entry<'_>,
         caller: crate::object::execution::ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let interrupt = table::resolve_at::<A, Interrupt>(entry, thread, address, CONTROL)?;
+        let interrupt = self.resolve_at::<Interrupt>(thread, address, CONTROL)?;
         let place = SlotRef::from_address(interrupt.handle.address()).ok_or(Error::NoCapability)?;
         if thread.frame.argument(1) == 0 {
-            return Ok(self.unbind(entry, caller, place));
+            return Ok(self.unbind(caller, place));
         }
-        let from = table::slot_at(entry, thread, thread.frame.argument(1))?;
+        let from = self.slot_at(thread, thread.frame.argument(1))?;
         let need = Rights::new().with_signal(true);
-        table::check(slot_named::<A>(entry, from), ObjectKind::Notification, need)?;
-        if !slot_named::<A>(entry, place).tag().is_empty() {
+        table::check(self.slot(from), ObjectKind::Notification, need)?;
+        if !self.slot(place).tag().is_empty() {
             return Err(Error::WrongState);
         }
-        self.bind(entry, from, place, Role::Interrupt)?;
+        self.bind(from, place, Role::Interrupt)?;
         interrupt.object.masked.set(0);
         self.arch.unmask_interrupt(interrupt.object.number());
         Ok(Outcome::ok())
     }
 
     /// Unmasks an interrupt after it was handled.
-    pub(super) fn interrupt_acknowledge(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(super) fn interrupt_acknowledge(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let interrupt = table::resolve_at::<A, Interrupt>(entry, thread, address, CONTROL)?;
+        let interrupt = self.resolve_at::<Interrupt>(thread, address, CONTROL)?;
         let [binding] = &interrupt.object.binding;
         if binding.tag().object_kind().is_none() {
             return Err(Error::NotConfigured);
@@ -95,15 +84,11 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes an allow-listed firmware call.
-    pub(super) fn firmware_call(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
-        let slot = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        table::check(slot_named::<A>(entry, slot), ObjectKind::Firmware, CONTROL)?;
+    pub(super) fn firmware_call(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let slot = self.slot_at(thread, thread.frame.argument(0))?;
+        table::check(self.slot(slot), ObjectKind::Firmware, CONTROL)?;
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
-        let page = self.message_page(entry, thread);
+        let page = self.message_page(thread);
         self.arch.firmware(arguments, page).map(Outcome::value)
     }
 }

@@ -4,18 +4,17 @@ mod capability;
 mod device;
 pub(crate) mod thread;
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use abi::{CallNumber, CallWord, Error};
-use arena::Entry;
 
 /// How a system call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, with these results.
-    Done([u64; 5]),
+    /// It is done, with this result.
+    Done(u64),
     /// The thread waits, has its results already, or makes the call again later.
     Waiting,
 }
@@ -24,24 +23,24 @@ impl Outcome {
     /// Returns the outcome of a call without results.
     #[must_use]
     pub const fn ok() -> Self {
-        Self::Done([0; 5])
+        Self::Done(0)
     }
 
     /// Returns the outcome of a call with one result.
     #[must_use]
     pub const fn value(value: u64) -> Self {
-        Self::Done([value, 0, 0, 0, 0])
+        Self::Done(value)
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Handles a system call of the current thread.
-    pub(crate) fn system_call(&self, entry: &Entry<'_>) {
-        let Some(current) = self.core(entry).current.get() else {
+    pub(crate) fn system_call(&self) {
+        let Some(current) = self.core.current.get() else {
             return;
         };
-        let thread = self.thread(entry, current);
-        let result = self.act(entry, current, thread);
+        let thread = self.thread(current);
+        let result = self.act(current, thread);
         self.conclude(thread, result);
     }
 
@@ -49,11 +48,9 @@ impl<A: Arch> Kernel<A> {
     fn conclude(&self, thread: &Thread<A>, result: Result<Outcome, Error>) {
         match result {
             Ok(Outcome::Waiting) => {}
-            Ok(Outcome::Done(values)) => {
+            Ok(Outcome::Done(value)) => {
                 thread.frame.complete();
-                for (index, value) in values.into_iter().enumerate() {
-                    thread.frame.set_result(index + 1, value);
-                }
+                thread.frame.set_result(1, value);
             }
             Err(error) => {
                 thread.frame.complete();
@@ -63,36 +60,31 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes a call that was sent here by another core, then sends the caller home.
-    pub(crate) fn remote_call(&self, entry: &Entry<'_>, caller: ExecutionRef) {
-        let thread = self.thread(entry, caller);
-        let result = self.act(entry, caller, thread);
+    pub(crate) fn remote_call(&self, caller: ExecutionRef) {
+        let thread = self.thread(caller);
+        let result = self.act(caller, thread);
         self.conclude(thread, result);
         if !matches!(result, Ok(Outcome::Waiting)) {
-            self.send_home(entry, caller);
+            self.send_home(caller);
         }
     }
 
     /// Does what the registers of `thread` ask for.
-    fn act(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    fn act(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let number = CallWord::from_bits(thread.frame.call_word()).number();
         let number = CallNumber::from_number(u64::from(number)).ok_or(Error::UnknownCall)?;
         match number {
-            CallNumber::Identify => self.identify(entry, thread),
-            CallNumber::Call => self.call(entry, caller, thread),
-            CallNumber::Receive => self.receive(entry, caller, thread),
-            CallNumber::ReplyReceive => self.reply_receive(entry, caller, thread),
-            CallNumber::Reply => self.reply(entry, caller, thread),
-            CallNumber::SaveReply => self.save_reply(entry, caller, thread),
-            CallNumber::ReplyTo => self.reply_to(entry, caller, thread),
-            CallNumber::Signal => self.signal(entry, thread),
-            CallNumber::Wait => self.wait(entry, caller, thread),
+            CallNumber::Identify => self.identify(thread),
+            CallNumber::Call => self.call(caller, thread),
+            CallNumber::Receive => self.receive(caller, thread),
+            CallNumber::ReplyReceive => self.reply_receive(caller, thread),
+            CallNumber::Reply => self.reply(caller, thread),
+            CallNumber::SaveReply => self.save_reply(caller, thread),
+            CallNumber::ReplyTo => self.reply_to(caller, thread),
+            CallNumber::Signal => self.signal(thread),
+            CallNumber::Wait => self.wait(caller, thread),
             CallNumber::Yield => {
-                self.yield_current(entry);
+                self.yield_current();
                 Ok(Outcome::ok())
             }
             CallNumber::ThreadStart
@@ -101,80 +93,79 @@ impl<A: Arch> Kernel<A> {
             | CallNumber::ThreadPriority
             | CallNumber::ThreadRecovery
             | CallNumber::ThreadRead
-            | CallNumber::ThreadWrite => self.thread_call(entry, caller, thread, number),
-            CallNumber::BudgetConfigure => self.budget_configure(entry, caller, thread),
-            CallNumber::InterruptAcknowledge => self.interrupt_acknowledge(entry, thread),
-            CallNumber::FirmwareCall => self.firmware_call(entry, thread),
+            | CallNumber::ThreadWrite => self.thread_call(caller, thread, number),
+            CallNumber::BudgetConfigure => self.budget_configure(caller, thread),
+            CallNumber::InterruptAcknowledge => self.interrupt_acknowledge(thread),
+            CallNumber::FirmwareCall => self.firmware_call(thread),
             CallNumber::VcpuRead
             | CallNumber::VcpuWrite
             | CallNumber::VcpuResume
             | CallNumber::VcpuStop
-            | CallNumber::VcpuPriority => self.vcpu_call(entry, caller, thread, number),
-            CallNumber::Inject => self.inject_call(entry, thread),
-            CallNumber::Fence => self.fence(entry, caller, thread),
-            _ => self.act_locked(entry, caller, thread, number),
+            | CallNumber::VcpuPriority => self.vcpu_call(caller, thread, number),
+            CallNumber::Inject => self.inject_call(thread),
+            CallNumber::Fence => self.fence(caller, thread),
+            _ => self.act_locked(caller, thread, number),
         }
     }
 
     /// Does what needs the capability lock.
     fn act_locked(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
         number: CallNumber,
     ) -> Result<Outcome, Error> {
-        if !self.lock_for(entry, caller) {
+        if !self.lock_for(caller) {
             return Ok(Outcome::Waiting);
         }
         let result = match number {
-            CallNumber::Retype => self.retype(entry, caller, thread),
-            CallNumber::Copy => self.copy(entry, thread),
-            CallNumber::Mint => self.mint(entry, thread),
-            CallNumber::Move => self.move_cap(entry, caller, thread),
-            CallNumber::Delete => self.delete(entry, caller, thread, true),
-            CallNumber::Revoke => self.delete(entry, caller, thread, false),
-            CallNumber::Split => self.split(entry, thread),
-            CallNumber::Fund => self.fund(entry, thread),
-            CallNumber::Map => self.map(entry, thread),
-            CallNumber::Unmap => self.unmap(entry, caller, thread),
-            CallNumber::Protect => self.protect(entry, caller, thread),
-            CallNumber::ThreadBind => self.thread_bind(entry, caller, thread),
-            CallNumber::InterruptTake => self.interrupt_take(entry, thread),
-            CallNumber::InterruptBind => self.interrupt_bind(entry, caller, thread),
-            CallNumber::VcpuBind => self.vcpu_bind(entry, caller, thread),
-            CallNumber::VcpuExitRoute => self.vcpu_route(entry, caller, thread, true),
-            CallNumber::VcpuDeviceRoute => self.vcpu_route(entry, caller, thread, false),
-            CallNumber::AddRoute => self.add_route(entry, thread),
+            CallNumber::Retype => self.retype(caller, thread),
+            CallNumber::Copy => self.copy(thread),
+            CallNumber::Mint => self.mint(thread),
+            CallNumber::Move => self.move_cap(caller, thread),
+            CallNumber::Delete => self.delete(caller, thread, true),
+            CallNumber::Revoke => self.delete(caller, thread, false),
+            CallNumber::Split => self.split(thread),
+            CallNumber::Fund => self.fund(thread),
+            CallNumber::Map => self.map(thread),
+            CallNumber::Unmap => self.unmap(caller, thread),
+            CallNumber::Protect => self.protect(caller, thread),
+            CallNumber::ThreadBind => self.thread_bind(caller, thread),
+            CallNumber::InterruptTake => self.interrupt_take(thread),
+            CallNumber::InterruptBind => self.interrupt_bind(caller, thread),
+            CallNumber::VcpuBind => self.vcpu_bind(caller, thread),
+            CallNumber::VcpuExitRoute => self.vcpu_route(caller, thread, true),
+            CallNumber::VcpuDeviceRoute => self.vcpu_route(caller, thread, false),
+            CallNumber::AddRoute => self.add_route(thread),
             _ => Err(Error::UnknownCall),
         };
         if !self.round.keeps_lock() {
-            self.unlock(entry);
+            self.unlock();
         }
         result
     }
 
     /// Takes the capability lock for a caller, or lets the caller wait for it.
-    pub(crate) fn lock_for(&self, entry: &Entry<'_>, caller: ExecutionRef) -> bool {
-        if self.lock.acquire(entry.core()) {
+    pub(crate) fn lock_for(&self, caller: ExecutionRef) -> bool {
+        if self.lock.acquire(self.entry.core()) {
             return true;
         }
-        let execution = self.execution(entry, caller);
-        if execution.core_index() != entry.core() {
-            self.send_home(entry, caller);
+        let execution = self.execution(caller);
+        if execution.core_index() != self.entry.core() {
+            self.send_home(caller);
             return false;
         }
         execution.set_state(State::AwaitingLock);
-        self.push_last(entry, &self.core(entry).lock_waiters, caller);
+        self.push_last(&self.core.lock_waiters, caller);
         false
     }
 
     /// Releases the capability lock and lets those who waited for it try again.
-    pub(crate) fn unlock(&self, entry: &Entry<'_>) {
+    pub(crate) fn unlock(&self) {
         let mut waiting = self.lock.release();
-        if waiting >> entry.core() & 1 == 1 {
-            waiting &= !(1 << entry.core());
-            self.wake_lock_waiters(entry);
+        if waiting >> self.entry.core() & 1 == 1 {
+            waiting &= !(1 << self.entry.core());
+            self.wake_lock_waiters();
         }
         let mut rest = waiting;
         while rest != 0 {
@@ -189,15 +180,15 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Lets every thread of this core that waits for the lock make its call again.
-    pub(crate) fn wake_lock_waiters(&self, entry: &Entry<'_>) {
-        while let Some(waiter) = self.pop(entry, &self.core(entry).lock_waiters) {
-            self.make_ready(entry, waiter);
+    pub(crate) fn wake_lock_waiters(&self) {
+        while let Some(waiter) = self.pop(&self.core.lock_waiters) {
+            self.make_ready(waiter);
         }
     }
 
     /// Ends the parked call of a thread of this core, which runs again or stops.
-    pub(crate) fn unpark(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    pub(crate) fn unpark(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         execution.lower(flag::SHIPPED);
         if execution.state() != State::Parked {
             return;
@@ -206,7 +197,7 @@ impl<A: Arch> Kernel<A> {
             execution.lower(flag::STOP_REQUESTED);
             execution.set_state(State::Stopped);
         } else {
-            self.make_ready(entry, item);
+            self.make_ready(item);
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Calls on threads and budgets. Those that touch a running thread are made on its core.
 
 use super::Outcome;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::derivation;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef};
 use crate::cap::table::{self, Resolved};
 use crate::delete::Ending;
@@ -12,37 +11,34 @@ use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
-use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::call::{Binding, CallNumber, ThreadRegister};
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle, Object};
+use arena::{Handle, Object};
 
 /// The right to configure.
 pub(crate) const CONTROL: Rights = Rights::new().with_control(true);
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Makes a call on a thread, on the thread's core.
     pub(super) fn thread_call(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
         number: CallNumber,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
-        if self.is_shipped(entry, caller, &target.object.execution().core) {
+        let target = self.resolve_at::<Thread<A>>(thread, address, CONTROL)?;
+        if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         let arguments = core::array::from_fn(|index| thread.frame.argument(index));
-        self.thread_call_here(entry, target, number, arguments)
+        self.thread_call_here(target, number, arguments)
     }
 
     /// Makes a call on a thread of this core.
     fn thread_call_here(
         &self,
-        entry: &Entry<'_>,
         target: Resolved<'_, Thread<A>>,
         number: CallNumber,
         [_, first, second, third, ..]: [u64; 8],
@@ -63,16 +59,16 @@ impl<A: Arch> Kernel<A> {
             }
             CallNumber::ThreadResume => {
                 self.check_stopped(object.execution())?;
-                self.check_configured(entry, object, item)?;
+                self.check_configured(object, item)?;
                 object.execution().lower(flag::FAULTED);
-                self.make_ready(entry, item);
+                self.make_ready(item);
             }
-            CallNumber::ThreadStop => self.stop(entry, item),
+            CallNumber::ThreadStop => self.stop(item),
             CallNumber::ThreadPriority => {
                 if first >= abi::PRIORITIES as u64 {
                     return Err(Error::OutOfRange);
                 }
-                self.set_priority(entry, item, first);
+                self.set_priority(item, first);
             }
             CallNumber::ThreadRecovery => {
                 if first > second {
@@ -114,14 +110,9 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Checks that a thread has what it needs to run.
-    fn check_configured(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-        item: ExecutionRef,
-    ) -> Result<(), Error> {
+    fn check_configured(&self, thread: &Thread<A>, item: ExecutionRef) -> Result<(), Error> {
         let has_table = thread.cap_table().tag().object_kind() == Some(ObjectKind::CapTable);
-        if has_table && self.has_space(entry, item) && thread.execution().budget.get().is_some() {
+        if has_table && self.has_space(item) && thread.execution().budget.get().is_some() {
             Ok(())
         } else {
             Err(Error::NotConfigured)
@@ -129,25 +120,20 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the budget that is bound to an execution.
-    pub(crate) fn own_budget(
-        &self,
-        entry: &Entry<'_>,
-        execution: &Execution,
-    ) -> Option<Handle<Budget>> {
+    pub(crate) fn own_budget(&self, execution: &Execution) -> Option<Handle<Budget>> {
         let own = Handle::<Budget>::from_address(execution.own_budget.get())?;
-        entry.find(own).map(|_| own)
+        self.entry.find(own).map(|_| own)
     }
 
     /// Binds something to a stopped thread.
     pub(super) fn thread_bind(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Thread<A>>(entry, thread, address, CONTROL)?;
-        if self.is_shipped(entry, caller, &target.object.execution().core) {
+        let target = self.resolve_at::<Thread<A>>(thread, address, CONTROL)?;
+        if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(target.object.execution())?;
@@ -156,32 +142,31 @@ impl<A: Arch> Kernel<A> {
         let place = SlotRef::from_address(place + (role as u64 - 1) * Slot::STRIDE);
         let place = place.ok_or(Error::BadArgument)?;
         if thread.frame.argument(2) == 0 {
-            return Ok(self.unbind(entry, caller, place));
+            return Ok(self.unbind(caller, place));
         }
-        let from = self.bindable(entry, thread, kind, need)?;
-        self.check_core(entry, target.object.execution(), from)?;
-        if !slot_named::<A>(entry, place).tag().is_empty() {
+        let from = self.bindable(thread, kind, need)?;
+        self.check_core(target.object.execution(), from)?;
+        if !self.slot(place).tag().is_empty() {
             return Err(Error::WrongState);
         }
-        self.bind(entry, from, place, role)?;
+        self.bind(from, place, role)?;
         let execution = target.object.execution();
         if role == Role::Budget && thread.frame.argument(3) != 0 {
             execution.detail.set(KEEPS_OWN_BUDGET);
         }
-        self.after_bind(entry, (execution_of(target.handle), execution), from, role);
+        self.after_bind((execution_of(target.handle), execution), from, role);
         Ok(Outcome::ok())
     }
 
     /// Returns the slot that argument 2 names, if it can be bound.
     pub(crate) fn bindable(
         &self,
-        entry: &Entry<'_>,
         thread: &Thread<A>,
         kind: ObjectKind,
         need: Rights,
     ) -> Result<SlotRef, Error> {
-        let from = table::slot_at(entry, thread, thread.frame.argument(2))?;
-        let slot = slot_named::<A>(entry, from);
+        let from = self.slot_at(thread, thread.frame.argument(2))?;
+        let slot = self.slot(from);
         table::check(slot, kind, need)?;
         if kind == ObjectKind::Frame && slot.tag().device() {
             return Err(Error::BadArgument);
@@ -190,20 +175,19 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Checks that what `from` names is on the core of an execution, and free.
-    pub(crate) fn check_core(
-        &self,
-        entry: &Entry<'_>,
-        execution: &Execution,
-        from: SlotRef,
-    ) -> Result<(), Error> {
-        let slot = slot_named::<A>(entry, from);
+    pub(crate) fn check_core(&self, execution: &Execution, from: SlotRef) -> Result<(), Error> {
+        let slot = self.slot(from);
         let object = slot.object.get();
         let found = match slot.tag().object_kind() {
-            Some(ObjectKind::Budget) => entry
+            Some(ObjectKind::Budget) => self
+                .entry
                 .at::<Budget>(object)
                 .map(|it| (&it.core, it.owner.get().is_some())),
-            Some(ObjectKind::Endpoint) => entry.at::<Endpoint>(object).map(|it| (&it.core, false)),
-            Some(ObjectKind::Notification) => entry.at::<Notification>(object).map(|it| {
+            Some(ObjectKind::Endpoint) => self
+                .entry
+                .at::<Endpoint>(object)
+                .map(|it| (&it.core, false)),
+            Some(ObjectKind::Notification) => self.entry.at::<Notification>(object).map(|it| {
                 (
                     &it.core,
                     it.bound.get().is_some() || it.waiter.get().is_some(),
@@ -219,37 +203,30 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Puts a copy of a capability into an empty slot of an object.
-    pub(crate) fn bind(
-        &self,
-        entry: &Entry<'_>,
-        from: SlotRef,
-        place: SlotRef,
-        role: Role,
-    ) -> Result<(), Error> {
-        let cap = Cap::of(slot_named::<A>(entry, from)).derive(Rights::ALL, role);
-        derivation::insert_child::<A>(entry, from, place, &cap)
+    pub(crate) fn bind(&self, from: SlotRef, place: SlotRef, role: Role) -> Result<(), Error> {
+        let cap = Cap::of(self.slot(from)).derive(Rights::ALL, role);
+        self.insert_child(from, place, &cap)
     }
 
     /// Tells both sides of a new binding of each other.
     pub(crate) fn after_bind(
         &self,
-        entry: &Entry<'_>,
         (item, execution): (ExecutionRef, &Execution),
         from: SlotRef,
         role: Role,
     ) {
-        let object = slot_named::<A>(entry, from).object.get();
+        let object = self.slot(from).object.get();
         match role {
             Role::Budget => {
                 let handle = Handle::<Budget>::from_address(object);
                 execution.own_budget.set(object);
                 execution.budget.set(handle);
-                if let Some(budget) = handle.map(|handle| entry.get(handle)) {
+                if let Some(budget) = handle.map(|handle| self.entry.get(handle)) {
                     budget.owner.set(Some(item));
                 }
             }
             Role::Notification => {
-                if let Some(notification) = entry.at::<Notification>(object) {
+                if let Some(notification) = self.entry.at::<Notification>(object) {
                     notification.bound.set(Some(item));
                 }
             }
@@ -258,30 +235,24 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Empties a slot of an object, in a round of its own.
-    pub(crate) fn unbind(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        place: SlotRef,
-    ) -> Outcome {
-        let slot = slot_named::<A>(entry, place);
+    pub(crate) fn unbind(&self, caller: ExecutionRef, place: SlotRef) -> Outcome {
+        let slot = self.slot(place);
         if slot.tag().is_empty() {
             return Outcome::ok();
         }
-        self.condemn_binding(entry, place);
-        self.begin_round(entry, caller, Ending::Finish)
+        self.condemn_binding(place);
+        self.begin_round(caller, Ending::Finish)
     }
 
     /// Sets amount and period of a budget, on the budget's core.
     pub(super) fn budget_configure(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let budget = table::resolve_at::<A, Budget>(entry, thread, address, CONTROL)?;
-        if self.is_shipped(entry, caller, &budget.object.core) {
+        let budget = self.resolve_at::<Budget>(thread, address, CONTROL)?;
+        if self.is_shipped(caller, &budget.object.core) {
             return Ok(Outcome::Waiting);
         }
         let [amount, period, turn] = [1, 2, 3].map(|index| thread.frame.argument(index));
@@ -302,8 +273,8 @@ impl<A: Arch> Kernel<A> {
         budget.object.since.set(self.arch.now());
         let mut runs = budget.object.owner.get();
         while let Some(item) = runs {
-            self.wake_exhausted(entry, item);
-            runs = self.borrower(entry, item, Some(budget.handle));
+            self.wake_exhausted(item);
+            runs = self.borrower(item, Some(budget.handle));
         }
         Ok(Outcome::ok())
     }

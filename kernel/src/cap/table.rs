@@ -5,11 +5,12 @@
 //! that of the table that they lie in, and not less than that of the memory that they were made of.
 
 use super::slot::{Slot, SlotRef, Tag};
+use crate::Visit;
 use crate::arch::Arch;
+use crate::object::KernelObject;
 use crate::object::thread::Thread;
-use crate::object::{KernelObject, slot_named};
 use abi::{Error, ObjectKind, Rights, SlotAddress};
-use arena::{Entry, Handle};
+use arena::Handle;
 
 /// Returns slot `index` of a table at `base` with `1 << order` slots.
 fn slot_of(base: u64, order: u8, index: u32) -> Option<SlotRef> {
@@ -17,71 +18,6 @@ fn slot_of(base: u64, order: u8, index: u32) -> Option<SlotRef> {
         return None;
     }
     Handle::from_address(base + u64::from(index) * size_of::<Slot>() as u64)
-}
-
-/// Returns slot `index` of the thread's own table.
-///
-/// # Errors
-///
-/// [`Error::NoCapability`].
-#[inline(always)]
-pub fn own_slot<'e, A: Arch>(
-    entry: &'e Entry<'_>,
-    thread: &Thread<A>,
-    index: u64,
-) -> Result<&'e Slot, Error> {
-    let table = thread.cap_table();
-    let tag = table.tag();
-    if tag.object_kind() != Some(ObjectKind::CapTable) {
-        return Err(Error::NoCapability);
-    }
-    let index = u32::try_from(index).map_err(|_| Error::NoCapability)?;
-    let slot = slot_of(table.object.get(), tag.order(), index).ok_or(Error::NoCapability)?;
-    entry.find(slot).ok_or(Error::NoCapability)
-}
-
-/// Returns the slot that a slot address names, in the thread's own table or in another.
-///
-/// # Errors
-///
-/// [`Error::NoCapability`] where there is no such slot; [`Error::WrongObject`] and
-/// [`Error::MissingRight`] where the table is none, or not the thread's to manage.
-pub fn slot_at<A: Arch>(
-    entry: &Entry<'_>,
-    thread: &Thread<A>,
-    address: u64,
-) -> Result<SlotRef, Error> {
-    place_at(entry, thread, address).map(|(slot, _)| slot)
-}
-
-/// Returns the slot that a slot address names, and the level of the table that it is in.
-///
-/// # Errors
-///
-/// Those of [`slot_at`].
-pub fn place_at<A: Arch>(
-    entry: &Entry<'_>,
-    thread: &Thread<A>,
-    address: u64,
-) -> Result<(SlotRef, u8), Error> {
-    let address = SlotAddress::from_bits(address);
-    let table = if address.table == 0 {
-        thread.cap_table()
-    } else {
-        let table = own_slot(entry, thread, u64::from(address.table))?;
-        check(
-            table,
-            ObjectKind::CapTable,
-            Rights::new().with_control(true),
-        )?;
-        table
-    };
-    let tag = table.tag();
-    if tag.object_kind() != Some(ObjectKind::CapTable) {
-        return Err(Error::NoCapability);
-    }
-    let slot = slot_of(table.object.get(), tag.order(), address.index);
-    Ok((slot.ok_or(Error::NoCapability)?, tag.level()))
 }
 
 /// Returns the level of an original CapTable or Untyped of at least `level` in a table of level
@@ -102,7 +38,7 @@ pub fn level_in(level: u8, table: u8) -> Result<u8, Error> {
 /// # Errors
 ///
 /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
-#[inline(always)]
+#[inline(never)]
 pub fn check(slot: &Slot, kind: ObjectKind, need: Rights) -> Result<Tag, Error> {
     let tag = slot.tag();
     match tag.object_kind() {
@@ -131,47 +67,117 @@ impl<T> Clone for Resolved<'_, T> {
 
 impl<T> Copy for Resolved<'_, T> {}
 
-/// Returns the object of type `T` that slot `index` of the thread's own table names.
-///
-/// # Errors
-///
-/// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
-pub fn resolve<'e, A: Arch, T: KernelObject>(
-    entry: &'e Entry<'_>,
-    thread: &Thread<A>,
-    index: u64,
-    need: Rights,
-) -> Result<Resolved<'e, T>, Error> {
-    resolved(entry, own_slot(entry, thread, index)?, need)
-}
+impl<A: Arch> Visit<'_, A> {
+    /// Returns slot `index` of the thread's own table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCapability`].
+    #[inline(never)]
+    pub(crate) fn own_slot(&self, thread: &Thread<A>, index: u64) -> Result<&Slot, Error> {
+        let table = thread.cap_table();
+        let tag = table.tag();
+        if tag.object_kind() != Some(ObjectKind::CapTable) {
+            return Err(Error::NoCapability);
+        }
+        let index = u32::try_from(index).map_err(|_| Error::NoCapability)?;
+        let slot = slot_of(table.object.get(), tag.order(), index).ok_or(Error::NoCapability)?;
+        self.entry.find(slot).ok_or(Error::NoCapability)
+    }
 
-/// Returns the object of type `T` that a slot address names.
-///
-/// # Errors
-///
-/// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
-pub fn resolve_at<'e, A: Arch, T: KernelObject>(
-    entry: &'e Entry<'_>,
-    thread: &Thread<A>,
-    address: u64,
-    need: Rights,
-) -> Result<Resolved<'e, T>, Error> {
-    let slot = slot_at(entry, thread, address)?;
-    resolved(entry, slot_named::<A>(entry, slot), need)
-}
+    /// Returns the slot that a slot address names, in the thread's own table or in another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCapability`] where there is no such slot; [`Error::WrongObject`] and
+    /// [`Error::MissingRight`] where the table is none, or not the thread's to manage.
+    pub(crate) fn slot_at(&self, thread: &Thread<A>, address: u64) -> Result<SlotRef, Error> {
+        self.place_at(thread, address).map(|(slot, _)| slot)
+    }
 
-/// Returns the object of type `T` that `slot` names.
-fn resolved<'e, T: KernelObject>(
-    entry: &'e Entry<'_>,
-    slot: &'e Slot,
-    need: Rights,
-) -> Result<Resolved<'e, T>, Error> {
-    check(slot, T::OBJECT_KIND, need)?;
-    let handle = Handle::from_address(slot.object.get()).ok_or(Error::NoCapability)?;
-    let object = entry.find(handle).ok_or(Error::NoCapability)?;
-    Ok(Resolved {
-        slot,
-        handle,
-        object,
-    })
+    /// Returns the slot that a slot address names, and the level of the table that it is in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`slot_at`].
+    pub(crate) fn place_at(
+        &self,
+        thread: &Thread<A>,
+        address: u64,
+    ) -> Result<(SlotRef, u8), Error> {
+        let address = SlotAddress::from_bits(address);
+        let table = if address.table == 0 {
+            thread.cap_table()
+        } else {
+            let table = self.own_slot(thread, u64::from(address.table))?;
+            check(
+                table,
+                ObjectKind::CapTable,
+                Rights::new().with_control(true),
+            )?;
+            table
+        };
+        let tag = table.tag();
+        if tag.object_kind() != Some(ObjectKind::CapTable) {
+            return Err(Error::NoCapability);
+        }
+        let slot = slot_of(table.object.get(), tag.order(), address.index);
+        Ok((slot.ok_or(Error::NoCapability)?, tag.level()))
+    }
+
+    /// Returns the object of type `T` that slot `index` of the thread's own table names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+    #[inline(always)]
+    pub(crate) fn resolve<T: KernelObject>(
+        &self,
+        thread: &Thread<A>,
+        index: u64,
+        need: Rights,
+    ) -> Result<Resolved<'_, T>, Error> {
+        self.resolved(self.own_slot(thread, index)?, need)
+    }
+
+    /// Returns the object of type `T` that a slot address names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCapability`], [`Error::WrongObject`], [`Error::MissingRight`].
+    #[inline(always)]
+    pub(crate) fn resolve_at<T: KernelObject>(
+        &self,
+        thread: &Thread<A>,
+        address: u64,
+        need: Rights,
+    ) -> Result<Resolved<'_, T>, Error> {
+        self.resolved(self.filled_at(thread, address)?, need)
+    }
+
+    /// Returns the slot that a slot address names.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`slot_at`].
+    pub(crate) fn filled_at(&self, thread: &Thread<A>, address: u64) -> Result<&Slot, Error> {
+        self.slot_at(thread, address).map(|slot| self.slot(slot))
+    }
+
+    /// Returns the object of type `T` that `slot` names.
+    #[inline(always)]
+    fn resolved<'e, T: KernelObject>(
+        &'e self,
+        slot: &'e Slot,
+        need: Rights,
+    ) -> Result<Resolved<'e, T>, Error> {
+        check(slot, T::OBJECT_KIND, need)?;
+        let handle = Handle::from_address(slot.object.get()).ok_or(Error::NoCapability)?;
+        let object = self.entry.find(handle).ok_or(Error::NoCapability)?;
+        Ok(Resolved {
+            slot,
+            handle,
+            object,
+        })
+    }
 }

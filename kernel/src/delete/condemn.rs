@@ -1,17 +1,16 @@
 //! Choosing what dies next: leaves first, and what is inside an object before the object.
 
 use super::{Ending, round};
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, SpaceTag, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Role, Slot, SlotRef, Tag};
-use crate::cap::{derivation, table};
 use crate::object::execution::{Execution, ExecutionRef};
 use crate::object::space::{AddressSpace, FUNDS};
 use crate::object::thread::Thread;
-use crate::object::{interrupt, owner_of, part, slot_named, space, thread, vcpu};
+use crate::object::{interrupt, space, thread, vcpu};
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::mem::offset_of;
 
 /// How often the search goes from a capability into what dies with it: `Tag::level` rises each
@@ -29,20 +28,19 @@ enum Victim {
     SearchOn,
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Deletes all that was derived from a capability, and with `inclusive` the capability.
     pub(crate) fn delete(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
         inclusive: bool,
     ) -> Result<Outcome, Error> {
-        let target = table::slot_at(entry, thread, thread.frame.argument(0))?;
-        if slot_named::<A>(entry, target).tag().object_kind().is_none() {
+        let target = self.slot_at(thread, thread.frame.argument(0))?;
+        if self.slot(target).tag().object_kind().is_none() {
             return Err(Error::NoCapability);
         }
-        let ending = self.condemn_some(entry, target, inclusive);
+        let ending = self.condemn_some(target, inclusive);
         if self.round.is_empty() && !self.round.flushes() {
             // Nothing dies: done, or a long unmap or search goes on after a look at interrupts.
             return Ok(if ending == Ending::Finish {
@@ -51,19 +49,19 @@ impl<A: Arch> Kernel<A> {
                 Outcome::Waiting
             });
         }
-        Ok(self.begin_round(entry, caller, ending))
+        Ok(self.begin_round(caller, ending))
     }
 
     /// Condemns up to a batch of slots; says whether the target's turn is over.
-    fn condemn_some(&self, entry: &Entry<'_>, target: SlotRef, inclusive: bool) -> Ending {
+    fn condemn_some(&self, target: SlotRef, inclusive: bool) -> Ending {
         while !self.round.is_full() {
-            if !inclusive && !self.has_children(entry, target) {
+            if !inclusive && !self.has_children(target) {
                 return Ending::Finish;
             }
-            let Victim::Slot(victim) = self.find_victim(entry, target) else {
+            let Victim::Slot(victim) = self.find_victim(target) else {
                 return Ending::Restart;
             };
-            if !self.condemn(entry, victim) {
+            if !self.condemn(victim) {
                 return Ending::Restart;
             }
             if victim == target {
@@ -74,16 +72,16 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns whether a slot has descendants.
-    fn has_children(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
-        derivation::first_child::<A>(entry, slot_named::<A>(entry, slot)).is_some()
+    fn has_children(&self, slot: SlotRef) -> bool {
+        self.first_child(self.slot(slot)).is_some()
     }
 
     /// Returns the slot that has to die next for `target` to die.
-    fn find_victim(&self, entry: &Entry<'_>, target: SlotRef) -> Victim {
+    fn find_victim(&self, target: SlotRef) -> Victim {
         let mut at = target;
         for _ in 0..NESTING {
-            at = derivation::first_leaf::<A>(entry, at);
-            match self.inner_slot(entry, at) {
+            at = self.first_leaf(at);
+            match self.inner_slot(at) {
                 Ok(Some(inner)) => at = inner,
                 Ok(None) => return Victim::Slot(at),
                 Err(SearchOn) => return Victim::SearchOn,
@@ -94,8 +92,8 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
     /// `slot` itself: the first process's table lies in itself.
-    fn inner_slot(&self, entry: &Entry<'_>, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
-        let holder = slot_named::<A>(entry, slot);
+    fn inner_slot(&self, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
+        let holder = self.slot(slot);
         let tag = holder.tag();
         if !tag.original() {
             return Ok(None);
@@ -106,27 +104,22 @@ impl<A: Arch> Kernel<A> {
             Some(ObjectKind::Space) => (offset_of!(space::Space, funds), FUNDS),
             Some(ObjectKind::GuestSpace) => (offset_of!(space::GuestSpace, funds), FUNDS),
             Some(ObjectKind::Interrupt) => (offset_of!(interrupt::Interrupt, binding), 1),
-            Some(ObjectKind::CapTable) => return self.search_table(entry, slot, holder),
+            Some(ObjectKind::CapTable) => return self.search_table(slot, holder),
             _ => return Ok(None),
         };
         let first = holder.object.get() + offset as u64;
         let mut inner =
             (0..count as u64).filter_map(|index| SlotRef::from_address(first + index * 64));
-        Ok(inner.find(|inner| self.is_filled(entry, *inner)))
+        Ok(inner.find(|inner| self.is_filled(*inner)))
     }
 
     /// Returns whether a slot holds a capability.
-    fn is_filled(&self, entry: &Entry<'_>, slot: SlotRef) -> bool {
-        slot_named::<A>(entry, slot).tag().object_kind().is_some()
+    fn is_filled(&self, slot: SlotRef) -> bool {
+        self.slot(slot).tag().object_kind().is_some()
     }
 
     /// Searches a table, which nobody can fill any more, for a filled slot.
-    fn search_table(
-        &self,
-        entry: &Entry<'_>,
-        own: SlotRef,
-        holder: &Slot,
-    ) -> Result<Option<SlotRef>, SearchOn> {
+    fn search_table(&self, own: SlotRef, holder: &Slot) -> Result<Option<SlotRef>, SearchOn> {
         let tag = holder.tag();
         if tag.rights() != Rights::new() {
             holder.set_tag(tag.with_rights(Rights::new()));
@@ -138,7 +131,7 @@ impl<A: Arch> Kernel<A> {
             let address = holder.object.get() + holder.progress.get() * 64;
             if let Some(slot) = SlotRef::from_address(address)
                 && slot != own
-                && self.is_filled(entry, slot)
+                && self.is_filled(slot)
             {
                 return Ok(Some(slot));
             }
@@ -149,26 +142,26 @@ impl<A: Arch> Kernel<A> {
 
     /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
     /// the unmapping has to go on later.
-    fn condemn(&self, entry: &Entry<'_>, victim: SlotRef) -> bool {
-        let slot = slot_named::<A>(entry, victim);
+    fn condemn(&self, victim: SlotRef) -> bool {
+        let slot = self.slot(victim);
         let tag = slot.tag();
-        if tag.mapped() && !self.unmap_some(entry, slot) {
+        if tag.mapped() && !self.unmap_some(slot) {
             return false;
         }
         let previous = slot.previous.get();
-        derivation::unlink::<A>(entry, slot);
-        if let Some(untyped) = derivation::childless_untyped::<A>(entry, previous) {
+        self.unlink(slot);
+        if let Some(untyped) = self.childless_untyped(previous) {
             self.free_untyped(untyped);
         }
         slot.set_tag(tag.with_kind(Tag::DYING));
         self.round.add(victim, tag);
-        self.prepare(entry, victim, slot, tag);
+        self.prepare(victim, slot, tag);
         true
     }
 
     /// Takes a binding, which has no descendants, out of the tree and marks it as dying.
-    pub(crate) fn condemn_binding(&self, entry: &Entry<'_>, place: SlotRef) {
-        self.condemn(entry, place);
+    pub(crate) fn condemn_binding(&self, place: SlotRef) {
+        self.condemn(place);
     }
 
     /// Makes all memory of an Untyped without children available again when the round is over.
@@ -185,17 +178,17 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Notes what the round has to do beside retiring the slot.
-    fn prepare(&self, entry: &Entry<'_>, victim: SlotRef, slot: &Slot, tag: Tag) {
+    fn prepare(&self, victim: SlotRef, slot: &Slot, tag: Tag) {
         match (tag.role(), tag.object_kind()) {
             (Role::Fund, _) => {
-                let owner = owner_of::<A>(entry, victim.address());
+                let owner = self.owner_of(victim.address());
                 if let Some(owner) = Handle::from_address(owner) {
-                    self.end_space(part::<A, AddressSpace>(entry, owner));
+                    self.end_space(self.space(owner));
                 }
             }
             (Role::Table, Some(ObjectKind::Space | ObjectKind::GuestSpace)) if tag.original() => {
                 if let Some(space) = Handle::from_address(slot.object.get()) {
-                    self.end_space(part::<A, AddressSpace>(entry, space));
+                    self.end_space(self.space(space));
                 }
             }
             (

@@ -1,11 +1,10 @@
 //! The round through all cores.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, SpaceTag};
 use crate::call::Outcome;
 use crate::cap::slot::{SlotRef, Tag};
 use crate::object::execution::{Execution, ExecutionRef, State};
-use crate::object::slot_named;
 use crate::word::{Link, Word};
 use arena::Entry;
 use core::sync::atomic::Ordering;
@@ -164,60 +163,56 @@ impl Default for Round {
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Begins the round that was prepared; the caller is parked until it is over.
-    pub(crate) fn begin_round(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        ending: Ending,
-    ) -> Outcome {
+    pub(crate) fn begin_round(&self, caller: ExecutionRef, ending: Ending) -> Outcome {
         self.round.caller.set(Some(caller));
-        self.round.core.set(entry.core() as u64);
+        self.round.core.set(self.entry.core() as u64);
         self.round.restart.set(u64::from(ending == Ending::Restart));
-        let execution = self.execution(entry, caller);
-        if execution.core_index() == entry.core() {
+        let execution = self.execution(caller);
+        if execution.core_index() == self.entry.core() {
             execution.set_state(State::Parked);
         }
-        self.begin_phase(entry, RETIRE);
+        self.begin_phase(RETIRE);
         Outcome::Waiting
     }
 
     /// Begins a phase on all cores.
-    fn begin_phase(&self, entry: &Entry<'_>, phase: u64) {
+    fn begin_phase(&self, phase: u64) {
         self.round.phase.shared().store(phase, Ordering::Release);
         let online = self.online();
         self.arena().grace().begin(online);
-        let others = online & !(1 << entry.core());
+        let others = online & !(1 << self.entry.core());
         if others != 0 {
             self.arch.send_ipi(others);
         }
     }
 
     /// Does this core's part of a round, and ends the round where it began here.
-    pub(crate) fn rounds(&self, entry: &mut Entry<'_>) {
+    pub(crate) fn rounds(&mut self) {
         while self.round.phase.shared().load(Ordering::Acquire) != IDLE {
-            if self.arena().grace().waits_for(entry.core()) {
-                self.take_part(entry);
-                let last = self.arena().grace().acknowledge(entry);
-                if last && self.round.core.get() != entry.core() as u64 {
+            if self.arena().grace().waits_for(self.entry.core()) {
+                self.take_part();
+                let grace = self.kernel.arena().grace();
+                let last = grace.acknowledge(&mut self.entry);
+                if last && self.round.core.get() != self.entry.core() as u64 {
                     self.arch.send_ipi(1 << self.round.core.get());
                 }
             }
-            let mine = self.round.core.get() == entry.core() as u64;
+            let mine = self.round.core.get() == self.entry.core() as u64;
             if !mine || !self.arena().grace().is_over() {
                 return;
             }
-            self.end_phase(entry);
+            self.end_phase();
         }
     }
 
     /// Does this core's part of a phase.
-    fn take_part(&self, entry: &Entry<'_>) {
+    fn take_part(&self) {
         if self.round.phase.get() == DRAIN {
-            return self.drain_inbox(entry);
+            return self.drain_inbox();
         }
-        self.retire(entry);
+        self.retire();
         match self.round.flush.get() {
             0 => {}
             FLUSH_ALL => self.arch.flush_all_spaces(),
@@ -229,28 +224,29 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Goes on when every core has acknowledged a phase.
-    fn end_phase(&self, entry: &mut Entry<'_>) {
-        let arena = self.arena();
+    fn end_phase(&mut self) {
+        let (kernel, arena) = (self.kernel, self.kernel.arena());
         let drain = self.round.phase.get() == RETIRE && self.round.drain.get() != 0;
         if drain {
-            let _ = arena.grace().finish(entry);
-            return self.begin_phase(entry, DRAIN);
+            let _ = arena.grace().finish(&mut self.entry);
+            return self.begin_phase(DRAIN);
         }
         for (slot, _) in self.round.items() {
-            slot_named::<A>(entry, slot).set_tag(Tag::new());
+            self.slot(slot).set_tag(Tag::new());
         }
-        if let Some(quiescent) = arena.grace().finish(entry) {
-            let count = usize::try_from(self.round.release_count.get()).unwrap_or(BATCH);
-            for [base, length] in self.round.releases.iter().take(count) {
+        if let Some(quiescent) = arena.grace().finish(&mut self.entry) {
+            let round = &kernel.round;
+            let count = usize::try_from(round.release_count.get()).unwrap_or(BATCH);
+            for [base, length] in round.releases.iter().take(count) {
                 let released = Entry::release(arena, base.get(), length.get(), &quiescent);
                 debug_assert!(released.is_ok(), "untyped memory is made of pages");
             }
         }
-        self.end_round(entry);
+        self.end_round();
     }
 
     /// Ends the round: the lock is free, and the caller goes on.
-    fn end_round(&self, entry: &Entry<'_>) {
+    fn end_round(&self) {
         let round = &self.round;
         let caller = round.caller.take();
         let restart = round.restart.get() != 0;
@@ -264,16 +260,16 @@ impl<A: Arch> Kernel<A> {
         }
         round.flush_guests.set(0);
         round.phase.shared().store(IDLE, Ordering::Release);
-        self.unlock(entry);
+        self.unlock();
         if let Some(caller) = caller {
-            let thread = self.thread(entry, caller);
+            let thread = self.thread(caller);
             if !restart {
                 crate::arch::UserFrame::complete(&thread.frame);
             }
-            if thread.execution().core_index() == entry.core() {
-                self.unpark(entry, caller);
+            if thread.execution().core_index() == self.entry.core() {
+                self.unpark(caller);
             } else {
-                self.send_home(entry, caller);
+                self.send_home(caller);
             }
         }
     }

@@ -10,10 +10,10 @@ use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
-use crate::{Kernel, Next};
+use crate::{Kernel, Next, Visit};
 use abi::bundle;
 use abi::{CallNumber, CallWord, Error, MessageInfo, PAGE_SIZE, Rights};
-use arena::{Arena, Entry, Handle};
+use arena::{Arena, Handle};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -126,13 +126,10 @@ impl Machine {
             device_tree: Range { base: 0, length: 0 },
             features: 0,
         };
-        let mut entry = machine.entry(0);
-        machine
-            .kernel
-            .boot(&entry, &plan)
-            .expect("the plan is good");
-        machine.kernel.settle(&mut entry);
-        drop(entry);
+        let mut visit = machine.visit(0);
+        visit.boot(&plan).expect("the plan is good");
+        visit.settle();
+        drop(visit);
         machine.init = machine.current(0).expect("the first process runs");
         machine.table = machine.address(u64::from(abi::boot::SLOT_CAP_TABLE));
         machine.boot_leaves = machine.leaves_of_init();
@@ -160,17 +157,17 @@ impl Machine {
     }
 
     /// Enters the kernel on a core.
-    pub fn entry(&self, core: usize) -> Entry<'_> {
+    pub fn visit(&self, core: usize) -> Visit<'_, FakeArch> {
         on_core(core);
-        let entry = self.kernel.arena().enter(core);
-        entry.expect("a core enters the kernel once at a time")
+        let visit = self.kernel.enter(core);
+        visit.expect("a core enters the kernel once at a time")
     }
 
     /// Lets a core trap, and leave the kernel again.
     pub fn trap(&self, core: usize, trap: Trap) {
-        let mut entry = self.entry(core);
-        self.kernel.handle(&mut entry, trap);
-        match self.kernel.next(&entry) {
+        let mut visit = self.visit(core);
+        visit.handle(trap);
+        match visit.next() {
             Next::Thread(_) | Next::Guest(..) | Next::Idle => {}
         }
     }
@@ -182,8 +179,7 @@ impl Machine {
 
     /// Returns whether a vCPU runs on a core.
     pub fn in_guest(&self, core: usize) -> bool {
-        let entry = self.entry(core);
-        matches!(self.kernel.next(&entry), Next::Guest(..))
+        matches!(self.visit(core).next(), Next::Guest(..))
     }
 
     /// Looks at a thread, or returns `None` where none is at that address.
@@ -192,30 +188,28 @@ impl Machine {
         thread: u64,
         look: impl FnOnce(&Thread<FakeArch>) -> R,
     ) -> Option<R> {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let handle = Handle::<Thread<FakeArch>>::from_address(thread)?;
-        entry.find(handle).map(look)
+        visit.entry.find(handle).map(look)
     }
 
     /// Looks at a vCPU, or returns `None` where none is at that address.
     pub fn with_vcpu<R>(&self, vcpu: u64, look: impl FnOnce(&Vcpu<FakeArch>) -> R) -> Option<R> {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let handle = Handle::<Vcpu<FakeArch>>::from_address(vcpu)?;
-        entry.find(handle).map(look)
+        visit.entry.find(handle).map(look)
     }
 
     /// Returns the state of a thread or vCPU.
     pub fn state(&self, item: u64) -> State {
-        let entry = self.entry(0);
         let item = ExecutionRef::from_address(item).expect("an address is not zero");
-        self.kernel.execution(&entry, item).state()
+        self.visit(0).execution(item).state()
     }
 
     /// Returns the core of a thread or vCPU.
     pub fn core_of(&self, item: u64) -> usize {
-        let entry = self.entry(0);
         let item = ExecutionRef::from_address(item).expect("an address is not zero");
-        self.kernel.execution(&entry, item).core_index()
+        self.visit(0).execution(item).core_index()
     }
 
     /// Delivers one thing that waits at a core; returns whether there was any.
@@ -426,11 +420,11 @@ impl Machine {
 
     /// Walks tables as the hardware does.
     pub fn translate(&self, stage: Stage, root: u64, address: u64) -> Option<Cached> {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let levels = self.kernel.arch.levels(stage);
         let mut table = root;
         for level in levels {
-            let words = entry.words(table, level.table_bytes())?;
+            let words = visit.entry.words(table, level.table_bytes())?;
             let word = words[level.index(address)].load(Ordering::Relaxed);
             match self.kernel.arch.decode(stage, word, level) {
                 TableEntry::Empty => return None,
@@ -449,12 +443,12 @@ impl Machine {
 
     /// Returns the leaves of the first process's space.
     fn leaves_of_init(&self) -> HashMap<u64, u64> {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let space = self.kernel.cores[0].loaded_space.get();
         let space = Handle::<AddressSpace>::from_address(space).expect("a space is loaded");
-        let space = crate::object::part::<FakeArch, AddressSpace>(&entry, space);
+        let space = visit.space(space);
         let mut leaves = HashMap::new();
-        super::check::leaves(&self.kernel, &entry, space, &mut |leaf| {
+        super::check::leaves(&visit, space, &mut |leaf| {
             leaves.insert(leaf.address, leaf.physical);
         });
         leaves
@@ -472,9 +466,9 @@ impl Machine {
 
     /// Looks at a thread's message page.
     fn with_page<R>(&self, thread: u64, look: impl FnOnce(&[AtomicU64]) -> R) -> R {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let handle = Handle::<Thread<FakeArch>>::from_address(thread).expect("not zero");
-        let page = self.kernel.message_page(&entry, entry.get(handle));
+        let page = visit.message_page(visit.entry.get(handle));
         look(page.expect("the thread has a message page"))
     }
 }

@@ -208,9 +208,9 @@ pub struct Seen {
 impl Machine {
     /// Looks at a slot of the first process's table without a call.
     pub fn look(&self, slot: u64) -> Option<Seen> {
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let place = arena::Handle::from_address(self.table + slot * 64)?;
-        let slot = crate::object::part::<super::FakeArch, crate::cap::Slot>(&entry, place);
+        let slot = visit.slot(place);
         let tag = slot.tag();
         Some(Seen {
             kind: tag.object_kind()?,
@@ -229,17 +229,19 @@ impl Machine {
     /// word.
     pub fn object_core(&self, object: u64) -> u64 {
         use crate::object::{endpoint, notification, reply};
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let endpoint = arena::Handle::<endpoint::Endpoint>::from_address(object);
         let reply = arena::Handle::<reply::Reply>::from_address(object);
         let notification = arena::Handle::<notification::Notification>::from_address(object);
         let cores = [
             endpoint
-                .and_then(|it| entry.find(it))
+                .and_then(|it| visit.entry.find(it))
                 .map(|it| it.core.get()),
-            reply.and_then(|it| entry.find(it)).map(|it| it.core.get()),
+            reply
+                .and_then(|it| visit.entry.find(it))
+                .map(|it| it.core.get()),
             notification
-                .and_then(|it| entry.find(it))
+                .and_then(|it| visit.entry.find(it))
                 .map(|it| it.core.get()),
         ];
         cores.into_iter().flatten().next().unwrap_or(u64::MAX)

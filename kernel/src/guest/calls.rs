@@ -1,64 +1,62 @@
 //! Calls on vCPUs that touch a running one: they are made on its core.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
 use crate::call::thread::{CONTROL, execution_of};
-use crate::cap::table::{self, Resolved};
+use crate::cap::table::Resolved;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::call::CallNumber;
 use abi::exit::{EXIT_CLASSES, ExitClass};
 use abi::{Error, register};
-use arena::Entry;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Makes a call on a vCPU, on the vCPU's core.
     pub(crate) fn vcpu_call(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
         number: CallNumber,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
-        if self.is_shipped(entry, caller, &target.object.execution().core) {
+        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
+        if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         let item = execution_of(target.handle);
         let (first, second) = (thread.frame.argument(1), thread.frame.argument(2));
         match number {
-            CallNumber::VcpuRead => self.vcpu_read(entry, item, first).map(Outcome::value),
-            CallNumber::VcpuWrite => self.vcpu_write(entry, item, first, second),
-            CallNumber::VcpuResume => self.vcpu_resume(entry, target),
+            CallNumber::VcpuRead => self.vcpu_read(item, first).map(Outcome::value),
+            CallNumber::VcpuWrite => self.vcpu_write(item, first, second),
+            CallNumber::VcpuResume => self.vcpu_resume(target),
             CallNumber::VcpuStop => {
-                self.vcpu_stop(entry, target);
+                self.vcpu_stop(target);
                 Ok(Outcome::ok())
             }
             _ => {
                 if first >= abi::PRIORITIES as u64 {
                     return Err(Error::OutOfRange);
                 }
-                self.set_priority(entry, item, first);
+                self.set_priority(item, first);
                 Ok(Outcome::ok())
             }
         }
     }
 
     /// Reads a register of a vCPU that does not run.
-    fn vcpu_read(&self, entry: &Entry<'_>, item: ExecutionRef, id: u64) -> Result<u64, Error> {
-        let vcpu = self.vcpu(entry, item);
+    fn vcpu_read(&self, item: ExecutionRef, id: u64) -> Result<u64, Error> {
+        let vcpu = self.vcpu(item);
         if let Some(fact) = Self::fact(vcpu, id) {
             return Ok(fact);
         }
         if !Self::vcpu_is_still(vcpu.execution()) {
             return Err(Error::WrongState);
         }
-        let loaded = self.is_loaded(entry, item);
+        let loaded = self.is_loaded(item);
         self.arch
-            .guest_read(&vcpu.guest, loaded, self.registers(entry, vcpu), id)
+            .guest_read(&vcpu.guest, loaded, self.registers(vcpu), id)
     }
 
     /// Returns what the kernel itself knows of a vCPU, running or not.
@@ -82,22 +80,16 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Writes a register of a vCPU that does not run.
-    fn vcpu_write(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        id: u64,
-        value: u64,
-    ) -> Result<Outcome, Error> {
-        let vcpu = self.vcpu(entry, item);
+    fn vcpu_write(&self, item: ExecutionRef, id: u64, value: u64) -> Result<Outcome, Error> {
+        let vcpu = self.vcpu(item);
         if !Self::vcpu_is_still(vcpu.execution()) {
             return Err(Error::WrongState);
         }
         if id == register::PENDING_EXIT {
             return Self::give_up_exit(vcpu, value);
         }
-        let loaded = self.is_loaded(entry, item);
-        let registers = self.registers(entry, vcpu);
+        let loaded = self.is_loaded(item);
+        let registers = self.registers(vcpu);
         self.arch
             .guest_write(&vcpu.guest, loaded, registers, (id, value))?;
         Ok(Outcome::ok())
@@ -120,30 +112,26 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Lets a stopped vCPU run; a pending exit is delivered first.
-    fn vcpu_resume(
-        &self,
-        entry: &Entry<'_>,
-        target: Resolved<'_, Vcpu<A>>,
-    ) -> Result<Outcome, Error> {
+    fn vcpu_resume(&self, target: Resolved<'_, Vcpu<A>>) -> Result<Outcome, Error> {
         let execution = target.object.execution();
         if !matches!(execution.state(), State::Stopped | State::Unrouted) {
             return Err(Error::WrongState);
         }
         let item = execution_of(target.handle);
-        if !self.has_guest_space(entry, item) || execution.budget.get().is_none() {
+        if !self.has_guest_space(item) || execution.budget.get().is_none() {
             return Err(Error::NotConfigured);
         }
         if target.object.exit_pending.get() != 0 {
-            self.send_exit_again(entry, item);
+            self.send_exit_again(item);
         } else {
-            self.make_ready(entry, item);
+            self.make_ready(item);
         }
         Ok(Outcome::ok())
     }
 
     /// Stops a vCPU; an exit that is being answered stays pending.
-    fn vcpu_stop(&self, entry: &Entry<'_>, target: Resolved<'_, Vcpu<A>>) {
-        self.stop(entry, execution_of(target.handle));
+    fn vcpu_stop(&self, target: Resolved<'_, Vcpu<A>>) {
+        self.stop(execution_of(target.handle));
     }
 }
 

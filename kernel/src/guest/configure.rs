@@ -1,20 +1,18 @@
 //! Bindings and routes of a vCPU, and routes of a guest space.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
 use crate::call::thread::{CONTROL, execution_of};
 use crate::cap::slot::{Role, Slot, SlotRef};
-use crate::cap::table;
 use crate::object::execution::{ExecutionRef, State};
-use crate::object::slot_named;
 use crate::object::space::GuestSpace;
 use crate::object::thread::Thread;
 use crate::object::vcpu::{BUDGET, DEVICES, EXITS, GUEST_SPACE, REGISTER_PAGE, Vcpu};
 use abi::call::Binding;
 use abi::exit::{EXIT_CLASSES, MAX_ROUTES, RouteKey};
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle, Object};
+use arena::{Handle, Object};
 use core::mem::offset_of;
 
 /// Returns slot `index` of a vCPU.
@@ -23,48 +21,46 @@ fn slot_of<A: Arch>(vcpu: Handle<Vcpu<A>>, index: usize) -> Result<SlotRef, Erro
     SlotRef::from_address(address + index as u64 * Slot::STRIDE).ok_or(Error::OutOfRange)
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Binds something to a stopped vCPU.
     pub(crate) fn vcpu_bind(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if self.is_shipped(entry, caller, &execution.core) {
+        if self.is_shipped(caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(execution)?;
         let (index, role, kind, need) = vcpu_binding(thread.frame.argument(1))?;
         let place = slot_of(target.handle, index)?;
         if thread.frame.argument(2) == 0 {
-            return Ok(self.unbind(entry, caller, place));
+            return Ok(self.unbind(caller, place));
         }
-        let from = self.bindable(entry, thread, kind, need)?;
-        self.check_core(entry, execution, from)?;
-        if !slot_named::<A>(entry, place).tag().is_empty() {
+        let from = self.bindable(thread, kind, need)?;
+        self.check_core(execution, from)?;
+        if !self.slot(place).tag().is_empty() {
             return Err(Error::WrongState);
         }
-        self.bind(entry, from, place, role)?;
-        self.after_bind(entry, (execution_of(target.handle), execution), from, role);
+        self.bind(from, place, role)?;
+        self.after_bind((execution_of(target.handle), execution), from, role);
         Ok(Outcome::ok())
     }
 
     /// Sets the endpoint of an exit class or a device route, and delivers an exit that waited.
     pub(crate) fn vcpu_route(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
         is_exit: bool,
     ) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, CONTROL)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
         let execution = target.object.execution();
-        if self.is_shipped(entry, caller, &execution.core) {
+        if self.is_shipped(caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         let (first, count) = if is_exit {
@@ -78,29 +74,25 @@ impl<A: Arch> Kernel<A> {
         }
         let place = slot_of(target.handle, first + index)?;
         if thread.frame.argument(2) == 0 {
-            return Ok(self.unbind(entry, caller, place));
+            return Ok(self.unbind(caller, place));
         }
         let need = Rights::new().with_call(true);
-        let from = self.bindable(entry, thread, ObjectKind::Endpoint, need)?;
-        self.check_core(entry, execution, from)?;
-        if !slot_named::<A>(entry, place).tag().is_empty() {
+        let from = self.bindable(thread, ObjectKind::Endpoint, need)?;
+        self.check_core(execution, from)?;
+        if !self.slot(place).tag().is_empty() {
             return Err(Error::WrongState);
         }
-        self.bind(entry, from, place, Role::Route)?;
+        self.bind(from, place, Role::Route)?;
         if execution.state() == State::Unrouted {
-            self.send_exit_again(entry, execution_of(target.handle));
+            self.send_exit_again(execution_of(target.handle));
         }
         Ok(Outcome::ok())
     }
 
     /// Declares a device or memory range of a guest space.
-    pub(crate) fn add_route(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn add_route(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, GuestSpace>(entry, thread, address, CONTROL)?;
+        let target = self.resolve_at::<GuestSpace>(thread, address, CONTROL)?;
         let [index, key, base, length] = [1, 2, 3, 4].map(|index| thread.frame.argument(index));
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let route = target.object.routes.get(index).ok_or(Error::OutOfRange)?;

@@ -1,6 +1,6 @@
 //! Exits out: calls on behalf of a vCPU, and what their answers do.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Exit};
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State};
@@ -8,34 +8,34 @@ use crate::object::space::Route;
 use crate::object::vcpu::{DEVICES, EXITS, Vcpu};
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{DeliveryKind, MessageInfo, ObjectKind};
-use arena::{Entry, Handle};
+use arena::Handle;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Handles an exit of the current vCPU.
-    pub(crate) fn guest_exit(&self, entry: &Entry<'_>, exit: Exit) {
-        let Some(item) = self.core(entry).current.get() else {
+    pub(crate) fn guest_exit(&self, exit: Exit) {
+        let Some(item) = self.core.current.get() else {
             return;
         };
-        let vcpu = self.vcpu(entry, item);
+        let vcpu = self.vcpu(item);
         let pc = self.arch.guest_program_counter(&vcpu.guest);
         match exit {
             Exit::Idle => {
                 let [_, idle, _] = &vcpu.counts;
                 idle.add(1);
-                self.idle_vcpu(entry, item, vcpu.execution());
+                self.idle_vcpu(item, vcpu.execution());
             }
-            Exit::Hypercall => self.send_exit(entry, item, ExitClass::Hypercall, words([pc])),
+            Exit::Hypercall => self.send_exit(item, ExitClass::Hypercall, words([pc])),
             Exit::Instruction { bits } => {
-                self.send_exit(entry, item, ExitClass::Instruction, words([pc, bits]));
+                self.send_exit(item, ExitClass::Instruction, words([pc, bits]));
             }
             Exit::Window { lines } => {
-                self.send_exit(entry, item, ExitClass::Window, words([pc, lines]));
+                self.send_exit(item, ExitClass::Window, words([pc, lines]));
             }
             Exit::Other {
                 details: [first, second, third],
             } => {
                 let words = words([pc, first, second, third]);
-                self.send_exit(entry, item, ExitClass::Other, words);
+                self.send_exit(item, ExitClass::Other, words);
             }
             Exit::Access {
                 key,
@@ -47,7 +47,7 @@ impl<A: Arch> Kernel<A> {
                 let access = access.map(|(info, value)| (info.with_key(key as u8), value));
                 let info = access.map_or(0, |(info, _)| info.into_bits());
                 let words = [pc, address, virtual_address, cause, key.number(), info];
-                self.access_exit(entry, item, (key, address, words), access);
+                self.access_exit(item, (key, address, words), access);
             }
         }
     }
@@ -55,32 +55,30 @@ impl<A: Arch> Kernel<A> {
     /// Sends an access to whoever owns the address.
     fn access_exit(
         &self,
-        entry: &Entry<'_>,
         item: ExecutionRef,
         (key, address, words): (RouteKey, u64, [u64; 6]),
         access: Option<(AccessInfo, u64)>,
     ) {
-        let vcpu = self.vcpu(entry, item);
-        match (self.find_route(entry, vcpu, (key, address)), access) {
+        let vcpu = self.vcpu(item);
+        match (self.find_route(vcpu, (key, address)), access) {
             (Some((_, RouteKey::Memory)), _) => {
-                self.send_exit(entry, item, ExitClass::Memory, words);
+                self.send_exit(item, ExitClass::Memory, words);
             }
             (Some((route, _)), Some((info, value))) => {
-                self.send_access(entry, item, address, (info.with_route(route), value));
+                self.send_access(item, address, (info.with_route(route), value));
             }
-            (Some(_), None) => self.send_exit(entry, item, ExitClass::Device, words),
-            (None, _) => self.send_exit(entry, item, ExitClass::Unclaimed, words),
+            (Some(_), None) => self.send_exit(item, ExitClass::Device, words),
+            (None, _) => self.send_exit(item, ExitClass::Unclaimed, words),
         }
     }
 
     /// Returns index and key of the route that has `address` of the address space of `key`.
     fn find_route(
         &self,
-        entry: &Entry<'_>,
         vcpu: &Vcpu<A>,
         (key, address): (RouteKey, u64),
     ) -> Option<(u8, RouteKey)> {
-        let space = self.guest_space_of(entry, vcpu)?;
+        let space = self.guest_space_of(vcpu)?;
         let has = |route: &Route| {
             route.is_in_space_of(key) && address.wrapping_sub(route.base.get()) < route.length.get()
         };
@@ -90,8 +88,8 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes an exit of this class the pending one, and sends it to its server.
-    fn send_exit(&self, entry: &Entry<'_>, item: ExecutionRef, class: ExitClass, words: [u64; 6]) {
-        let vcpu = self.vcpu(entry, item);
+    fn send_exit(&self, item: ExecutionRef, class: ExitClass, words: [u64; 6]) {
+        let vcpu = self.vcpu(item);
         let label = u16::try_from(class.number()).unwrap_or(0);
         if let Some(count) = vcpu.class_counts.get(usize::from(label)) {
             count.add(1);
@@ -108,30 +106,24 @@ impl<A: Arch> Kernel<A> {
             .with_kind(DeliveryKind::Exit as u8)
             .with_label(label)
             .with_words(count);
-        self.new_exit(entry, item, info, words);
+        self.new_exit(item, info, words);
     }
 
     /// Makes a device access the pending exit, and sends it to the device's server.
-    fn send_access(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        address: u64,
-        (info, value): (AccessInfo, u64),
-    ) {
-        let vcpu = self.vcpu(entry, item);
+    fn send_access(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
+        let vcpu = self.vcpu(item);
         vcpu.access_count.add(1);
         vcpu.access.set(info.into_bits());
         let words = [address, info.into_bits(), value, 0, 0, 0];
         let shape = MessageInfo::new()
             .with_kind(DeliveryKind::Access as u8)
             .with_words(3);
-        self.new_exit(entry, item, shape, words);
+        self.new_exit(item, shape, words);
     }
 
     /// Makes an exit the pending one, with a sequence number of its own, and sends it.
-    fn new_exit(&self, entry: &Entry<'_>, item: ExecutionRef, info: MessageInfo, words: [u64; 6]) {
-        let vcpu = self.vcpu(entry, item);
+    fn new_exit(&self, item: ExecutionRef, info: MessageInfo, words: [u64; 6]) {
+        let vcpu = self.vcpu(item);
         let execution = vcpu.execution();
         for (word, value) in execution.words.iter().zip(words) {
             word.set(value);
@@ -139,12 +131,12 @@ impl<A: Arch> Kernel<A> {
         execution.info.set(u64::from(info.into_bits()));
         execution.sequence.add(1);
         vcpu.exit_pending.set(1);
-        self.send_exit_again(entry, item);
+        self.send_exit_again(item);
     }
 
     /// Sends the pending exit to the server that its route names now.
-    pub(crate) fn send_exit_again(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let vcpu = self.vcpu(entry, item);
+    pub(crate) fn send_exit_again(&self, item: ExecutionRef) {
+        let vcpu = self.vcpu(item);
         let execution = vcpu.execution();
         let info = MessageInfo::from_bits(u32::try_from(execution.info.get()).unwrap_or(0));
         let index = if info.kind() == DeliveryKind::Access as u8 {
@@ -157,40 +149,34 @@ impl<A: Arch> Kernel<A> {
         let endpoint = slot.and_then(|slot| Handle::<Endpoint>::from_address(slot.object.get()));
         match (
             slot,
-            endpoint.filter(|endpoint| entry.find(*endpoint).is_some()),
+            endpoint.filter(|endpoint| self.entry.find(*endpoint).is_some()),
         ) {
             (Some(slot), Some(endpoint)) => {
                 execution.badge.set(slot.badge.get());
-                self.send_call(entry, item, endpoint);
+                self.send_call(item, endpoint);
             }
             _ => execution.set_state(State::Unrouted),
         }
     }
 
     /// Does what a server answered to the pending exit.
-    pub(crate) fn answer_exit(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        label: u16,
-        words: [u64; 6],
-    ) {
-        let vcpu = self.vcpu(entry, item);
+    pub(crate) fn answer_exit(&self, item: ExecutionRef, label: u16, words: [u64; 6]) {
+        let vcpu = self.vcpu(item);
         vcpu.exit_pending.set(0);
         let [first, second, third, ..] = words;
         if vcpu.access.get() != 0 {
             let access = AccessInfo::from_bits(vcpu.access.replace(0));
-            if let Some(registers) = self.registers(entry, vcpu) {
+            if let Some(registers) = self.registers(vcpu) {
                 self.arch
                     .guest_complete(&vcpu.guest, registers, access, first);
             }
-            return self.make_ready(entry, item);
+            return self.make_ready(item);
         }
         match ExitReply::from_number(u64::from(label)) {
-            Some(ExitReply::Resume) => self.make_ready(entry, item),
+            Some(ExitReply::Resume) => self.make_ready(item),
             Some(ExitReply::Forward) => {
                 let info = AccessInfo::from_bits(second);
-                self.forward(entry, item, first, (info, third));
+                self.forward(item, first, (info, third));
             }
             Some(ExitReply::Decline) => {
                 let words = vcpu
@@ -198,32 +184,26 @@ impl<A: Arch> Kernel<A> {
                     .words
                     .each_ref()
                     .map(crate::word::Word::get);
-                self.send_exit(entry, item, ExitClass::Unclaimed, words);
+                self.send_exit(item, ExitClass::Unclaimed, words);
             }
-            Some(ExitReply::Idle) => self.idle_vcpu(entry, item, vcpu.execution()),
+            Some(ExitReply::Idle) => self.idle_vcpu(item, vcpu.execution()),
             Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
         }
     }
 
     /// Makes an access for the guest that its vcpu server decoded.
-    fn forward(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        address: u64,
-        (info, value): (AccessInfo, u64),
-    ) {
-        let vcpu = self.vcpu(entry, item);
+    fn forward(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
+        let vcpu = self.vcpu(item);
         let key = RouteKey::from_number(u64::from(info.key()));
-        match key.and_then(|key| self.find_route(entry, vcpu, (key, address))) {
+        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
-                self.send_access(entry, item, address, (info.with_route(route), value));
+                self.send_access(item, address, (info.with_route(route), value));
             }
             Some((_, RouteKey::Memory)) | None => {
                 let pc = self.arch.guest_program_counter(&vcpu.guest);
                 let key = u64::from(info.key());
                 let words = [pc, address, 0, 0, key, info.into_bits()];
-                self.send_exit(entry, item, ExitClass::Unclaimed, words);
+                self.send_exit(item, ExitClass::Unclaimed, words);
             }
         }
     }

@@ -4,45 +4,38 @@
 //! in their guests: to be looked at there means that the guest was left, and that the ticket will
 //! be seen before it is entered again.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::cap::table;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::{Error, Rights};
-use arena::Entry;
 use core::sync::atomic::{Ordering, fence};
 
 /// Kinds of flush that a machine may have.
 const KINDS: u64 = 64;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Flushes the translations of a set of vCPUs.
-    pub(crate) fn fence(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn fence(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let [first, mask, kind] = [0, 1, 2].map(|index| thread.frame.argument(index));
         if mask == 0 || kind >= KINDS {
             return Err(Error::BadArgument);
         }
         for index in bits(mask) {
-            self.fenced(entry, thread, first.wrapping_add(index))?;
+            self.fenced(thread, first.wrapping_add(index))?;
         }
         let mut cores = 0;
         for index in bits(mask) {
-            let vcpu = self.fenced(entry, thread, first.wrapping_add(index))?;
+            let vcpu = self.fenced(thread, first.wrapping_add(index))?;
             vcpu.flushes.shared().fetch_or(1 << kind, Ordering::SeqCst);
             fence(Ordering::SeqCst);
             if vcpu.in_guest.shared().load(Ordering::SeqCst) != 0 {
                 cores |= 1 << vcpu.execution().core.get();
             }
         }
-        cores &= !(1 << entry.core());
+        cores &= !(1 << self.entry.core());
         if cores == 0 {
             return Ok(Outcome::ok());
         }
@@ -50,40 +43,35 @@ impl<A: Arch> Kernel<A> {
         execution.fence_pending.set(cores);
         execution.set_state(State::Parked);
         execution.raise(flag::SHIPPED);
-        self.travel(entry, caller);
+        self.travel(caller);
         Ok(Outcome::Waiting)
     }
 
     /// Returns a vCPU of the set.
-    fn fenced<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        thread: &Thread<A>,
-        index: u64,
-    ) -> Result<&'e Vcpu<A>, Error> {
+    fn fenced(&self, thread: &Thread<A>, index: u64) -> Result<&Vcpu<A>, Error> {
         let need = Rights::new().with_inject(true);
-        Ok(table::resolve::<A, Vcpu<A>>(entry, thread, index, need)?.object)
+        Ok(self.resolve::<Vcpu<A>>(thread, index, need)?.object)
     }
 
     /// Lets a fence go on from this core, which has left all its guests.
-    pub(crate) fn fence_step(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    pub(crate) fn fence_step(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         execution
             .fence_pending
-            .set(execution.fence_pending.get() & !(1 << entry.core()));
+            .set(execution.fence_pending.get() & !(1 << self.entry.core()));
         if execution.fence_pending.get() == 0 {
             // The call is over; its results are written before it goes home.
-            self.thread(entry, item).frame.complete();
+            self.thread(item).frame.complete();
         }
-        self.travel(entry, item);
+        self.travel(item);
     }
 
     /// Sends the caller of a fence to the next core, or home.
-    fn travel(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let execution = self.execution(entry, item);
+    fn travel(&self, item: ExecutionRef) {
+        let execution = self.execution(item);
         let pending = execution.fence_pending.get();
         if pending == 0 {
-            return self.send_home(entry, item);
+            return self.send_home(item);
         }
         let next = pending.trailing_zeros() as usize;
         self.post(next, item.address(), &execution.inbox_next);

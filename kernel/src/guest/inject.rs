@@ -1,50 +1,34 @@
 //! Interrupts in: lines that are raised and lowered from any core.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::cap::table;
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::{Error, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::sync::atomic::{Ordering, fence};
 
 /// Where the lowered lines begin in `Vcpu::changes`.
 const LOWERED: u32 = 32;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Raises and lowers lines of a vCPU.
-    pub(crate) fn inject_call(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn inject_call(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let need = Rights::new().with_inject(true);
         let address = thread.frame.argument(0);
-        let target = table::resolve_at::<A, Vcpu<A>>(entry, thread, address, need)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, address, need)?;
         let (raise, lower) = (thread.frame.argument(1), thread.frame.argument(2));
         if (raise | lower) & !self.arch.guest_lines() != 0 || raise & lower != 0 {
             return Err(Error::BadArgument);
         }
-        Ok(Outcome::value(self.inject(
-            entry,
-            target.handle,
-            raise,
-            lower,
-        )))
+        Ok(Outcome::value(self.inject(target.handle, raise, lower)))
     }
 
     /// Raises and lowers lines of a vCPU; returns those that were not pending before.
-    pub(crate) fn inject(
-        &self,
-        entry: &Entry<'_>,
-        handle: Handle<Vcpu<A>>,
-        raise: u64,
-        lower: u64,
-    ) -> u64 {
-        let vcpu = entry.get(handle);
+    pub(crate) fn inject(&self, handle: Handle<Vcpu<A>>, raise: u64, lower: u64) -> u64 {
+        let vcpu = self.entry.get(handle);
         let changes = vcpu.changes.shared();
         let mut before = changes.load(Ordering::Relaxed);
         loop {
@@ -59,17 +43,17 @@ impl<A: Arch> Kernel<A> {
         // A line is pending if it was raised and not lowered since, seen by its core or not.
         let pending = (vcpu.lines.get() & !(before >> LOWERED)) | before;
         fence(Ordering::SeqCst);
-        self.poke(entry, handle);
+        self.poke(handle);
         raise & !pending
     }
 
     /// Lets the core of a vCPU look at it: it is in its guest, or idle.
-    pub(crate) fn poke(&self, entry: &Entry<'_>, handle: Handle<Vcpu<A>>) {
-        let vcpu = entry.get(handle);
+    pub(crate) fn poke(&self, handle: Handle<Vcpu<A>>) {
+        let vcpu = self.entry.get(handle);
         let core = vcpu.execution().core_index();
-        if core == entry.core() {
+        if core == self.entry.core() {
             if let Some(item) = ExecutionRef::from_address(handle.address()) {
-                self.attend_vcpu(entry, item);
+                self.attend_vcpu(item);
             }
             return;
         }
@@ -95,32 +79,32 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Lets an idle vCPU of this core run if it has a reason to.
-    pub(crate) fn attend_vcpu(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        let vcpu = self.vcpu(entry, item);
+    pub(crate) fn attend_vcpu(&self, item: ExecutionRef) {
+        let vcpu = self.vcpu(item);
         if vcpu.execution().state() != State::Idle {
             return;
         }
         self.take_changes(vcpu);
         if self
             .arch
-            .guest_wakes(&vcpu.guest, self.is_loaded(entry, item), vcpu.lines.get())
+            .guest_wakes(&vcpu.guest, self.is_loaded(item), vcpu.lines.get())
         {
-            self.remove_deadline(entry, item);
-            self.make_ready(entry, item);
+            self.remove_deadline(item);
+            self.make_ready(item);
         }
     }
 
     /// Lets a vCPU wait for an interrupt, unless there is one.
-    pub(crate) fn idle_vcpu(&self, entry: &Entry<'_>, item: ExecutionRef, execution: &Execution) {
-        let vcpu = self.vcpu(entry, item);
+    pub(crate) fn idle_vcpu(&self, item: ExecutionRef, execution: &Execution) {
+        let vcpu = self.vcpu(item);
         execution.set_state(State::Idle);
         fence(Ordering::SeqCst);
-        self.attend_vcpu(entry, item);
+        self.attend_vcpu(item);
         if execution.state() != State::Idle {
             return;
         }
-        let loaded = self.is_loaded(entry, item);
+        let loaded = self.is_loaded(item);
         let timer = self.arch.guest_timer(&vcpu.guest, loaded);
-        self.add_deadline(entry, item, timer.map_or(u64::MAX, |timer| timer.deadline));
+        self.add_deadline(item, timer.map_or(u64::MAX, |timer| timer.deadline));
     }
 }

@@ -7,77 +7,69 @@ mod exit;
 mod fence;
 mod inject;
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, GuestRegisters};
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::space::GuestSpace;
 use crate::object::vcpu::Vcpu;
 use abi::{ObjectKind, PAGE_SIZE};
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns the guest space that is bound to a vCPU.
-    pub(crate) fn guest_space_of<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        vcpu: &Vcpu<A>,
-    ) -> Option<&'e GuestSpace> {
+    pub(crate) fn guest_space_of(&self, vcpu: &Vcpu<A>) -> Option<&GuestSpace> {
         let slot = vcpu.guest_space();
         (slot.tag().object_kind() == Some(ObjectKind::GuestSpace)).then_some(())?;
-        entry.find(Handle::from_address(slot.object.get())?)
+        self.entry.find(Handle::from_address(slot.object.get())?)
     }
 
     /// Returns whether a vCPU has a space with tables and a register page, so that it can run.
-    pub(crate) fn has_guest_space(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
-        let vcpu = self.vcpu(entry, item);
-        let Some(space) = self.guest_space_of(entry, vcpu) else {
+    pub(crate) fn has_guest_space(&self, item: ExecutionRef) -> bool {
+        let vcpu = self.vcpu(item);
+        let Some(space) = self.guest_space_of(vcpu) else {
             return false;
         };
         let [space] = &space.space;
-        space.root.get() != 0 && self.registers(entry, vcpu).is_some()
+        space.root.get() != 0 && self.registers(vcpu).is_some()
     }
 
     /// Returns the general registers of a vCPU.
-    pub(crate) fn registers<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        vcpu: &Vcpu<A>,
-    ) -> Option<GuestRegisters<'e>> {
+    pub(crate) fn registers(&self, vcpu: &Vcpu<A>) -> Option<GuestRegisters<'_>> {
         let slot = vcpu.register_page();
         (slot.tag().object_kind() == Some(ObjectKind::Frame)).then_some(())?;
-        let words: &[AtomicU64] = entry.words(slot.object.get(), PAGE_SIZE)?;
+        let words: &[AtomicU64] = self.entry.words(slot.object.get(), PAGE_SIZE)?;
         Some(words)
     }
 
     /// Returns whether the state of a vCPU is in this core.
-    pub(crate) fn is_loaded(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
-        self.core(entry).loaded_guest.get() == Some(item)
+    pub(crate) fn is_loaded(&self, item: ExecutionRef) -> bool {
+        self.core.loaded_guest.get() == Some(item)
     }
 
     /// Takes the state of a vCPU out of this core.
-    pub(crate) fn unload_guest(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        if self.is_loaded(entry, item) {
-            self.arch.guest_unload(&self.vcpu(entry, item).guest);
-            self.core(entry).loaded_guest.set(None);
+    pub(crate) fn unload_guest(&self, item: ExecutionRef) {
+        if self.is_loaded(item) {
+            self.arch.guest_unload(&self.vcpu(item).guest);
+            self.core.loaded_guest.set(None);
         }
     }
 
     /// Prepares the entry into the guest of the current vCPU; returns the address of its registers.
-    pub(crate) fn enter_guest(&self, entry: &Entry<'_>, vcpu: &Vcpu<A>) -> u64 {
-        let core = self.core(entry);
+    pub(crate) fn enter_guest(&self, vcpu: &Vcpu<A>) -> u64 {
+        let core = self.core;
         let item = core.current.get();
-        let space = self.guest_space_of(entry, vcpu);
+        let space = self.guest_space_of(vcpu);
         if core.loaded_guest.get() != item {
             if let Some(other) = core.loaded_guest.get() {
-                self.arch.guest_unload(&self.vcpu(entry, other).guest);
+                self.arch.guest_unload(&self.vcpu(other).guest);
             }
             if let Some(space) = space {
                 let [space] = &space.space;
                 space
                     .cores
                     .shared()
-                    .fetch_or(1 << entry.core(), Ordering::SeqCst);
+                    .fetch_or(1 << self.entry.core(), Ordering::SeqCst);
                 self.arch.guest_load(&vcpu.guest, space.root.get());
             }
             core.loaded_guest.set(item);
@@ -102,14 +94,14 @@ impl<A: Arch> Kernel<A> {
 
     /// Notes that the current vCPU, if there is one, is out of its guest: by an exit, or because
     /// of an interrupt of this core.
-    pub(crate) fn leave_guest(&self, entry: &Entry<'_>, is_interrupt: bool) {
-        let Some(current) = self.core(entry).current.get() else {
+    pub(crate) fn leave_guest(&self, is_interrupt: bool) {
+        let Some(current) = self.core.current.get() else {
             return;
         };
-        if !self.execution(entry, current).is_vcpu() {
+        if !self.execution(current).is_vcpu() {
             return;
         }
-        let vcpu = self.vcpu(entry, current);
+        let vcpu = self.vcpu(current);
         if vcpu.in_guest.get() == 0 {
             return;
         }
@@ -125,12 +117,9 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns when the timer of a vCPU that runs next needs the kernel. One that is past is not
     /// waited for: its line is raised on the way into the guest.
-    pub(crate) fn software_timer(&self, entry: &Entry<'_>, item: ExecutionRef, now: u64) -> u64 {
-        let vcpu = self.vcpu(entry, item);
-        match self
-            .arch
-            .guest_timer(&vcpu.guest, self.is_loaded(entry, item))
-        {
+    pub(crate) fn software_timer(&self, item: ExecutionRef, now: u64) -> u64 {
+        let vcpu = self.vcpu(item);
+        match self.arch.guest_timer(&vcpu.guest, self.is_loaded(item)) {
             Some(timer) if !timer.in_hardware && timer.deadline > now => timer.deadline,
             _ => u64::MAX,
         }

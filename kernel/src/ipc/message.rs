@@ -1,64 +1,51 @@
 //! What travels: words, badge, budget.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::object::budget::Budget;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use abi::message::{MAX_CAPS, MAX_WORDS, REGISTER_WORDS};
 use abi::{CallWord, DeliveryKind, Error, MessageInfo, ObjectKind};
-use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Checks the shape of a message that a thread is about to send.
-    pub(crate) fn check_message(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-        info: MessageInfo,
-    ) -> Result<(), Error> {
+    pub(crate) fn check_message(&self, thread: &Thread<A>, info: MessageInfo) -> Result<(), Error> {
         if info.words() > MAX_WORDS || info.caps() > MAX_CAPS {
             return Err(Error::BadArgument);
         }
         let needs_page = info.words() > REGISTER_WORDS || info.caps() > 0;
-        if needs_page && self.message_page(entry, thread).is_none() {
+        if needs_page && self.message_page(thread).is_none() {
             return Err(Error::NotConfigured);
         }
         Ok(())
     }
 
     /// Returns the words of a thread's message page.
-    pub(crate) fn message_page<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        thread: &Thread<A>,
-    ) -> Option<&'e [AtomicU64]> {
+    pub(crate) fn message_page(&self, thread: &Thread<A>) -> Option<&[AtomicU64]> {
         let slot = thread.message_page();
         (slot.tag().object_kind() == Some(ObjectKind::Frame))
-            .then(|| entry.words(slot.object.get(), abi::PAGE_SIZE))?
+            .then(|| self.entry.words(slot.object.get(), abi::PAGE_SIZE))?
     }
 
     /// Hands a call to its receiver, which is then the one to answer it.
-    pub(crate) fn deliver(&self, entry: &Entry<'_>, caller: ExecutionRef, receiver: ExecutionRef) {
-        let (from, to) = (
-            self.execution(entry, caller),
-            self.execution(entry, receiver),
-        );
+    pub(crate) fn deliver(&self, caller: ExecutionRef, receiver: ExecutionRef) {
+        let (from, to) = (self.execution(caller), self.execution(receiver));
         from.set_state(State::AwaitingReply);
         from.callee.set(receiver.address());
         to.caller.set(Some(caller));
         to.depth.set(from.depth.get() + 1);
-        self.lend_budget(entry, from, to);
-        let target = self.thread(entry, receiver);
+        self.lend_budget(from, to);
+        let target = self.thread(receiver);
         target.frame.complete();
         let info = if from.is_vcpu() || from.has(flag::KERNEL_MESSAGE) {
             Self::copy_kernel_message(from, &target.frame);
             MessageInfo::from_bits(u32::try_from(from.info.get()).unwrap_or(0))
         } else {
-            let source = self.thread(entry, caller);
+            let source = self.thread(caller);
             let info = CallWord::from_bits(source.frame.call_word()).info();
-            let info = self.copy_message(entry, source, target, info);
+            let info = self.copy_message(source, target, info);
             info.with_kind(DeliveryKind::Call as u8)
         };
         target.frame.set_info(u64::from(info.into_bits()));
@@ -78,7 +65,6 @@ impl<A: Arch> Kernel<A> {
     /// Copies words and capabilities of a message; returns the shape that arrived.
     pub(crate) fn copy_message(
         &self,
-        entry: &Entry<'_>,
         source: &Thread<A>,
         target: &Thread<A>,
         info: MessageInfo,
@@ -89,10 +75,7 @@ impl<A: Arch> Kernel<A> {
         if info.words() <= REGISTER_WORDS && info.caps() == 0 {
             return info;
         }
-        let pages = (
-            self.message_page(entry, source),
-            self.message_page(entry, target),
-        );
+        let pages = (self.message_page(source), self.message_page(target));
         let (Some(from), Some(to)) = pages else {
             return info
                 .with_words(info.words().min(REGISTER_WORDS))
@@ -103,7 +86,7 @@ impl<A: Arch> Kernel<A> {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let caps = if info.caps() > 0 {
-            self.transfer(entry, source, target, info)
+            self.transfer(source, target, info)
         } else {
             0
         };
@@ -112,7 +95,7 @@ impl<A: Arch> Kernel<A> {
 
     /// Lets a server run on its caller's budget, unless it keeps to its own or nothing is left:
     /// the handler of a timeout is not to wait for the budget that ran out.
-    fn lend_budget(&self, entry: &Entry<'_>, from: &Execution, to: &Execution) {
+    fn lend_budget(&self, from: &Execution, to: &Execution) {
         let Some(handle) = from.budget.get() else {
             return;
         };
@@ -120,7 +103,7 @@ impl<A: Arch> Kernel<A> {
             return;
         }
         let has_time = |budget: &Budget| budget.is_unlimited() || budget.left() > 0;
-        if entry.find(handle).is_some_and(has_time) {
+        if self.entry.find(handle).is_some_and(has_time) {
             to.budget.set(Some(handle));
         }
     }

@@ -14,95 +14,89 @@ mod transfer;
 pub use message::KEEPS_OWN_BUDGET;
 pub use transfer::check_sendable;
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::cap::table;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::{CallWord, Error, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 
 /// The longest chain of calls.
 pub const MAX_DEPTH: u64 = 16;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Makes a thread's call of an endpoint.
-    pub(crate) fn call(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
+    pub(crate) fn call(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let info = CallWord::from_bits(thread.frame.call_word()).info();
         let need = Rights::new().with_call(true);
-        let to = table::resolve::<A, Endpoint>(entry, thread, thread.frame.argument(0), need)?;
+        let to = self.resolve::<Endpoint>(thread, thread.frame.argument(0), need)?;
         let execution = thread.execution();
         if to.object.core.get() != execution.core.get() {
             return Err(Error::WrongCore);
         }
-        self.check_message(entry, thread, info)?;
+        self.check_message(thread, info)?;
         if execution.depth.get() >= MAX_DEPTH {
             return Err(Error::CallTooDeep);
         }
-        if info.caps() > 0 && !self.lock_for(entry, caller) {
+        if info.caps() > 0 && !self.lock_for(caller) {
             return Ok(Outcome::Waiting);
         }
-        if let Err(error) = self.check_sent_slots(entry, thread, info) {
-            self.unlock(entry);
+        if let Err(error) = self.check_sent_slots(thread, info) {
+            self.unlock();
             return Err(error);
         }
         execution.badge.set(to.slot.badge.get());
         execution.lower(flag::KERNEL_MESSAGE);
-        self.send_call(entry, caller, to.handle);
+        self.send_call(caller, to.handle);
         if info.caps() > 0 {
-            self.unlock(entry);
+            self.unlock();
         }
         Ok(Outcome::Waiting)
     }
 
     /// Brings a call to an endpoint: to a thread that receives there, or into the queue.
-    pub(crate) fn send_call(&self, entry: &Entry<'_>, caller: ExecutionRef, to: Handle<Endpoint>) {
-        let endpoint = entry.get(to);
-        if let Some(receiver) = self.pop(entry, &endpoint.receivers) {
-            self.remove_deadline(entry, receiver);
-            self.deliver(entry, caller, receiver);
-            self.make_ready(entry, receiver);
+    pub(crate) fn send_call(&self, caller: ExecutionRef, to: Handle<Endpoint>) {
+        let endpoint = self.entry.get(to);
+        if let Some(receiver) = self.pop(&endpoint.receivers) {
+            self.remove_deadline(receiver);
+            self.deliver(caller, receiver);
+            self.make_ready(receiver);
             return;
         }
-        let execution = self.execution(entry, caller);
+        let execution = self.execution(caller);
         execution.set_state(State::Calling);
         execution.waits_at.set(to.address());
-        self.push_by_priority(entry, &endpoint.callers, caller);
+        self.push_by_priority(&endpoint.callers, caller);
     }
 
     /// Takes an execution of this core out of the queue that its state says, and forgets its
     /// deadline.
-    pub(crate) fn leave_queue(&self, entry: &Entry<'_>, item: ExecutionRef) {
-        self.remove_deadline(entry, item);
-        let execution = self.execution(entry, item);
+    pub(crate) fn leave_queue(&self, item: ExecutionRef) {
+        self.remove_deadline(item);
+        let execution = self.execution(item);
         let at = execution.waits_at.get();
         match execution.state() {
             State::Calling => {
                 if let Some(endpoint) = Handle::<Endpoint>::from_address(at) {
-                    self.remove(entry, &entry.get(endpoint).callers, item);
+                    self.remove(&self.entry.get(endpoint).callers, item);
                 }
             }
             State::Receiving => {
                 if let Some(endpoint) = Handle::<Endpoint>::from_address(at) {
-                    self.remove(entry, &entry.get(endpoint).receivers, item);
+                    self.remove(&self.entry.get(endpoint).receivers, item);
                 }
             }
             State::Waiting => {
                 if let Some(notification) = Handle::<Notification>::from_address(at) {
-                    entry.get(notification).waiter.set(None);
+                    self.entry.get(notification).waiter.set(None);
                 }
             }
-            State::AwaitingReply => self.forget_callee(entry, item),
-            State::AwaitingLock => self.remove(entry, &self.core(entry).lock_waiters, item),
-            State::Ready => self.dequeue(entry, item),
+            State::AwaitingReply => self.forget_callee(item),
+            State::AwaitingLock => self.remove(&self.core.lock_waiters, item),
+            State::Ready => self.dequeue(item),
             State::Stopped
             | State::Exhausted
             | State::Idle
@@ -113,18 +107,13 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Ends a thread's system call with a status and one result, and lets it run.
-    pub(crate) fn finish_call(
-        &self,
-        entry: &Entry<'_>,
-        item: ExecutionRef,
-        result: Result<u64, Error>,
-    ) {
-        let thread = self.thread(entry, item);
+    pub(crate) fn finish_call(&self, item: ExecutionRef, result: Result<u64, Error>) {
+        let thread = self.thread(item);
         thread.frame.complete();
         match result {
             Ok(value) => thread.frame.set_result(1, value),
             Err(error) => thread.frame.set_result(0, error.number()),
         }
-        self.make_ready(entry, item);
+        self.make_ready(item);
     }
 }

@@ -1,27 +1,25 @@
 //! Receiving: from the queue of an endpoint, or from the bound notification.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::Role;
-use crate::cap::table::{self, Resolved};
+use crate::cap::table::Resolved;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::{CallWord, DeliveryKind, Error, MessageInfo, ObjectKind, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns the endpoint that a thread wants to receive from.
-    pub(crate) fn receive_endpoint<'e>(
+    pub(crate) fn receive_endpoint(
         &self,
-        entry: &'e Entry<'_>,
         thread: &Thread<A>,
-    ) -> Result<Resolved<'e, Endpoint>, Error> {
+    ) -> Result<Resolved<'_, Endpoint>, Error> {
         let need = Rights::new().with_receive(true);
-        let endpoint =
-            table::resolve::<A, Endpoint>(entry, thread, thread.frame.argument(0), need)?;
+        let endpoint = self.resolve::<Endpoint>(thread, thread.frame.argument(0), need)?;
         if endpoint.object.core.get() != thread.execution().core.get() {
             return Err(Error::WrongCore);
         }
@@ -31,33 +29,31 @@ impl<A: Arch> Kernel<A> {
     /// Waits for a message.
     pub(crate) fn receive(
         &self,
-        entry: &Entry<'_>,
         receiver: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let from = self.receive_endpoint(entry, thread)?;
+        let from = self.receive_endpoint(thread)?;
         if thread.execution().caller.get().is_some() {
             return Err(Error::WrongState);
         }
-        self.receive_from(entry, receiver, thread, from)
+        self.receive_from(receiver, thread, from)
     }
 
     /// Answers the current caller, then waits for the next message.
     pub(crate) fn reply_receive(
         &self,
-        entry: &Entry<'_>,
         receiver: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let from = self.receive_endpoint(entry, thread);
+        let from = self.receive_endpoint(thread);
         let from = from.inspect_err(|_| thread.execution().lower(flag::REPLIED))?;
         if !thread.execution().has(flag::REPLIED) {
-            match self.reply(entry, receiver, thread)? {
+            match self.reply(receiver, thread)? {
                 Outcome::Waiting => return Ok(Outcome::Waiting),
-                Outcome::Done(..) => thread.execution().raise(flag::REPLIED),
+                Outcome::Done(_) => thread.execution().raise(flag::REPLIED),
             }
         }
-        let outcome = self.receive_from(entry, receiver, thread, from);
+        let outcome = self.receive_from(receiver, thread, from);
         if thread.execution().state() != State::AwaitingLock {
             thread.execution().lower(flag::REPLIED);
         }
@@ -67,23 +63,22 @@ impl<A: Arch> Kernel<A> {
     /// Takes a message if there is one, else waits or gives up.
     fn receive_from(
         &self,
-        entry: &Entry<'_>,
         receiver: ExecutionRef,
         thread: &Thread<A>,
         from: Resolved<'_, Endpoint>,
     ) -> Result<Outcome, Error> {
-        if self.receive_bits(entry, thread) {
+        if self.receive_bits(thread) {
             return Ok(Outcome::Waiting);
         }
         if let Some(caller) = from.object.callers.first.get() {
-            let with_caps = self.sends_capabilities(entry, caller);
-            if with_caps && !self.lock_for(entry, receiver) {
+            let with_caps = self.sends_capabilities(caller);
+            if with_caps && !self.lock_for(receiver) {
                 return Ok(Outcome::Waiting);
             }
-            self.remove(entry, &from.object.callers, caller);
-            self.deliver(entry, caller, receiver);
+            self.remove(&from.object.callers, caller);
+            self.deliver(caller, receiver);
             if with_caps {
-                self.unlock(entry);
+                self.unlock();
             }
             return Ok(Outcome::Waiting);
         }
@@ -93,25 +88,25 @@ impl<A: Arch> Kernel<A> {
         }
         thread.execution().set_state(State::Receiving);
         thread.execution().waits_at.set(from.handle.address());
-        self.push_last(entry, &from.object.receivers, receiver);
-        self.add_deadline(entry, receiver, deadline);
+        self.push_last(&from.object.receivers, receiver);
+        self.add_deadline(receiver, deadline);
         Ok(Outcome::Waiting)
     }
 
     /// Returns whether the message of a queued caller has capabilities.
-    fn sends_capabilities(&self, entry: &Entry<'_>, caller: ExecutionRef) -> bool {
-        let execution = self.execution(entry, caller);
+    fn sends_capabilities(&self, caller: ExecutionRef) -> bool {
+        let execution = self.execution(caller);
         if execution.is_vcpu() || execution.has(flag::KERNEL_MESSAGE) {
             return false;
         }
-        CallWord::from_bits(self.thread(entry, caller).frame.call_word())
+        CallWord::from_bits(self.thread(caller).frame.call_word())
             .info()
             .caps()
             > 0
     }
 
     /// Receives the bits of the notification that is bound to a thread, if there are any.
-    pub(crate) fn receive_bits(&self, entry: &Entry<'_>, thread: &Thread<A>) -> bool {
+    pub(crate) fn receive_bits(&self, thread: &Thread<A>) -> bool {
         let Some(slot) = thread.slot(Role::Notification) else {
             return false;
         };
@@ -119,7 +114,7 @@ impl<A: Arch> Kernel<A> {
             return false;
         }
         let notification = Handle::<Notification>::from_address(slot.object.get());
-        let Some(notification) = notification.and_then(|handle| entry.find(handle)) else {
+        let Some(notification) = notification.and_then(|handle| self.entry.find(handle)) else {
             return false;
         };
         let bits = notification.take_bits();

@@ -1,79 +1,63 @@
 //! Capabilities in messages: the receiver's become children of the sender's.
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef};
-use crate::cap::{derivation, table};
-use crate::object::slot_named;
 use crate::object::thread::Thread;
 use abi::message::{RECEIVE_SLOTS, SENT_SLOTS};
 use abi::{Error, MessageInfo, ObjectKind, Rights};
-use arena::Entry;
 use core::sync::atomic::Ordering;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns word `index` of a thread's message page.
-    fn page_word(&self, entry: &Entry<'_>, thread: &Thread<A>, index: usize) -> Option<u64> {
+    fn page_word(&self, thread: &Thread<A>, index: usize) -> Option<u64> {
         Some(
-            self.message_page(entry, thread)?
+            self.message_page(thread)?
                 .get(index)?
                 .load(Ordering::Relaxed),
         )
     }
 
     /// Returns the slot of the `index`th capability that a thread sends.
-    fn sent_slot(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-        index: usize,
-    ) -> Result<SlotRef, Error> {
-        let address = self.page_word(entry, thread, SENT_SLOTS + index);
-        let slot = table::slot_at(entry, thread, address.ok_or(Error::NotConfigured)?)?;
-        check_sendable(slot_named::<A>(entry, slot))?;
+    fn sent_slot(&self, thread: &Thread<A>, index: usize) -> Result<SlotRef, Error> {
+        let address = self.page_word(thread, SENT_SLOTS + index);
+        let slot = self.slot_at(thread, address.ok_or(Error::NotConfigured)?)?;
+        check_sendable(self.slot(slot))?;
         Ok(slot)
     }
 
     /// Checks that every capability of a message may be sent.
     pub(crate) fn check_sent_slots(
         &self,
-        entry: &Entry<'_>,
         thread: &Thread<A>,
         info: MessageInfo,
     ) -> Result<(), Error> {
-        (0..info.caps()).try_for_each(|index| self.sent_slot(entry, thread, index).map(drop))
+        (0..info.caps()).try_for_each(|index| self.sent_slot(thread, index).map(drop))
     }
 
     /// Copies the capabilities of a message; returns how many arrived. They arrive in order: the
     /// first that has no place ends it.
     pub(crate) fn transfer(
         &self,
-        entry: &Entry<'_>,
         source: &Thread<A>,
         target: &Thread<A>,
         info: MessageInfo,
     ) -> usize {
         (0..info.caps())
-            .take_while(|index| self.transfer_one(entry, source, target, *index).is_some())
+            .take_while(|index| self.transfer_one(source, target, *index).is_some())
             .count()
     }
 
     /// Copies one capability of a message.
-    fn transfer_one(
-        &self,
-        entry: &Entry<'_>,
-        source: &Thread<A>,
-        target: &Thread<A>,
-        index: usize,
-    ) -> Option<()> {
-        let from = self.sent_slot(entry, source, index).ok()?;
-        let address = self.page_word(entry, target, RECEIVE_SLOTS + index)?;
-        let to = table::slot_at(entry, target, address).ok()?;
-        if !slot_named::<A>(entry, to).tag().is_empty() {
+    fn transfer_one(&self, source: &Thread<A>, target: &Thread<A>, index: usize) -> Option<()> {
+        let from = self.sent_slot(source, index).ok()?;
+        let address = self.page_word(target, RECEIVE_SLOTS + index)?;
+        let to = self.slot_at(target, address).ok()?;
+        if !self.slot(to).tag().is_empty() {
             return None;
         }
-        let cap = Cap::of(slot_named::<A>(entry, from)).derive(Rights::ALL, Role::Table);
-        derivation::insert_child::<A>(entry, from, to, &cap).ok()
+        let cap = Cap::of(self.slot(from)).derive(Rights::ALL, Role::Table);
+        self.insert_child(from, to, &cap).ok()
     }
 }
 

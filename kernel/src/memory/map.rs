@@ -1,17 +1,16 @@
 //! Mapping frames.
 
 use super::stage_of;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Slot, Tag};
 use crate::cap::table;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
-use crate::object::{part, slot_named};
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 
 /// Returns the access that bits of a register ask for. Writing and executing need reading: not
 /// every machine can tell them apart.
@@ -28,21 +27,18 @@ pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Maps a frame.
-    pub(crate) fn map(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let slot = slot_named::<A>(
-            entry,
-            table::slot_at(entry, thread, thread.frame.argument(0))?,
-        );
+    pub(crate) fn map(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         let access = access_of(thread.frame.argument(3))?;
         if access == Rights::new() {
             return Err(Error::BadArgument);
         }
         let tag = table::check(slot, ObjectKind::Frame, access)?;
-        let handle = self.any_space(entry, thread, thread.frame.argument(1))?;
-        let space = part::<A, AddressSpace>(entry, handle);
-        if tag.mapped() && self.mapped_space(entry, slot).is_some() {
+        let handle = self.any_space(thread, thread.frame.argument(1))?;
+        let space = self.space(handle);
+        if tag.mapped() && self.mapped_space(slot).is_some() {
             return Err(Error::AlreadyMapped);
         }
         let address = thread.frame.argument(2);
@@ -50,15 +46,15 @@ impl<A: Arch> Kernel<A> {
         let count = 1_u64 << (u32::from(tag.order()) - level.shift);
         for index in 0..count {
             let at = address + (index << level.shift);
-            if let Err(error) = self.make_place(entry, space, at, depth) {
+            if let Err(error) = self.make_place(space, at, depth) {
                 for made in 0..=index {
                     let at = address + (made << level.shift);
-                    self.free_empty_tables(entry, space, at, depth);
+                    self.free_empty_tables(space, at, depth);
                 }
                 return Err(error);
             }
         }
-        self.write_leaves(entry, space, (address, depth, count), (slot, tag, access));
+        self.write_leaves(space, (address, depth, count), (slot, tag, access));
         slot.space.set(handle.address());
         slot.address.set(address);
         slot.progress.set(space.identity.get());
@@ -67,14 +63,8 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes the tables for an entry at level `depth`, which has to be empty.
-    fn make_place(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        address: u64,
-        depth: usize,
-    ) -> Result<(), Error> {
-        let place = self.walk_making(entry, space, address, depth)?;
+    fn make_place(&self, space: &AddressSpace, address: u64, depth: usize) -> Result<(), Error> {
+        let place = self.walk_making(space, address, depth)?;
         match self.arch.decode(stage_of(space), place.bits(), place.level) {
             TableEntry::Empty => Ok(()),
             TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
@@ -106,7 +96,6 @@ impl<A: Arch> Kernel<A> {
     /// Writes the leaves of a frame, whose tables exist.
     fn write_leaves(
         &self,
-        entry: &Entry<'_>,
         space: &AddressSpace,
         (address, depth, count): (u64, usize, u64),
         (slot, tag, access): (&Slot, Tag, Rights),
@@ -117,7 +106,7 @@ impl<A: Arch> Kernel<A> {
                 return;
             };
             let offset = index << level.shift;
-            if let Some(place) = self.walk(entry, space, address + offset, depth) {
+            if let Some(place) = self.walk(space, address + offset, depth) {
                 let memory = Memory {
                     physical: slot.object.get() + offset,
                     access,
@@ -133,25 +122,15 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the space that a mapped frame is mapped in, if that space still lives.
-    pub(crate) fn mapped_space<'e>(
-        &self,
-        entry: &'e Entry<'_>,
-        slot: &Slot,
-    ) -> Option<&'e AddressSpace> {
+    pub(crate) fn mapped_space(&self, slot: &Slot) -> Option<&AddressSpace> {
         let handle = Handle::<AddressSpace>::from_address(slot.space.get())?;
-        let space = entry.part::<AddressSpace, A>(handle)?;
+        let space = self.entry.part::<AddressSpace, A>(handle)?;
         (slot.tag().mapped() && space.identity.get() == slot.progress.get()).then_some(space)
     }
 
     /// Returns whether a fault of a thread comes from a translation that was cached before the
     /// mapping was made; it is dropped then.
-    pub(crate) fn is_spurious(
-        &self,
-        entry: &Entry<'_>,
-        thread: &Thread<A>,
-        kind: FaultKind,
-        address: u64,
-    ) -> bool {
+    pub(crate) fn is_spurious(&self, thread: &Thread<A>, kind: FaultKind, address: u64) -> bool {
         let need = match kind {
             FaultKind::Load => Rights::new().with_read(true),
             FaultKind::Store => Rights::new().with_write(true),
@@ -159,13 +138,14 @@ impl<A: Arch> Kernel<A> {
             _ => return false,
         };
         let handle = Handle::<AddressSpace>::from_address(thread.space().object.get());
-        let Some(space) = handle.and_then(|handle| entry.part::<AddressSpace, A>(handle)) else {
+        let Some(space) = handle.and_then(|handle| self.entry.part::<AddressSpace, A>(handle))
+        else {
             return false;
         };
         if address >= A::USER_END {
             return false;
         }
-        let Some(place) = self.walk(entry, space, address, usize::MAX) else {
+        let Some(place) = self.walk(space, address, usize::MAX) else {
             return false;
         };
         match self.arch.decode(Stage::User, place.bits(), place.level) {

@@ -5,18 +5,17 @@ mod protect;
 mod tables;
 mod unmap;
 
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{Cap, Role, SlotRef};
-use crate::cap::{derivation, table};
+use crate::cap::table;
 use crate::core_state::CoreState;
 use crate::object::execution::ExecutionRef;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
-use crate::object::{part, slot_named};
 use abi::{Error, ObjectKind, Rights};
-use arena::{Entry, Handle};
+use arena::Handle;
 use core::mem::offset_of;
 
 /// Words of the set of space tags in use.
@@ -31,15 +30,14 @@ pub(crate) fn stage_of(space: &AddressSpace) -> Stage {
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns the space of either kind that slot address `address` names, with right `control`.
     pub(crate) fn any_space(
         &self,
-        entry: &Entry<'_>,
         thread: &Thread<A>,
         address: u64,
     ) -> Result<Handle<AddressSpace>, Error> {
-        let slot = slot_named::<A>(entry, table::slot_at(entry, thread, address)?);
+        let slot = self.slot(self.slot_at(thread, address)?);
         let need = Rights::new().with_control(true);
         let offset = match slot.tag().object_kind() {
             Some(ObjectKind::GuestSpace) => {
@@ -55,20 +53,20 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Gives a space untyped memory for its tables.
-    pub(crate) fn fund(&self, entry: &Entry<'_>, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let handle = self.any_space(entry, thread, thread.frame.argument(0))?;
-        let space = part::<A, AddressSpace>(entry, handle);
-        let from = table::slot_at(entry, thread, thread.frame.argument(1))?;
-        let untyped = slot_named::<A>(entry, from);
+    pub(crate) fn fund(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let handle = self.any_space(thread, thread.frame.argument(0))?;
+        let space = self.space(handle);
+        let from = self.slot_at(thread, thread.frame.argument(1))?;
+        let untyped = self.slot(from);
         let need = Rights::new().with_control(true);
         let tag = table::check(untyped, ObjectKind::Untyped, need)?;
         if tag.device() {
             return Err(Error::BadArgument);
         }
-        if derivation::first_child::<A>(entry, untyped).is_some() {
+        if self.first_child(untyped).is_some() {
             return Err(Error::HasChildren);
         }
-        let place = self.free_fund(entry, handle).ok_or(Error::TableFull)?;
+        let place = self.free_fund(handle).ok_or(Error::TableFull)?;
         let (base, length) = (untyped.object.get(), untyped.bytes());
         let root_bytes = self
             .arch
@@ -78,33 +76,32 @@ impl<A: Arch> Kernel<A> {
         if space.root.get() == 0 && base.next_multiple_of(root_bytes) + root_bytes > base + length {
             return Err(Error::OutOfMemory);
         }
-        derivation::insert_child::<A>(
-            entry,
+        self.insert_child(
             from,
             place,
             &Cap::of(untyped).derive(Rights::new(), Role::Fund),
         )?;
-        entry
+        self.entry
             .carve_tables(base, length)
             .map_err(|_| Error::Revoked)?;
         untyped.badge.set(length);
         untyped.set_tag(tag.with_objects(true));
         space.fund_next.set(base);
         space.fund_end.set(base + length);
-        self.make_root(entry, space);
+        self.make_root(space);
         Ok(Outcome::ok())
     }
 
     /// Returns an empty fund slot of a space.
-    fn free_fund(&self, entry: &Entry<'_>, space: Handle<AddressSpace>) -> Option<SlotRef> {
+    fn free_fund(&self, space: Handle<AddressSpace>) -> Option<SlotRef> {
         let first = space.address() + offset_of!(Space, funds) as u64;
         let funds = crate::object::space::FUNDS as u64;
         let mut slots = (0..funds).filter_map(|index| SlotRef::from_address(first + index * 64));
-        slots.find(|slot| slot_named::<A>(entry, *slot).tag().is_empty())
+        slots.find(|slot| self.slot(*slot).tag().is_empty())
     }
 
     /// Makes the root table of a space that has none.
-    pub(crate) fn make_root(&self, entry: &Entry<'_>, space: &AddressSpace) {
+    pub(crate) fn make_root(&self, space: &AddressSpace) {
         if space.root.get() != 0 {
             return;
         }
@@ -112,11 +109,11 @@ impl<A: Arch> Kernel<A> {
         let Some(level) = self.arch.levels(stage).first() else {
             return;
         };
-        let Some(root) = self.allocate_table(entry, space, level) else {
+        let Some(root) = self.allocate_table(space, level) else {
             return;
         };
         if stage == Stage::User
-            && let Some(words) = entry.words(root, level.table_bytes())
+            && let Some(words) = self.entry.words(root, level.table_bytes())
         {
             self.arch.initialise_root(words);
         }
@@ -149,11 +146,11 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Gives the tag of a space that died back.
-    pub(crate) fn free_tag(&self, entry: &Entry<'_>, space: u64) {
+    pub(crate) fn free_tag(&self, space: u64) {
         let Some(space) = Handle::from_address(space) else {
             return;
         };
-        let tag = part::<A, AddressSpace>(entry, space).tag.get();
+        let tag = self.space(space).tag.get();
         if let Some(word) = self
             .tags
             .get(usize::try_from(tag / 64).unwrap_or(TAG_WORDS))
@@ -163,40 +160,35 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Makes the space of the execution that runs next current.
-    pub(crate) fn load_current_space(
-        &self,
-        entry: &Entry<'_>,
-        core: &CoreState,
-        next: Option<ExecutionRef>,
-    ) {
+    pub(crate) fn load_current_space(&self, core: &CoreState, next: Option<ExecutionRef>) {
         let Some(next) = next else { return };
-        if self.execution(entry, next).is_vcpu() {
+        if self.execution(next).is_vcpu() {
             return;
         }
-        let address = self.thread(entry, next).space().object.get();
+        let address = self.thread(next).space().object.get();
         if core.loaded_space.get() == address {
             return;
         }
         let Some(space) = Handle::from_address(address) else {
             return;
         };
-        let space = part::<A, AddressSpace>(entry, space);
+        let space = self.space(space);
         core.loaded_space.set(address);
         space
             .cores
             .shared()
-            .fetch_or(1 << entry.core(), core::sync::atomic::Ordering::SeqCst);
+            .fetch_or(1 << self.entry.core(), core::sync::atomic::Ordering::SeqCst);
         self.arch
             .load_space(Some((space.root.get(), SpaceTag(space.tag.get()))));
     }
 
     /// Returns whether a thread's space has tables, so that it can run.
-    pub(crate) fn has_space(&self, entry: &Entry<'_>, item: ExecutionRef) -> bool {
-        let slot = self.thread(entry, item).space();
+    pub(crate) fn has_space(&self, item: ExecutionRef) -> bool {
+        let slot = self.thread(item).space();
         if slot.tag().object_kind() != Some(ObjectKind::Space) {
             return false;
         }
         let space = Handle::<AddressSpace>::from_address(slot.object.get());
-        space.is_some_and(|space| part::<A, AddressSpace>(entry, space).root.get() != 0)
+        space.is_some_and(|space| self.space(space).root.get() != 0)
     }
 }

@@ -2,17 +2,15 @@
 
 use super::map::access_of;
 use super::stage_of;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
-use arena::Entry;
 
 /// A range of a mapped frame.
 struct Range {
@@ -24,21 +22,17 @@ struct Range {
     length: u64,
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Changes the access to a range inside a mapped frame.
     pub(crate) fn protect(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let slot = slot_named::<A>(
-            entry,
-            table::slot_at(entry, thread, thread.frame.argument(0))?,
-        );
+        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         let access = access_of(thread.frame.argument(3))?;
         table::check(slot, ObjectKind::Frame, access)?;
-        let space = self.mapped_space(entry, slot).ok_or(Error::NotMapped)?;
+        let space = self.mapped_space(slot).ok_or(Error::NotMapped)?;
         let (offset, length) = (thread.frame.argument(1), thread.frame.argument(2));
         if !offset.is_multiple_of(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
             return Err(Error::Misaligned);
@@ -53,19 +47,13 @@ impl<A: Arch> Kernel<A> {
             length,
         };
         // The tables are made first, so that nothing fails once an entry has changed.
-        self.split_edges(entry, space, &range, slot.tag().device())?;
-        self.set_access(entry, space, &range, (access, slot.tag().device()));
-        Ok(self.shoot_down(entry, caller, space, Ending::Finish))
+        self.split_edges(space, &range, slot.tag().device())?;
+        self.set_access(space, &range, (access, slot.tag().device()));
+        Ok(self.shoot_down(caller, space, Ending::Finish))
     }
 
     /// Makes the leaves at both ends of a range so small that none reaches out of it.
-    fn split_edges(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        range: &Range,
-        device: bool,
-    ) -> Result<(), Error> {
+    fn split_edges(&self, space: &AddressSpace, range: &Range, device: bool) -> Result<(), Error> {
         for edge in [range.address, range.address + range.length] {
             // A leaf that has the edge inside it is split until the edge is between leaves.
             let inside = if edge == range.address {
@@ -75,7 +63,7 @@ impl<A: Arch> Kernel<A> {
             };
             loop {
                 let place = self
-                    .walk(entry, space, inside, usize::MAX)
+                    .walk(space, inside, usize::MAX)
                     .ok_or(Error::NotMapped)?;
                 let found = self.arch.decode(stage_of(space), place.bits(), place.level);
                 let offset = edge % place.bytes();
@@ -99,24 +87,18 @@ impl<A: Arch> Kernel<A> {
                     access,
                     device,
                 };
-                self.split_leaf(entry, space, place, memory)?;
+                self.split_leaf(space, place, memory)?;
             }
         }
         Ok(())
     }
 
     /// Writes the leaves of a range with new access.
-    fn set_access(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        range: &Range,
-        (access, device): (Rights, bool),
-    ) {
+    fn set_access(&self, space: &AddressSpace, range: &Range, (access, device): (Rights, bool)) {
         let stage = stage_of(space);
         let mut done = 0;
         while done < range.length {
-            let Some(place) = self.walk(entry, space, range.address + done, usize::MAX) else {
+            let Some(place) = self.walk(space, range.address + done, usize::MAX) else {
                 return;
             };
             let memory = Memory {

@@ -1,12 +1,11 @@
 //! Walking, allocating and freeing translation tables.
 
 use super::stage_of;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
 use crate::word::Word;
 use abi::Error;
-use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// An entry of a table that a walk ended at.
@@ -36,7 +35,7 @@ impl Place<'_> {
     }
 }
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Returns the largest level that can map a block of `1 << order` bytes as a row of leaves.
     pub(crate) fn leaf_level(&self, stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
         let mut levels = self.arch.levels(stage).iter().enumerate();
@@ -45,20 +44,20 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns the entry for `address` where the walk ends: at a leaf, an empty entry, or level
     /// `depth`.
-    pub(crate) fn walk<'e>(
+    pub(crate) fn walk(
         &self,
-        entry: &'e Entry<'_>,
         space: &AddressSpace,
         address: u64,
         depth: usize,
-    ) -> Option<Place<'e>> {
+    ) -> Option<Place<'_>> {
         let stage = stage_of(space);
         let mut table = space.root.get();
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
             if table == 0 {
                 return None;
             }
-            let found = entry
+            let found = self
+                .entry
                 .words(table, level.table_bytes())?
                 .get(level.index(address))?;
             let place = Place {
@@ -88,17 +87,14 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Returns the entry for `address` at level `depth`, making the tables above it.
-    pub(crate) fn walk_making<'e>(
+    pub(crate) fn walk_making(
         &self,
-        entry: &'e Entry<'_>,
         space: &AddressSpace,
         address: u64,
         depth: usize,
-    ) -> Result<Place<'e>, Error> {
+    ) -> Result<Place<'_>, Error> {
         loop {
-            let place = self
-                .walk(entry, space, address, depth)
-                .ok_or(Error::NeedsMemory)?;
+            let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
             if place.depth == depth {
                 return Ok(place);
             }
@@ -110,7 +106,7 @@ impl<A: Arch> Kernel<A> {
                 .ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
                 TableEntry::Empty => {
-                    let table = self.allocate_table(entry, space, next);
+                    let table = self.allocate_table(space, next);
                     let table = table.ok_or(Error::NeedsMemory)?;
                     self.replace(&place, self.arch.table(stage, place.level, table));
                 }
@@ -122,7 +118,6 @@ impl<A: Arch> Kernel<A> {
     /// Replaces a leaf by a table of smaller leaves that map the same.
     pub(crate) fn split_leaf(
         &self,
-        entry: &Entry<'_>,
         space: &AddressSpace,
         place: Place<'_>,
         memory: Memory,
@@ -133,10 +128,9 @@ impl<A: Arch> Kernel<A> {
             .levels(stage)
             .get(place.depth + 1)
             .ok_or(Error::Misaligned)?;
-        let table = self
-            .allocate_table(entry, space, next)
-            .ok_or(Error::NeedsMemory)?;
-        let words = entry
+        let table = self.allocate_table(space, next).ok_or(Error::NeedsMemory)?;
+        let words = self
+            .entry
             .words(table, next.table_bytes())
             .ok_or(Error::NeedsMemory)?;
         for (index, word) in words.iter().enumerate() {
@@ -151,17 +145,12 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Takes memory for a table of this level from the fund of a space; all entries are empty.
-    pub(crate) fn allocate_table(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        level: &Level,
-    ) -> Option<u64> {
+    pub(crate) fn allocate_table(&self, space: &AddressSpace, level: &Level) -> Option<u64> {
         let empty = self.arch.empty(stage_of(space), level);
-        if let Some(table) = self.take_free_table(entry, space, level) {
+        if let Some(table) = self.take_free_table(space, level) {
             // It is one empty entry over and over, but for its first word: the second one tells
             // whether that is this level's.
-            match entry.words(table, level.table_bytes())? {
+            match self.entry.words(table, level.table_bytes())? {
                 [first, second, ..] if second.load(Ordering::Relaxed) == empty => {
                     first.store(empty, Ordering::Relaxed);
                 }
@@ -175,23 +164,18 @@ impl<A: Arch> Kernel<A> {
             return None;
         }
         space.fund_next.set(table + bytes);
-        arena::fill(entry.words(table, bytes)?, empty);
+        arena::fill(self.entry.words(table, bytes)?, empty);
         Some(table)
     }
 
     /// Takes a table of this level's size that came back to the fund of a space.
-    fn take_free_table(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        level: &Level,
-    ) -> Option<u64> {
+    fn take_free_table(&self, space: &AddressSpace, level: &Level) -> Option<u64> {
         let list = self.free_list(space, level);
         let free = list.get();
         if space.root.get() == 0 || free == 0 {
             return None;
         }
-        let (first, _) = entry.words(free, level.table_bytes())?.split_first()?;
+        let (first, _) = self.entry.words(free, level.table_bytes())?.split_first()?;
         list.set(first.load(Ordering::Relaxed));
         Some(free)
     }
@@ -207,14 +191,9 @@ impl<A: Arch> Kernel<A> {
     }
 
     /// Gives an empty table of a level below the root back to the fund of its space.
-    pub(crate) fn free_table(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        table: u64,
-        level: &Level,
-    ) {
-        if let Some((first, _)) = entry
+    pub(crate) fn free_table(&self, space: &AddressSpace, table: u64, level: &Level) {
+        if let Some((first, _)) = self
+            .entry
             .words(table, level.table_bytes())
             .and_then(<[AtomicU64]>::split_first)
         {

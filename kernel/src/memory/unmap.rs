@@ -1,59 +1,48 @@
 //! Unmapping frames, and the shoot-down that follows.
 
 use super::stage_of;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::Slot;
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::slot_named;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
-use arena::Entry;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Tables of smaller leaves that one step of an unmap clears.
 const TABLES_PER_STEP: usize = 4;
 
-impl<A: Arch> Kernel<A> {
+impl<A: Arch> Visit<'_, A> {
     /// Unmaps a frame.
-    pub(crate) fn unmap(
-        &self,
-        entry: &Entry<'_>,
-        caller: ExecutionRef,
-        thread: &Thread<A>,
-    ) -> Result<Outcome, Error> {
-        let slot = slot_named::<A>(
-            entry,
-            table::slot_at(entry, thread, thread.frame.argument(0))?,
-        );
+    pub(crate) fn unmap(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
+        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         table::check(slot, ObjectKind::Frame, Rights::new())?;
-        let Some(space) = self.mapped_space(entry, slot) else {
+        let Some(space) = self.mapped_space(slot) else {
             slot.set_tag(slot.tag().with_mapped(false));
             return Err(Error::NotMapped);
         };
-        if !self.unmap_some(entry, slot) {
-            return Ok(self.shoot_down(entry, caller, space, Ending::Restart));
+        if !self.unmap_some(slot) {
+            return Ok(self.shoot_down(caller, space, Ending::Restart));
         }
         slot.set_tag(slot.tag().with_mapped(false));
-        Ok(self.shoot_down(entry, caller, space, Ending::Finish))
+        Ok(self.shoot_down(caller, space, Ending::Finish))
     }
 
     /// Flushes a space's translations: here at once where only this core has any, else in a round.
     pub(super) fn shoot_down(
         &self,
-        entry: &Entry<'_>,
         caller: ExecutionRef,
         space: &AddressSpace,
         ending: Ending,
     ) -> Outcome {
-        let others = space.cores.shared().load(Ordering::SeqCst) & !(1 << entry.core());
+        let others = space.cores.shared().load(Ordering::SeqCst) & !(1 << self.entry.core());
         if others != 0 {
             self.note_flush(space);
-            return self.begin_round(entry, caller, ending);
+            return self.begin_round(caller, ending);
         }
         match stage_of(space) {
             Stage::User => self.arch.flush_space(SpaceTag(space.tag.get())),
@@ -77,8 +66,8 @@ impl<A: Arch> Kernel<A> {
     /// Clears the entries of a mapped frame; `false` where there is more to do. The next round
     /// flushes them. Until all tables of smaller leaves are gone every place stays taken, for others
     /// may map between the steps.
-    pub(crate) fn unmap_some(&self, entry: &Entry<'_>, slot: &Slot) -> bool {
-        let Some(space) = self.mapped_space(entry, slot) else {
+    pub(crate) fn unmap_some(&self, slot: &Slot) -> bool {
+        let Some(space) = self.mapped_space(slot) else {
             return true;
         };
         self.note_flush(space);
@@ -87,11 +76,11 @@ impl<A: Arch> Kernel<A> {
             return true;
         };
         let is_last = depth + 1 == self.arch.levels(stage).len();
-        if !is_last && !self.join_some(entry, space, slot, (depth, level)) {
+        if !is_last && !self.join_some(space, slot, (depth, level)) {
             return false;
         }
         for address in addresses(slot, level) {
-            if let Some(place) = self.walk(entry, space, address, depth)
+            if let Some(place) = self.walk(space, address, depth)
                 && place.depth == depth
             {
                 self.replace(&place, self.arch.empty(stage, level));
@@ -99,7 +88,7 @@ impl<A: Arch> Kernel<A> {
         }
         let first = slot.address.get();
         for end in [first, first + slot.bytes() - 1] {
-            self.free_empty_tables(entry, space, end, depth);
+            self.free_empty_tables(space, end, depth);
         }
         true
     }
@@ -108,7 +97,6 @@ impl<A: Arch> Kernel<A> {
     /// into; `false` where there are more.
     fn join_some(
         &self,
-        entry: &Entry<'_>,
         space: &AddressSpace,
         slot: &Slot,
         (depth, level): (usize, &Level),
@@ -116,7 +104,7 @@ impl<A: Arch> Kernel<A> {
         let stage = stage_of(space);
         let mut tables = 0;
         for address in addresses(slot, level) {
-            let place = self.walk(entry, space, address, depth);
+            let place = self.walk(space, address, depth);
             let Some(place) = place.filter(|place| place.depth == depth) else {
                 continue;
             };
@@ -133,37 +121,31 @@ impl<A: Arch> Kernel<A> {
                 device: slot.tag().device(),
             };
             self.replace(&place, self.arch.leaf(stage, level, taken));
-            self.drop_tables(entry, space, (table, depth + 1));
+            self.drop_tables(space, (table, depth + 1));
         }
         true
     }
 
     /// Gives back a table of level `depth` that no entry designates any more, and all below it.
-    fn drop_tables(&self, entry: &Entry<'_>, space: &AddressSpace, (table, depth): (u64, usize)) {
+    fn drop_tables(&self, space: &AddressSpace, (table, depth): (u64, usize)) {
         let stage = stage_of(space);
         let Some(level) = self.arch.levels(stage).get(depth) else {
             return;
         };
-        for word in entry.words(table, level.table_bytes()).unwrap_or(&[]) {
+        for word in self.entry.words(table, level.table_bytes()).unwrap_or(&[]) {
             let below = self.arch.decode(stage, word.load(Ordering::Relaxed), level);
             if let TableEntry::Table(below) = below {
-                self.drop_tables(entry, space, (below, depth + 1));
+                self.drop_tables(space, (below, depth + 1));
             }
         }
-        self.free_table(entry, space, table, level);
+        self.free_table(space, table, level);
     }
 
     /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
-    pub(super) fn free_empty_tables(
-        &self,
-        entry: &Entry<'_>,
-        space: &AddressSpace,
-        address: u64,
-        depth: usize,
-    ) {
+    pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64, depth: usize) {
         let stage = stage_of(space);
         for above in (0..depth).rev() {
-            let Some(place) = self.walk(entry, space, address, above) else {
+            let Some(place) = self.walk(space, address, above) else {
                 return;
             };
             let Some(level) = self.arch.levels(stage).get(above + 1) else {
@@ -176,7 +158,7 @@ impl<A: Arch> Kernel<A> {
             else {
                 continue;
             };
-            let words = entry.words(table, level.table_bytes()).unwrap_or(&[]);
+            let words = self.entry.words(table, level.table_bytes()).unwrap_or(&[]);
             let is_used = |word: &AtomicU64| {
                 let bits = word.load(Ordering::Relaxed);
                 self.arch.decode(stage, bits, level) != TableEntry::Empty
@@ -185,7 +167,7 @@ impl<A: Arch> Kernel<A> {
                 return;
             }
             self.replace(&place, self.arch.empty(stage, place.level));
-            self.free_table(entry, space, table, level);
+            self.free_table(space, table, level);
         }
     }
 }

@@ -15,7 +15,6 @@ pub mod vcpu;
 use crate::arch::Arch;
 use crate::cap::Slot;
 use abi::ObjectKind;
-use arena::{Entry, Handle, Part};
 use budget::Budget;
 use endpoint::Endpoint;
 use execution::Execution;
@@ -85,45 +84,4 @@ kernel_objects! {
     [] Reply => Reply;
     [] Notification => Notification;
     [] Interrupt => Interrupt;
-}
-
-/// Returns a part that the kernel keeps the name of.
-///
-/// # Panics
-///
-/// Where it is not there: a bug of the kernel.
-#[inline(always)]
-pub fn part<'e, A: Arch, T: Part<A>>(entry: &'e Entry<'_>, handle: Handle<T>) -> &'e T {
-    match entry.part::<T, A>(handle) {
-        Some(part) => part,
-        None => arena::gone(handle.address()),
-    }
-}
-
-/// Returns a slot that the kernel keeps the name of: out of line, for where it is used a call costs
-/// little beside what is done with it.
-///
-/// # Panics
-///
-/// Where it is not there: a bug of the kernel.
-#[inline(never)]
-pub fn slot_named<'e, A: Arch>(entry: &'e Entry<'_>, handle: Handle<Slot>) -> &'e Slot {
-    part::<A, Slot>(entry, handle)
-}
-
-/// Returns the address of the object that has `slot` inside it.
-#[must_use]
-pub fn owner_of<A: Arch>(entry: &Entry<'_>, slot: u64) -> u64 {
-    let kind = entry.arena().kind(slot);
-    let stride = match kind {
-        kind if kind == <Thread<A> as arena::Object>::KIND => <Thread<A> as arena::Object>::STRIDE,
-        kind if kind == <Vcpu<A> as arena::Object>::KIND => <Vcpu<A> as arena::Object>::STRIDE,
-        kind if kind == <Space as arena::Object>::KIND => <Space as arena::Object>::STRIDE,
-        kind if kind == <GuestSpace as arena::Object>::KIND => {
-            <GuestSpace as arena::Object>::STRIDE
-        }
-        kind if kind == <Interrupt as arena::Object>::KIND => <Interrupt as arena::Object>::STRIDE,
-        _ => 64,
-    };
-    slot & !(stride - 1)
 }

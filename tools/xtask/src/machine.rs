@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use crate::emulator::kind::Kind;
+
 /// A machine, by processor family.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -24,7 +26,9 @@ pub struct Machine {
     /// them are one function; nothing formats with `Debug`; big- and little-endian bytes are read
     /// out of line.
     pub kernel_text_max: u64,
-    /// Its emulator.
+    /// The emulators that it runs on.
+    pub emulators: &'static [Kind],
+    /// How QEMU emulates it.
     pub qemu: Qemu,
 }
 
@@ -44,6 +48,8 @@ pub struct Qemu {
     /// What connects the machine's console with the character device `line`, and what else it
     /// needs.
     pub arguments: &'static [&'static str],
+    /// The same with a console that shows lines alone, where there is such a one.
+    pub line_arguments: Option<&'static [&'static str]>,
 }
 
 /// All machines.
@@ -58,6 +64,7 @@ pub static MACHINES: [Machine; 3] = [
         // so rare ones are calls (`slot_named`), and panics behind them are one function; nothing
         // formats with `Debug`; big- and little-endian bytes are read out of line.
         kernel_text_max: 64 << 10,
+        emulators: &[Kind::Qemu],
         qemu: Qemu {
             program: "qemu-system-riscv64",
             package: "qemu-system-riscv",
@@ -65,6 +72,7 @@ pub static MACHINES: [Machine; 3] = [
             cpu: "rv64",
             counted_cpu: "rv64",
             arguments: &["-serial", "chardev:line"],
+            line_arguments: None,
         },
     },
     Machine {
@@ -75,6 +83,7 @@ pub static MACHINES: [Machine; 3] = [
         // No server runs here yet: the kernel's own suite is what there is to see.
         system: Some("bsp/x86/systems/conformance.toml"),
         kernel_text_max: 80 << 10,
+        emulators: &[Kind::Qemu, Kind::Bochs],
         qemu: Qemu {
             program: "qemu-system-x86_64",
             package: "qemu-system-x86",
@@ -89,6 +98,7 @@ pub static MACHINES: [Machine; 3] = [
                 "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=1",
             ],
+            line_arguments: None,
         },
     },
     Machine {
@@ -98,6 +108,7 @@ pub static MACHINES: [Machine; 3] = [
         servers: true,
         system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
+        emulators: &[Kind::Qemu],
         qemu: Qemu {
             program: "qemu-system-s390x",
             package: "qemu-system-s390x",
@@ -111,6 +122,12 @@ pub static MACHINES: [Machine; 3] = [
                 "-action",
                 "panic=exit-failure",
             ],
+            line_arguments: Some(&[
+                "-device",
+                "sclplmconsole,chardev=line",
+                "-action",
+                "panic=exit-failure",
+            ]),
         },
     },
 ];

@@ -107,14 +107,13 @@ fn boot_first(
         },
         features: u64::from(host.has_sstc),
     };
-    let entry = trap::enter(kernel, hart);
-    if let Err(error) = kernel.boot(&entry, &plan) {
+    let mut visit = trap::enter(kernel, hart);
+    if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
-    let mut entry = entry;
-    kernel.settle(&mut entry);
-    trap::leave(kernel, hart, entry)
+    visit.settle();
+    trap::leave(kernel, hart, visit)
 }
 
 /// Begins on another hart, with translation on and a stack.
@@ -135,9 +134,9 @@ pub extern "C" fn secondary_hart() -> ! {
     }
     csr::fence_all();
     start_hart_state();
-    let mut entry = trap::enter(kernel, hart);
-    kernel.settle(&mut entry);
-    trap::leave(kernel, hart, entry)
+    let mut visit = trap::enter(kernel, hart);
+    visit.settle();
+    trap::leave(kernel, hart, visit)
 }
 
 /// Sets this hart's registers that never change.

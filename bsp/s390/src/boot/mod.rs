@@ -100,14 +100,13 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         device_tree: Range { base: 0, length: 0 },
         features,
     };
-    let entry = trap::enter(kernel, cpu);
-    if let Err(error) = kernel.boot(&entry, &plan) {
+    let mut visit = trap::enter(kernel, cpu);
+    if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {error:?}"));
     }
     GO.store(1, Ordering::Release);
-    let mut entry = entry;
-    kernel.settle(&mut entry);
-    trap::leave(kernel, cpu, entry)
+    visit.settle();
+    trap::leave(kernel, cpu, visit)
 }
 
 /// Begins on another CPU, with a prefix area and a stack.
@@ -123,9 +122,9 @@ pub extern "C" fn secondary_cpu() -> ! {
     while GO.load(Ordering::Acquire) == 0 {
         core::hint::spin_loop();
     }
-    let mut entry = trap::enter(kernel, cpu);
-    kernel.settle(&mut entry);
-    trap::leave(kernel, cpu, entry)
+    let mut visit = trap::enter(kernel, cpu);
+    visit.settle();
+    trap::leave(kernel, cpu, visit)
 }
 
 /// Sets this CPU's registers that never change, and masks all lines.

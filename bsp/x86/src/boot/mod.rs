@@ -277,9 +277,9 @@ extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     cores::finish();
     timer::start_core();
     svm::start_core(core);
-    let mut entry = trap::enter(kernel, core);
-    kernel.settle(&mut entry);
-    trap::leave(kernel, core, entry)
+    let mut visit = trap::enter(kernel, core);
+    visit.settle();
+    trap::leave(kernel, core, visit)
 }
 
 /// Makes the first process and runs it.
@@ -305,13 +305,13 @@ fn boot_first(
         device_tree: Range { base: 0, length: 0 },
         features: 0,
     };
-    let mut entry = trap::enter(kernel, core);
-    if let Err(error) = kernel.boot(&entry, &plan) {
+    let mut visit = trap::enter(kernel, core);
+    if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
-    kernel.settle(&mut entry);
-    trap::leave(kernel, core, entry)
+    visit.settle();
+    trap::leave(kernel, core, visit)
 }
 
 /// Returns bytes of physical memory through the direct map.

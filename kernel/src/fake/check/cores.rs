@@ -98,7 +98,7 @@ impl Survey<'_, '_> {
             Some(guest) => {
                 assert_eq!(self.alive.get(&guest.address()), Some(&ObjectKind::Vcpu));
                 let vcpu: &Vcpu<FakeArch> = self.get(guest.address());
-                let space = self.machine.kernel.guest_space_of(self.entry, vcpu);
+                let space = self.visit.guest_space_of(vcpu);
                 let [space] = &space.expect("a loaded guest has a space").space;
                 assert_eq!(
                     guest_root,
@@ -132,10 +132,7 @@ impl Survey<'_, '_> {
             let space = space.expect("translations of the dead are forgotten");
             let mut truth = None;
             if space.root.get() != 0
-                && let Some(place) =
-                    self.machine
-                        .kernel
-                        .walk(self.entry, space, page << 12, usize::MAX)
+                && let Some(place) = self.visit.walk(space, page << 12, usize::MAX)
                 && let TableEntry::Leaf { physical, access } =
                     self.machine
                         .kernel

@@ -1,14 +1,13 @@
 //! Invariants of translation tables.
 
 use super::Survey;
-use crate::Kernel;
+use crate::Visit;
 use crate::arch::{Arch, Level, Stage, TableEntry};
 use crate::cap::slot::Slot;
 use crate::fake::FakeArch;
 use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, Space};
 use abi::{ObjectKind, PAGE_SIZE, Rights};
-use arena::Entry;
 use core::sync::atomic::Ordering;
 use std::collections::HashMap;
 use std::vec::Vec;
@@ -28,53 +27,45 @@ pub struct Leaf {
 
 /// Tells `each` of every leaf of a space; returns the number of tables but the root.
 pub fn leaves(
-    kernel: &Kernel<FakeArch>,
-    entry: &Entry<'_>,
+    visit: &Visit<'_, FakeArch>,
     space: &AddressSpace,
     each: &mut impl FnMut(Leaf),
 ) -> u64 {
     let stage = stage_of(space);
     match space.root.get() {
         0 => 0,
-        root => table_leaves(
-            kernel,
-            entry,
-            (stage, kernel.arch.levels(stage)),
-            (root, 0),
-            each,
-        ),
+        root => table_leaves(visit, (stage, visit.arch.levels(stage)), (root, 0), each),
     }
 }
 
 /// Tells `each` of every leaf of a table; returns the number of tables below it.
 fn table_leaves(
-    kernel: &Kernel<FakeArch>,
-    entry: &Entry<'_>,
+    visit: &Visit<'_, FakeArch>,
     (stage, levels): (Stage, &[Level]),
     (table, base): (u64, u64),
     each: &mut impl FnMut(Leaf),
 ) -> u64 {
     let (level, below) = levels.split_first().expect("tables end at the last level");
-    let words = entry.words(table, level.table_bytes());
+    let words = visit.entry.words(table, level.table_bytes());
     let words = words.expect("tables lie in table pages");
     let mut tables = 0;
     for (index, word) in words.iter().enumerate() {
         let address = base + ((index as u64) << level.shift);
-        match kernel
+        match visit
             .arch
             .decode(stage, word.load(Ordering::Relaxed), level)
         {
             TableEntry::Empty => {}
             TableEntry::Table(next) => {
                 let level = below.first().expect("a table is of a level");
-                let words = entry.words(next, level.table_bytes());
+                let words = visit.entry.words(next, level.table_bytes());
                 let words = words.expect("a table is there");
                 let is_empty = words.iter().all(|word| {
                     let bits = word.load(Ordering::Relaxed);
-                    kernel.arch.decode(stage, bits, level) == TableEntry::Empty
+                    visit.arch.decode(stage, bits, level) == TableEntry::Empty
                 });
                 assert!(!is_empty, "an empty table is kept at {address:#x}");
-                tables += 1 + table_leaves(kernel, entry, (stage, below), (next, address), each);
+                tables += 1 + table_leaves(visit, (stage, below), (next, address), each);
             }
             TableEntry::Leaf { physical, access } => each(Leaf {
                 address,
@@ -116,8 +107,7 @@ impl<'e> Survey<'_, 'e> {
     /// Checks the leaves of one space against the slots that are mapped in it.
     fn mappings_of(&self, space: &AddressSpace, mapped: &[&Slot]) {
         let (mut covered, mut boot) = (0, 0);
-        let kernel = &self.machine.kernel;
-        let tables = leaves(kernel, self.entry, space, &mut |leaf| {
+        let tables = leaves(self.visit, space, &mut |leaf| {
             if self.machine.boot_leaves.get(&leaf.address) == Some(&leaf.physical) {
                 boot += 1;
                 return;
@@ -153,7 +143,7 @@ impl<'e> Survey<'_, 'e> {
             let mut at = list.get();
             while at != 0 {
                 free += 1;
-                let words = self.entry.words(at, PAGE_SIZE);
+                let words = self.visit.entry.words(at, PAGE_SIZE);
                 at = words.expect("a free table is there")[0].load(Ordering::Relaxed);
             }
         }

@@ -8,6 +8,7 @@ mod queues;
 
 pub use memory::leaves;
 
+use crate::Visit;
 use crate::cap::slot::Slot;
 use crate::fake::{FakeArch, Machine};
 use crate::object::execution::ExecutionRef;
@@ -15,7 +16,7 @@ use crate::object::space::{FUNDS, GuestSpace, Space};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::{ObjectKind, PAGE_SIZE};
-use arena::{Entry, Handle, Object, Part};
+use arena::{Handle, Object, Part};
 use core::mem::offset_of;
 use std::collections::HashMap;
 use std::vec::Vec;
@@ -23,7 +24,7 @@ use std::vec::Vec;
 /// Everything that was found in memory.
 struct Survey<'m, 'e> {
     machine: &'m Machine,
-    entry: &'e Entry<'m>,
+    visit: &'e Visit<'m, FakeArch>,
     /// Every filled slot in tree order.
     slots: Vec<Handle<Slot>>,
     /// Objects that have an original capability, by address.
@@ -39,10 +40,10 @@ impl Machine {
     pub fn check(&self) {
         assert!(!self.kernel.lock.is_held(), "the lock is free at rest");
         assert!(!self.kernel.round.keeps_lock(), "no round at rest");
-        let entry = self.entry(0);
+        let visit = self.visit(0);
         let mut survey = Survey {
             machine: self,
-            entry: &entry,
+            visit: &visit,
             slots: Vec::new(),
             alive: HashMap::new(),
         };
@@ -71,13 +72,13 @@ impl<'e> Survey<'_, 'e> {
     /// Returns the object at an address.
     fn get<T: Object>(&self, address: u64) -> &'e T {
         let handle = Handle::from_address(address).expect("not zero");
-        self.entry.find(handle).expect("no handle dangles")
+        self.visit.entry.find(handle).expect("no handle dangles")
     }
 
     /// Returns the part at an address.
     fn part<T: Part<FakeArch>>(&self, address: u64) -> &'e T {
         let handle = Handle::from_address(address).expect("not zero");
-        crate::object::part::<FakeArch, T>(self.entry, handle)
+        self.visit.entry.part(handle).expect("no handle dangles")
     }
 
     /// Returns the addresses of all slots in memory.

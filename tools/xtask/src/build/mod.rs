@@ -3,4 +3,5 @@
 pub mod bundle;
 pub mod cargo;
 pub mod elf;
+pub mod iso;
 pub mod system;

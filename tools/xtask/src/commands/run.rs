@@ -164,8 +164,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     setup::rust::ensure()?;
     let system = args.system.build(&workspace)?;
-    let chosen = args.emulated.emulator.as_deref();
-    let emulator = setup::qemu::ensure(&workspace, &system.machine.qemu, chosen)?;
+    let emulated = &args.emulated;
+    let chosen = emulated.emulator_path.as_deref();
+    let emulator = emulated
+        .emulator
+        .ensure(&workspace, system.machine, chosen)?;
     session::watch_interrupts()?;
     let guests = system
         .compiled
@@ -180,8 +183,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         interactive: !args.batch && std::io::stdin().is_terminal(),
         show: true,
         log: system.log.clone(),
+        line_mode: args.emulated.line_mode,
+        keys: Vec::new(),
     };
-    let outcome = session::run(&mut args.emulated.command(&emulator, &system), &options)?;
+    let outcome = session::run(emulator.launch(&workspace, emulated, &system)?, &options)?;
     if outcome.ending != Ending::Clean {
         eprintln!("xtask: {}", outcome.ending);
     }

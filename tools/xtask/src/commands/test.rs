@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::emulator::kind::Kind;
 use crate::emulator::session;
 use crate::host_tests;
 use crate::machine::{Chosen, Machine};
@@ -24,6 +25,9 @@ pub struct Args {
     /// Runs only scenarios of this machine (riscv, x86 or s390), and no host tests.
     #[arg(long, value_name = "NAME")]
     machine: Option<Chosen>,
+    /// Runs only scenarios of this emulator, and no host tests.
+    #[arg(long, value_enum, value_name = "NAME")]
+    emulator: Option<Kind>,
     /// Runs no host tests.
     #[arg(long)]
     no_host: bool,
@@ -45,6 +49,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(Chosen(machine)) = args.machine {
         scenarios.retain(|scenario| Machine::of_file(&scenario.system) == Some(machine));
     }
+    if let Some(emulator) = args.emulator {
+        scenarios.retain(|scenario| scenario.machine.emulator == emulator);
+    }
     if args.list {
         scenarios
             .iter()
@@ -53,7 +60,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     session::watch_interrupts()?;
     let mut tally = Tally::default();
-    if !args.no_host && args.only.is_none() && args.machine.is_none() {
+    let some = args.only.is_some() || args.machine.is_some() || args.emulator.is_some();
+    if !args.no_host && !some {
         tally += host_tests::run(&workspace)?;
     }
     if !args.no_emulator {

@@ -6,6 +6,8 @@ use std::process::Command;
 use crate::build::system::System;
 use crate::machine::{Machine, Qemu};
 
+use super::kind::Kind;
+
 /// What can be chosen about the emulated machine.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MachineArgs {
@@ -15,15 +17,22 @@ pub struct MachineArgs {
     /// Gives a RISC-V machine AIA (APLIC and IMSIC) in place of its PLIC.
     #[arg(long)]
     pub aia: bool,
+    /// Gives an s390x machine a console of lines (SCLP line mode) in place of its terminal.
+    #[arg(long)]
+    pub line_mode: bool,
     /// A further property of QEMU's `-M`, as `aia-guests=5`.
     #[arg(long = "machine-option", value_name = "KEY=VALUE")]
     pub machine_options: Vec<String>,
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
-    /// The QEMU to use, where it is not the installed one.
+    /// The emulator.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub emulator: Kind,
+    /// The emulator's program, where it is not the installed one; for Bochs the folder that its
+    /// packages are unpacked in.
     #[arg(long, value_name = "PATH")]
-    pub emulator: Option<PathBuf>,
+    pub emulator_path: Option<PathBuf>,
 }
 
 impl MachineArgs {
@@ -85,7 +94,8 @@ impl MachineArgs {
             "-nodefaults",
         ]);
         command.args(["-chardev", "stdio,id=line,signal=off"]);
-        command.args(qemu.arguments);
+        let lines = qemu.line_arguments.filter(|_| self.line_mode);
+        command.args(lines.unwrap_or(qemu.arguments));
         if self.icount {
             command.args(["-icount", "shift=0,sleep=off", "-seed", "1"]);
             command.args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
@@ -140,6 +150,16 @@ mod tests {
             assert!(text.contains(&start), "{text}");
             assert_eq!(text.matches("line").count(), 2, "{text}");
         }
+    }
+
+    #[test]
+    fn a_console_of_lines_takes_the_place_of_the_terminal() {
+        let args = MachineArgs {
+            line_mode: true,
+            ..MachineArgs::default()
+        };
+        let text = text(&args, "s390", 1);
+        assert!(text.contains("sclplmconsole,") && !text.contains("sclpconsole,"));
     }
 
     #[test]

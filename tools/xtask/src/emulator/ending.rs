@@ -123,6 +123,11 @@ impl Story {
         !self.expected.is_empty() && self.missing().is_empty()
     }
 
+    /// Tells whether the line told how the machine ended.
+    pub fn is_told(&self) -> bool {
+        self.system.is_some() || (!self.expected.is_empty() && self.missing().is_empty())
+    }
+
     /// Returns the guests that have not ended.
     fn missing(&self) -> Vec<String> {
         if self.reported.is_some() && self.expected.len() <= 1 {

@@ -1,7 +1,8 @@
 //! One run of the emulator: watched, limited in time, and never left behind.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -12,6 +13,7 @@ use logview::{Programs, Translator};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
+use super::launch::{Input, Launch, Running};
 use super::serial::{self, Event, Lines};
 
 /// Set when somebody asked us to stop.
@@ -39,6 +41,20 @@ pub struct Options {
     pub show: bool,
     /// What decodes the log.
     pub log: Programs,
+    /// Whether the line is a console of lines, written as `api::line_mode` says.
+    pub line_mode: bool,
+    /// Keys, each row typed when a line has its text; then the user may quit.
+    pub keys: Vec<Keys>,
+}
+
+/// Keys that are typed by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The text of a line after which they are typed.
+    pub after: String,
+    /// The keys.
+    pub keys: String,
 }
 
 /// What a run gave.
@@ -57,19 +73,19 @@ pub fn watch_interrupts() -> Result<()> {
 }
 
 /// Runs the emulator to its end.
-pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
-    let input = if options.interactive {
-        Stdio::inherit()
-    } else {
-        Stdio::null()
+pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
+    let input = match (options.interactive, options.keys.is_empty()) {
+        (true, _) => Input::Terminal,
+        (false, true) => Input::Nothing,
+        (false, false) => Input::Program,
     };
-    let mut child = command
-        .stdin(input)
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    let bytes = reader(child.stdout.take().context("the emulator has no output")?);
-    let mut watch = Watch::new(options);
+    let Running {
+        mut child,
+        output,
+        keys,
+    } = launch.start(input)?;
+    let bytes = reader(output);
+    let mut watch = Watch::new(options, keys);
     let stop = watch.until_over(&bytes);
     let status = match stop {
         Stop::Closed => child.wait()?,
@@ -85,9 +101,10 @@ pub fn run(command: &mut Command, options: &Options) -> Result<Outcome> {
         },
         Stop::Interrupted => Ending::Interrupted,
         Stop::Over => watch.story.ending(None),
-        Stop::Closed => watch
-            .story
-            .ending((!status.success()).then(|| status.to_string())),
+        Stop::Closed => {
+            let complaint = launch.complaint(status, watch.story.is_told());
+            watch.story.ending(complaint)
+        }
     };
     Ok(Outcome {
         ending,
@@ -117,18 +134,22 @@ struct Watch<'a> {
     cutter: Lines,
     lines: Vec<String>,
     story: Story,
+    /// Where keys go, and those that were not typed yet.
+    keys: (Option<Box<dyn Write + Send>>, VecDeque<Keys>),
 }
 
 impl<'a> Watch<'a> {
     /// Begins to follow.
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, keys: Option<Box<dyn Write + Send>>) -> Self {
+        let translator = Translator::new(options.log.clone());
         Self {
             options,
             started: Instant::now(),
             over_at: None,
-            translator: Translator::new(options.log.clone()),
+            translator: translator.with_line_mode(options.line_mode),
             cutter: Lines::default(),
             lines: Vec::new(),
+            keys: (keys, options.keys.iter().cloned().collect()),
             story: Story::new(options.guests.clone()),
         }
     }
@@ -199,11 +220,25 @@ impl<'a> Watch<'a> {
     /// Takes one line.
     fn line(&mut self, line: String) {
         // Without keys nobody can quit: then a guest wrote the line.
-        let told = |event: &Event| self.options.interactive || *event != Event::Quit;
+        let has_keys = self.options.interactive || !self.options.keys.is_empty();
+        let told = |event: &Event| has_keys || *event != Event::Quit;
         if let Some(event) = serial::event(&line).filter(told) {
             self.story.take(event);
         }
+        self.type_keys(&line);
         self.lines.push(line);
+    }
+
+    /// Types the next keys if they come after this line.
+    fn type_keys(&mut self, line: &str) {
+        let (Some(input), keys) = &mut self.keys else {
+            return;
+        };
+        let Some(next) = keys.pop_front_if(|next| line.contains(&next.after)) else {
+            return;
+        };
+        // A machine that is gone takes no keys; that is found out by its end.
+        let _ = input.write_all(next.keys.as_bytes());
     }
 
     /// Sets the time at which the machine is over, unless an earlier one is set.
@@ -270,7 +305,16 @@ fn end(child: &mut Child, asks: bool) -> Result<ExitStatus> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Returns a shell script in place of the emulator.
+    fn shell(text: &str) -> Launch {
+        let mut command = Command::new("sh");
+        command.args(["-c", text]);
+        Launch::plain(command)
+    }
 
     /// Runs a shell script in place of the emulator.
     fn script(text: &str, guests: &[&str], seconds: u64) -> Outcome {
@@ -279,7 +323,7 @@ mod tests {
             timeout: Some(Duration::from_secs(seconds)),
             ..Options::default()
         };
-        run(Command::new("sh").args(["-c", text]), &options).expect("there is a shell")
+        run(shell(text), &options).expect("there is a shell")
     }
 
     #[test]
@@ -312,7 +356,7 @@ mod tests {
                 interactive,
                 ..Options::default()
             };
-            let outcome = run(Command::new("sh").args(["-c", text]), &options);
+            let outcome = run(shell(text), &options);
             assert_eq!(outcome.expect("there is a shell").ending, ending);
         }
     }
@@ -345,6 +389,7 @@ mod tests {
 
     #[test]
     fn an_emulator_that_cannot_be_started_is_an_error() {
-        assert!(run(&mut Command::new("/no/such/emulator"), &Options::default()).is_err());
+        let launch = Launch::plain(Command::new("/no/such/emulator"));
+        assert!(run(launch, &Options::default()).is_err());
     }
 }

@@ -11,6 +11,8 @@ use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
 use crate::emulator::command::MachineArgs;
+use crate::emulator::kind::Kind;
+use crate::emulator::session::Keys;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -55,6 +57,8 @@ pub struct Scenario {
     pub conformance: bool,
     /// Why it is not run yet; then it is counted as skipped.
     pub pending: Option<String>,
+    /// Keys that are typed.
+    pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
 }
@@ -74,10 +78,14 @@ struct File {
     forbid: Vec<String>,
     #[serde(default)]
     conformance: bool,
+    #[serde(default)]
+    keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
     icount: Option<bool>,
     log: Option<LogLevel>,
     harts: Option<u16>,
@@ -98,8 +106,11 @@ struct File {
 struct Variant {
     name: String,
     pending: Option<String>,
+    emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
+    keys: Option<Vec<Keys>>,
     harts: Option<u16>,
     vcpus: Option<u16>,
     append: Option<String>,
@@ -151,8 +162,10 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
+        emulator: variant.emulator.or(file.emulator).unwrap_or_default(),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
+        line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
         icount: file.icount.unwrap_or(false),
         ..MachineArgs::default()
     };
@@ -184,6 +197,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         forbid: file.forbid.clone(),
         conformance: file.conformance,
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
+        keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
     })
 }

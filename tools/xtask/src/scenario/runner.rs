@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::build::system::{self, System};
+use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
 use crate::progress;
-use crate::setup;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -28,7 +28,7 @@ const TAIL: usize = 30;
 pub struct Job {
     scenario: Scenario,
     system: System,
-    emulator: PathBuf,
+    launch: Launch,
 }
 
 /// What a scenario came to.
@@ -59,11 +59,15 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
     let system = system::build(workspace, &file, &scenario.overrides, &name)?;
-    let emulator = setup::qemu::ensure(workspace, &system.machine.qemu, None)?;
+    let emulator = scenario
+        .machine
+        .emulator
+        .ensure(workspace, system.machine, None)?;
+    let launch = emulator.launch(workspace, &scenario.machine, &system)?;
     Ok(Job {
         scenario,
         system,
-        emulator,
+        launch,
     })
 }
 
@@ -79,7 +83,7 @@ pub fn run_all(workspace: &Workspace, jobs: Vec<Job>) -> Result<Vec<Finding>> {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some((index, job)) = next() {
-                    let finding = run(&job, &logs);
+                    let finding = run(job, &logs);
                     bar.suspend(|| finding.print());
                     bar.inc(1);
                     if let Ok(mut findings) = findings.lock() {
@@ -98,7 +102,7 @@ pub fn run_all(workspace: &Workspace, jobs: Vec<Job>) -> Result<Vec<Finding>> {
 }
 
 /// Runs one job.
-fn run(job: &Job, logs: &Path) -> Finding {
+fn run(job: Job, logs: &Path) -> Finding {
     let started = Instant::now();
     let scenario = &job.scenario;
     let guests = &job.system.compiled.system.guests;
@@ -108,10 +112,11 @@ fn run(job: &Job, logs: &Path) -> Finding {
         interactive: false,
         show: false,
         log: job.system.log.clone(),
+        line_mode: scenario.machine.line_mode,
+        keys: scenario.keys.clone(),
     };
-    let mut command = scenario.machine.command(&job.emulator, &job.system);
     let log = logs.join(format!("{}.log", scenario.name));
-    let (tally, wrong, lines) = match session::run(&mut command, &options) {
+    let (tally, wrong, lines) = match session::run(job.launch, &options) {
         Ok(outcome) => {
             let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
             (tally, wrong, outcome.lines)

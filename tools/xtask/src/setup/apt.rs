@@ -85,6 +85,22 @@ impl PrivateApt {
             .collect()
     }
 
+    /// Downloads `packages` and all that they depend on, verified by apt; returns the files.
+    pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut command = self.command("apt-get");
+        command.args([
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "--download-only",
+        ]);
+        process::output(command.args(packages))?;
+        let archives = self.folder.join("cache/archives");
+        let rows = fs::read_dir(&archives)?.flatten().map(|row| row.path());
+        let is_package = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "deb");
+        Ok(rows.filter(is_package).collect())
+    }
+
     /// Returns the file of a downloaded package.
     fn downloaded(&self, package: &str) -> Result<PathBuf> {
         let start = format!("{package}_");
@@ -143,7 +159,9 @@ impl Authority {
 pub fn install_newer(workspace: &Workspace, package: &str, minimum: u32) -> Result<()> {
     let needed = format!("{package} {minimum} or newer is needed");
     if process::find("apt-get").is_none() {
-        bail!("{needed}; there is no apt here: install it, or name the emulator by --emulator");
+        bail!(
+            "{needed}; there is no apt here: install it, or name the emulator by --emulator-path"
+        );
     }
     let mirror = Mirror::find().with_context(|| format!("{needed}, and cannot be installed"))?;
     let backports = format!("{}-backports", mirror.codename);
@@ -159,13 +177,30 @@ pub fn install_newer(workspace: &Workspace, package: &str, minimum: u32) -> Resu
         let both = format!("{own}{}", mirror.line(&backports));
         let apt = PrivateApt::new(&folder, &both, None)?;
         apt.update()?;
-        return install(&apt, &authority, &["-t", &backports, package]);
+        return install_words(&apt, &authority, &["-t", &backports, package]);
     }
-    install(&apt, &authority, &[package])
+    install_words(&apt, &authority, &[package])
+}
+
+/// Installs `packages` of this machine's release, from the mirror that it is configured for.
+pub fn install(workspace: &Workspace, packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    if process::find("apt-get").is_none() {
+        bail!("needed: {names}; there is no apt here");
+    }
+    let Some(authority) = Authority::find() else {
+        bail!("needed; type: su -c 'apt-get install {names}'");
+    };
+    let mirror = Mirror::find().with_context(|| format!("{names} cannot be installed"))?;
+    let _step = Step::begin(&format!("installing {names} with apt"));
+    let own = mirror.line(&mirror.codename);
+    let apt = PrivateApt::new(&workspace.cache().join("apt-install"), &own, None)?;
+    apt.update()?;
+    install_words(&apt, &authority, packages)
 }
 
 /// Installs what `words` say.
-fn install(apt: &PrivateApt, authority: &Authority, words: &[&str]) -> Result<()> {
+fn install_words(apt: &PrivateApt, authority: &Authority, words: &[&str]) -> Result<()> {
     let mut command = authority.command("apt-get");
     apt.configure(&mut command);
     command

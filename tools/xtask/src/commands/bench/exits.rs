@@ -8,6 +8,7 @@ use manifest::{GuestOverrides, Overrides, Size};
 
 use crate::build::{cargo, system};
 use crate::emulator::ending::Ending;
+use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
 use crate::progress::Step;
 use crate::workspace::Workspace;
@@ -47,7 +48,7 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
+    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines

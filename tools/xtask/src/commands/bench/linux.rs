@@ -7,6 +7,7 @@ use manifest::{GuestOverrides, Overrides, Size};
 
 use crate::build::system;
 use crate::emulator::ending::Ending;
+use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options, Outcome};
 use crate::guest::cache;
 use crate::progress::Step;
@@ -37,7 +38,7 @@ pub fn native(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
     };
     uptime(
         "linux_uptime_native",
-        &session::run(&mut command, &options)?,
+        &session::run(Launch::plain(command), &options)?,
     )
 }
 
@@ -66,7 +67,7 @@ pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
         log: system.log.clone(),
         ..Options::default()
     };
-    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
+    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
     uptime("linux_uptime_guest", &outcome)
 }
 

@@ -17,6 +17,7 @@ use crate::build::elf;
 use crate::build::system;
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
+use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
 use crate::machine::Machine;
 use crate::progress::Step;
@@ -141,7 +142,7 @@ fn programs(
         ..Options::default()
     };
     let _step = Step::begin(&format!("measuring {name}"));
-    let outcome = session::run(&mut exact().command(emulator, &system), &options)?;
+    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let mut found: Vec<_> = outcome
         .lines
