@@ -286,6 +286,16 @@ impl Folios {
         Ok(claim.moves.iter().map(|&(one, _)| one))
     }
 
+    /// Returns the place that a claim gets.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unknown`].
+    pub fn place(&self, claim: ClaimId) -> Result<Extent, Refusal> {
+        let claim = self.claims.get(claim.0).and_then(Option::as_ref);
+        claim.map(|claim| claim.place).ok_or(Refusal::Unknown)
+    }
+
     /// Notes that the contents of move `index` are at their new place, and that it is mapped there
     /// as often as it was: what was the owner's folio is that one now.
     ///

@@ -15,6 +15,7 @@ mod descriptor;
 mod extent;
 mod folios;
 mod geometry;
+pub mod load;
 mod map;
 mod metrics;
 mod pin;

@@ -429,7 +429,9 @@ impl Driver {
             Err(Refusal::OutOfMemory) => assert_eq!(places, [], "a place was there"),
             Err(other) => panic!("{other:?}"),
             Ok(claim) => {
-                assert!(!places.is_empty());
+                let place = self.folios.place(claim).unwrap();
+                assert_eq!(place.frames(), frames);
+                assert!(places.contains(&index(place.base())), "{place:?}");
                 return self.carry_out(owner, claim);
             }
         }
