@@ -1,34 +1,23 @@
-//! One level of the tree: words of 64 units, in lists by the largest run that each has.
+//! One level of the tree: words of 64 units, and for each order the words that have a run of it.
 
-use super::word::{WORD_ORDER, largest, runs, units};
+use super::index::Index;
+use super::word::{WORD_ORDER, best, orders, runs, units};
 use alloc::vec::Vec;
 
-/// Lists of a level: one for each order of a largest run.
-pub const LISTS: usize = WORD_ORDER as usize + 1;
-/// No word, in a link; and no list.
-const NONE: u32 = u32::MAX;
-
-/// 64 units, and its place in a list.
-#[derive(Clone, Copy, Debug)]
-struct Word {
-    /// The units that are free in this level. A word whose units are all free is one free unit of
-    /// the level above instead, and has none here.
-    free: u64,
-    next: u32,
-    previous: u32,
-    /// The list that it is in, or [`NONE`].
-    list: u32,
-}
+/// Orders of runs in a word: those below a whole word, and whole words, which only the top level
+/// has.
+pub const RUN_ORDERS: usize = WORD_ORDER as usize + 1;
 
 /// The units of one size.
 #[derive(Clone, Debug)]
 pub struct Level {
-    words: Vec<Word>,
+    /// Bit *i*: unit *i* of the word is free in this level. A word whose units are all free is one
+    /// free unit of the level above instead, and has none here.
+    words: Vec<u64>,
     /// Number of the first word, counted from frame 0.
     first: u64,
-    heads: [u32; LISTS],
-    /// Bit *k*: list *k* has a word.
-    filled: u32,
+    /// The words that have a run of each order.
+    with_run: [Index; RUN_ORDERS],
     /// Whether no level is above, so that full words stay here.
     is_top: bool,
 }
@@ -36,49 +25,35 @@ pub struct Level {
 impl Level {
     /// Makes a level of the words from `first` to `last`, without free units.
     pub fn new(first: u64, last: u64, is_top: bool) -> Self {
-        let word = Word {
-            free: 0,
-            next: NONE,
-            previous: NONE,
-            list: NONE,
-        };
         let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
         Self {
-            words: alloc::vec![word; count],
+            words: alloc::vec![0; count],
             first,
-            heads: [NONE; LISTS],
-            filled: 0,
+            with_run: core::array::from_fn(|_| Index::new(count)),
             is_top,
         }
     }
 
     /// Returns the bytes that the level takes for itself.
     pub fn footprint(&self) -> usize {
-        self.words.len() * size_of::<Word>()
+        let indexes = self.with_run.iter().map(Index::footprint);
+        size_of_val(self.words.as_slice()) + indexes.sum::<usize>()
     }
 
-    /// Takes a run of this order out of the word that has the smallest sufficient one. Returns the
-    /// number of its first unit.
+    /// Takes a run of this order out of the first word that has one. Returns the number of its
+    /// first unit.
     #[inline]
     pub fn take(&mut self, order: u8) -> Option<u64> {
-        let sufficient = self.filled >> order;
-        if sufficient == 0 {
-            return None;
-        }
-        let list = usize::from(order) + sufficient.trailing_zeros() as usize;
-        let index = self.heads[list];
-        let word = &mut self.words[index as usize];
-        let bit = runs(word.free, order).trailing_zeros();
-        word.free &= !(units(order) << bit);
-        self.file(index);
-        Some((self.first + u64::from(index)) * 64 + u64::from(bit))
+        let index = self.with_run[usize::from(order)].first()?;
+        let free = self.words[index];
+        let bit = best(free, order);
+        self.write(index, free & !(units(order) << bit));
+        Some((self.first + index as u64) * 64 + u64::from(bit))
     }
 
     /// Fills word `number` with free units, all but the first run of this order, which is taken.
     pub fn open(&mut self, number: u64, order: u8) {
-        let index = self.index(number);
-        self.words[index as usize].free = !units(order);
-        self.file(index);
+        self.write(self.index(number), !units(order));
     }
 
     /// Frees the run of this order that begins at `unit`. Returns the number of its word if all of
@@ -87,14 +62,13 @@ impl Level {
     pub fn give(&mut self, unit: u64, order: u8) -> Option<u64> {
         let number = unit / 64;
         let index = self.index(number);
-        let word = &mut self.words[index as usize];
-        word.free |= units(order) << (unit % 64);
-        let is_full = word.free == u64::MAX && !self.is_top;
-        if is_full {
-            word.free = 0;
+        let free = self.words[index] | units(order) << (unit % 64);
+        if free == u64::MAX && !self.is_top {
+            self.write(index, 0);
+            return Some(number);
         }
-        self.file(index);
-        is_full.then_some(number)
+        self.write(index, free);
+        None
     }
 
     /// Takes `unit`, if it is free in this level.
@@ -103,8 +77,7 @@ impl Level {
             return false;
         }
         let index = self.index(unit / 64);
-        self.words[index as usize].free &= !(1 << (unit % 64));
-        self.file(index);
+        self.write(index, self.words[index] & !(1 << (unit % 64)));
         true
     }
 
@@ -112,14 +85,15 @@ impl Level {
     pub fn is_free(&self, unit: u64) -> bool {
         let index = (unit / 64).checked_sub(self.first);
         let word = index.and_then(|index| self.words.get(usize::try_from(index).ok()?));
-        word.is_some_and(|word| word.free >> (unit % 64) & 1 == 1)
+        word.is_some_and(|free| free >> (unit % 64) & 1 == 1)
     }
 
-    /// Returns the free runs of the largest orders: how many of each, no unit counted twice.
-    pub fn count_runs(&self) -> [u64; LISTS] {
-        let mut counts = [0; LISTS];
-        for word in &self.words {
-            let mut rest = word.free;
+    /// Returns how many free runs there are of each order, every free unit counted in the largest
+    /// run that it lies in.
+    pub fn count_runs(&self) -> [u64; RUN_ORDERS] {
+        let mut counts = [0; RUN_ORDERS];
+        for &free in &self.words {
+            let mut rest = free;
             for order in (0..=WORD_ORDER).rev() {
                 let mut starts = runs(rest, order);
                 counts[usize::from(order)] += u64::from(starts.count_ones());
@@ -134,56 +108,20 @@ impl Level {
 
     /// Returns the index of a word.
     #[inline]
-    fn index(&self, number: u64) -> u32 {
-        // A level has fewer than 2^32 words: 2^38 frames are 1 PiB.
-        (number - self.first) as u32
+    const fn index(&self, number: u64) -> usize {
+        (number - self.first) as usize
     }
 
-    /// Puts a word into the list that its free units say.
+    /// Writes the free units of a word, and notes where that changes which runs it has.
     #[inline]
-    fn file(&mut self, index: u32) {
-        let word = self.words[index as usize];
-        let list = largest(word.free).map_or(NONE, u32::from);
-        if list == word.list {
-            return;
+    fn write(&mut self, index: usize, free: u64) {
+        let before = orders(core::mem::replace(&mut self.words[index], free));
+        let after = orders(free);
+        for with_run in self.with_run.iter_mut().take(after).skip(before) {
+            with_run.insert(index);
         }
-        if word.list != NONE {
-            self.unlink(word);
+        for with_run in self.with_run.iter_mut().take(before).skip(after) {
+            with_run.remove(index);
         }
-        self.link(index, list);
-    }
-
-    /// Takes a word out of its list.
-    #[inline]
-    fn unlink(&mut self, word: Word) {
-        if word.next != NONE {
-            self.words[word.next as usize].previous = word.previous;
-        }
-        if word.previous != NONE {
-            self.words[word.previous as usize].next = word.next;
-        } else {
-            self.heads[word.list as usize] = word.next;
-            if word.next == NONE {
-                self.filled &= !(1 << word.list);
-            }
-        }
-    }
-
-    /// Puts a word at the head of a list, or into none.
-    #[inline]
-    fn link(&mut self, index: u32, list: u32) {
-        let next = if list == NONE {
-            NONE
-        } else {
-            self.filled |= 1 << list;
-            core::mem::replace(&mut self.heads[list as usize], index)
-        };
-        if next != NONE {
-            self.words[next as usize].previous = index;
-        }
-        let word = &mut self.words[index as usize];
-        word.list = list;
-        word.next = next;
-        word.previous = NONE;
     }
 }

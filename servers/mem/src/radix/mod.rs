@@ -8,10 +8,11 @@
 //!  level 0   a bit is a frame of 4 KiB     orders  0 to  5
 //! ```
 //! A word of 64 bits whose bits are all set is one bit of the level above instead, so every free
-//! frame is in one level exactly. Words are in lists by the order of the largest run in them, and an
-//! allocation takes the smallest sufficient: words that are broken up already are used first, and
-//! whole ones stay whole. Dividing and coalescing blocks below 64 frames costs nothing.
+//! frame is in one level exactly. Dividing and coalescing blocks inside a word costs nothing. Of the
+//! words that have a sufficient run the one at the lowest address is taken: so what is in use gathers
+//! at low addresses, and the high ones stay whole.
 
+mod index;
 mod level;
 mod word;
 

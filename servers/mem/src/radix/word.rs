@@ -46,33 +46,40 @@ pub fn runs(free: u64, order: u8) -> u64 {
     found
 }
 
-/// Returns the order of the largest free run, or `None` where nothing is free.
+/// Returns where a run of this order is best taken, in a word that has one: out of the smallest run
+/// that has it, so that larger ones stay whole.
 #[inline]
-pub fn largest(free: u64) -> Option<u8> {
-    if free == 0 {
-        return None;
+pub fn best(free: u64, order: u8) -> u32 {
+    let mut found = runs(free, order);
+    for smaller in order..WORD_ORDER {
+        let length = 1 << smaller;
+        let pairs = found & (found >> length);
+        let pairs = if smaller + 1 < WORD_ORDER {
+            pairs & STARTS[usize::from(smaller) + 1]
+        } else {
+            pairs & 1
+        };
+        let alone = found & !(pairs | pairs << length);
+        if alone != 0 {
+            return alone.trailing_zeros();
+        }
+        found = pairs;
     }
-    let pairs = free & (free >> 1) & STARTS[1];
-    if pairs == 0 {
-        return Some(0);
+    0
+}
+
+/// Returns of how many orders there are free runs: of those from 0 on.
+#[inline]
+pub fn orders(free: u64) -> usize {
+    let mut found = free;
+    for (order, starts) in STARTS.iter().enumerate() {
+        found &= starts;
+        if found == 0 {
+            return order;
+        }
+        found &= found >> (1 << order);
     }
-    let fours = pairs & (pairs >> 2) & STARTS[2];
-    if fours == 0 {
-        return Some(1);
-    }
-    let eights = fours & (fours >> 4) & STARTS[3];
-    if eights == 0 {
-        return Some(2);
-    }
-    let sixteens = eights & (eights >> 8) & STARTS[4];
-    if sixteens == 0 {
-        return Some(3);
-    }
-    let halves = sixteens & (sixteens >> 16) & STARTS[5];
-    if halves == 0 {
-        return Some(4);
-    }
-    Some(if free == u64::MAX { WORD_ORDER } else { 5 })
+    usize::from(WORD_ORDER) + usize::from(found & 1 == 1)
 }
 
 #[cfg(test)]
@@ -98,10 +105,28 @@ mod tests {
         }
 
         #[test]
-        fn the_largest_run_is_the_last_order_that_has_one(a: u64, b: u64, c: u64) {
+        fn a_run_is_taken_out_of_the_smallest_that_has_it(a: u64, b: u64, c: u64, order in 0_u8..=6) {
+            for free in [a, a & b, a | b, a | b | c, !(1 << (a % 64)), u64::MAX] {
+                if runs(free, order) == 0 {
+                    continue;
+                }
+                let at = best(free, order);
+                prop_assert!(is_run(free, order, at));
+                // The largest run around a place.
+                let around = |at: u32| {
+                    let holds = |order: &u8| is_run(free, *order, at >> order << order);
+                    (order..=WORD_ORDER).take_while(holds).last()
+                };
+                let all = (0..64).filter(|&at| is_run(free, order, at)).filter_map(around);
+                prop_assert_eq!(around(at), all.min());
+            }
+        }
+
+        #[test]
+        fn there_are_runs_of_the_orders_below_the_first_that_has_none(a: u64, b: u64, c: u64) {
             for free in [a, a & b & c, a | b | c, !(1 << (a % 64)), u64::MAX, 0] {
-                let expected = (0..=WORD_ORDER).rev().find(|&order| runs(free, order) != 0);
-                prop_assert_eq!(largest(free), expected);
+                let has_run = |order: &u8| runs(free, *order) != 0;
+                prop_assert_eq!(orders(free), (0..=WORD_ORDER).filter(has_run).count());
             }
         }
     }
