@@ -109,7 +109,8 @@ fn take_signal() {
     // SAFETY: the mask is the kernel's own with external interruptions on (1), of which CR0 lets
     // through the service signal alone, which is looked at below (2).
     let came = unsafe { _wait(OPEN) };
-    control::load!("0", cpu.control0.get());
+    let [control0, _] = &cpu.control;
+    control::load!("0", control0.get());
     if came == kind::EXTERNAL as i64 && external_code() == external::SERVICE_SIGNAL {
         note_events();
         if EVENTS_WAIT.load(Ordering::SeqCst) || DRIVER_STATE.load(Ordering::SeqCst) != NONE {

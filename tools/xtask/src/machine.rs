@@ -108,7 +108,7 @@ pub static MACHINES: [Machine; 3] = [
         servers: true,
         system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
-        emulators: &[Kind::Qemu],
+        emulators: &[Kind::Qemu, Kind::Hercules],
         qemu: Qemu {
             program: "qemu-system-s390x",
             package: "qemu-system-s390x",

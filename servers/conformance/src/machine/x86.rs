@@ -33,6 +33,9 @@ pub static X86: Machine = Machine {
         // int3
         (FaultKind::Breakpoint, &[0xcc]),
     ],
+    // addps xmm0, xmm0
+    floating_point: &[0x0f, 0x58, 0xc0],
+    unsaved: None,
     // mov rdi, rsp; mov eax, 7 (Signal); syscall; mov edi, QUIET_ENDPOINT; mov eax, 2 (Receive);
     // mov r13, -1; syscall; jmp .
     report: &[
@@ -88,12 +91,16 @@ pub static X86: Machine = Machine {
         instruction_size: 3,
         // edx, eax, eax
         registers: [2, 0, 0],
+        // SYSENTER_ESP, and the base of FS.
+        kept: &[0x2030_0002_0000_0175, segment(4, 3)],
         program_counter: CORE | 16,
         // RFLAGS without IF: only the non-maskable line wakes.
         enable: (CORE | 17, 2),
         timer_enable: 0x202,
         timer_line: 4,
         has_windows: true,
+        end_of_wait: None,
+        told: u64::MAX,
         // Non-maskable.
         line: 2,
         // Maskable.

@@ -29,6 +29,8 @@ pub enum Verdict {
     Status,
     /// Nothing: a clean end has to be told by the serial line.
     Line,
+    /// Nothing: Hercules's log has the PSW of the wait that the machine ended in.
+    Wait,
 }
 
 /// An emulator's command with all that a run has to know about it.
@@ -120,16 +122,29 @@ impl Launch {
         }
     }
 
-    /// Returns what a finished emulator's status says against it, given that the line `told` how
-    /// the machine ended.
-    pub fn complaint(&self, status: ExitStatus, told: bool) -> Option<String> {
+    /// Returns what a finished emulator's status says against it, given that the line, of which
+    /// these are the lines, `told` how the machine ended.
+    pub fn complaint(&self, status: ExitStatus, told: bool, lines: &[String]) -> Option<String> {
         match self.verdict {
             Verdict::Status => (!status.success()).then(|| status.to_string()),
             Verdict::Line => {
                 (!told).then(|| format!("it stopped without a closing line ({status})"))
             }
+            Verdict::Wait => {
+                let psw = lines.iter().rev().find_map(|line| wait(line));
+                let psw = psw.unwrap_or("which its log does not have");
+                (psw != CLEAN_WAIT).then(|| format!("it stopped with the PSW {psw}"))
+            }
         }
     }
+}
+
+/// The PSW that ends a machine of s390x well: a disabled wait at address 0xfff.
+const CLEAN_WAIT: &str = "00020001 80000000 0000000000000FFF";
+
+/// Returns the PSW in a line of Hercules's log.
+fn wait(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("PSW=")
 }
 
 /// Returns a socket for a serial line, and its port on this host.
@@ -216,10 +231,30 @@ mod tests {
                 .expect("a shell")
         };
         let mut launch = script("");
-        assert_eq!(launch.complaint(status("exit 1"), true), None);
-        assert!(launch.complaint(status("exit 0"), false).is_some());
+        assert_eq!(launch.complaint(status("exit 1"), true, &[]), None);
+        assert!(launch.complaint(status("exit 0"), false, &[]).is_some());
         launch.verdict = Verdict::Status;
-        assert_eq!(launch.complaint(status("exit 0"), false), None);
-        assert!(launch.complaint(status("exit 1"), true).is_some());
+        assert_eq!(launch.complaint(status("exit 0"), false, &[]), None);
+        assert!(launch.complaint(status("exit 1"), true, &[]).is_some());
+    }
+
+    #[test]
+    fn hercules_tells_by_the_last_psw_whether_it_ended_well() {
+        let mut launch = script("");
+        launch.verdict = Verdict::Wait;
+        let status = || Command::new("true").status().expect("is there");
+        let lines = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let psw = |address: &str| format!("          PSW=00020001 80000000 {address}");
+        let (well, badly) = (psw("0000000000000FFF"), psw("0000000000000000"));
+        let complains = |texts: &[&str]| {
+            let complaint = launch.complaint(status(), true, &lines(texts));
+            complaint.is_some()
+        };
+        assert!(!complains(&[
+            "HHCCP011I CPU0000: Disabled wait state",
+            &well,
+            "quit"
+        ]));
+        assert!(complains(&[&badly]) && complains(&[&well, &badly]) && complains(&["quit"]));
     }
 }

@@ -102,7 +102,7 @@ pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
         Stop::Interrupted => Ending::Interrupted,
         Stop::Over => watch.story.ending(None),
         Stop::Closed => {
-            let complaint = launch.complaint(status, watch.story.is_told());
+            let complaint = launch.complaint(status, watch.story.is_told(), &watch.lines);
             watch.story.ending(complaint)
         }
     };
