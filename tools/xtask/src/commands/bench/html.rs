@@ -19,7 +19,7 @@ const BAR: u64 = 12;
 const STEP: u64 = 15;
 /// Height between rows.
 const GAP: u64 = 12;
-/// Bytes of a budget's mark beyond the bars of its row.
+/// Height of a budget's mark beyond the bars of its row.
 const MARK: u64 = 3;
 
 /// How the page looks.
@@ -43,7 +43,7 @@ pub fn page(measured: &[Measured]) -> Result<String> {
          <title>Skerry: what its paths take</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>Skerry: what its paths take</h1>\n\
          <p>Instructions from the one that traps to the one behind it, counted under QEMU's icount. \
-         Each row has a scale of its own; the dashed line is the budget.</p>\n<p>{}</p>\n",
+         Each row has a scale of its own.</p>\n<p>{}</p>\n",
         key()
     );
     for one in measured {
@@ -65,6 +65,8 @@ fn key() -> String {
         entry("bad", "Skerry, above its budget"),
         entry("sel4", "seL4"),
         entry("kvm", "KVM"),
+        "<span class=\"key\" style=\"border-left:2px dashed var(--mark);width:0\"></span>budget"
+            .to_owned(),
     ]
     .concat()
 }
@@ -124,6 +126,12 @@ fn row(body: &mut String, line: &Line, top: u64) -> Result<u64> {
              <title>{what}</title></rect>\
              <text class=\"number\" x=\"{end}\" y=\"{}\">{value}</text>",
             y + BAR - 2
+        )?;
+    }
+    if bars.is_empty() {
+        writeln!(
+            body,
+            "<text class=\"number\" x=\"{LEFT}\" y=\"{middle}\">not measured</text>"
         )?;
     }
     if let Some(budget) = budget {
