@@ -1,6 +1,6 @@
 //! How the free memory looks after a long mixed load, beside a plain binary buddy.
 //!
-//! `MEM_OPERATIONS` says how long; the documentation's figures are of 10^7.
+//! `MEM_OPERATIONS` says how long.
 
 mod buddy;
 
@@ -63,7 +63,7 @@ fn run<A: Allocator>(allocator: &mut A, operations: u64) -> u64 {
 fn less_is_fragmented_than_in_a_plain_buddy() {
     let operations = std::env::var("MEM_OPERATIONS").ok();
     let operations = operations.and_then(|count| count.parse().ok());
-    let operations = operations.unwrap_or(1_000_000);
+    let operations = operations.unwrap_or(10_000_000);
     let mut ours = folios();
     let used = run(&mut ours, operations);
     let metrics = ours.0.metrics();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::vec::Vec;
 
 /// First frame of the tree in these tests: no multiple of a large block.
-const FIRST: u64 = 0x1234_5;
+const FIRST: u64 = 0x1_2345;
 const END: u64 = FIRST + (3 << 12) + 77;
 
 /// A tree and what it should know.
