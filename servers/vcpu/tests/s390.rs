@@ -1,234 +1,21 @@
 //! Laws of s390x guests, in a scripted world.
 #![allow(missing_docs)]
 
+mod s390_fake;
+
 use abi::exit::{ExitClass, RouteKey};
 use irq_api::floating::{Act, Answer, Interruption};
 use proptest::prelude::*;
+use s390_fake::{
+    BLOCK, BYTES, KEY, MASK, PC, World, block_of, booted, condition, execute, exit, id, service,
+    sigp,
+};
 use s390_regs::one_reg::Register;
 use s390_regs::sclp::{ASCII, LINE, ascii_event, event_mask, line_event, mask_block};
-use std::collections::{BTreeMap, BTreeSet};
+use vcpu::machine::Machine;
 use vcpu::machine::s390::S390;
 use vcpu::machine::s390::cpu::Cpu;
-use vcpu::machine::{Boot, Machine};
-use vcpu::{
-    Effects, EndReason, Event, Exit, FenceKind, Lifecycle, Line, MemoryError, Outcome, RebootKind,
-    RegisterError, VcpuId, VcpuSet,
-};
-
-const BYTES: u64 = 2 << 20;
-const PC: u64 = 0x1_0000;
-const BLOCK: u64 = 0x2_0000;
-const KEY: u64 = RouteKey::Subchannel as u64;
-const MASK: u64 = 0x0000_0001_8000_0000;
-
-#[derive(Default)]
-struct World {
-    general: BTreeMap<(usize, u8), u64>,
-    registers: BTreeMap<(usize, u64), u64>,
-    memory: Vec<u8>,
-    absent: BTreeSet<u64>,
-    acts: Vec<Act>,
-    answer: Answer,
-    running: BTreeSet<usize>,
-    printed: Vec<u8>,
-    input: Vec<u8>,
-}
-
-impl World {
-    fn range(&self, address: u64, bytes: usize) -> Result<std::ops::Range<usize>, MemoryError> {
-        let end = address
-            .checked_add(bytes as u64)
-            .filter(|end| *end <= BYTES);
-        let end = end.ok_or(MemoryError::Outside)?;
-        match (address >> 12..end.div_ceil(4096)).find(|page| self.absent.contains(page)) {
-            Some(page) => Err(MemoryError::Absent {
-                address: page << 12,
-            }),
-            None => Ok(address as usize..end as usize),
-        }
-    }
-
-    fn put(&mut self, address: u64, bytes: &[u8]) {
-        self.memory[address as usize..][..bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn get<const N: usize>(&self, address: u64) -> [u8; N] {
-        self.memory[address as usize..][..N].try_into().unwrap()
-    }
-
-    fn word(&self, address: u64) -> u64 {
-        u64::from_be_bytes(self.get(address))
-    }
-
-    fn put_word(&mut self, address: u64, value: u64) {
-        self.put(address, &value.to_be_bytes());
-    }
-
-    fn register(&self, cpu: usize, register: Register) -> u64 {
-        self.registers
-            .get(&(cpu, register.id()))
-            .copied()
-            .unwrap_or(0)
-    }
-
-    fn set(&mut self, cpu: usize, register: Register, value: u64) {
-        self.registers.insert((cpu, register.id()), value);
-    }
-}
-
-impl Effects for World {
-    fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        self.general
-            .get(&(vcpu.index(), register))
-            .copied()
-            .unwrap_or(0)
-    }
-
-    fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        assert!(register < 16);
-        self.general.insert((vcpu.index(), register), value);
-    }
-
-    fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError> {
-        Register::from_id(id).ok_or(RegisterError)?;
-        Ok(self
-            .registers
-            .get(&(vcpu.index(), id))
-            .copied()
-            .unwrap_or(0))
-    }
-
-    fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
-        let register = Register::from_id(id).filter(|register| register.takes(value));
-        register.ok_or(RegisterError)?;
-        self.registers.insert((vcpu.index(), id), value);
-        Ok(())
-    }
-
-    fn inject(&mut self, _vcpu: VcpuId, _line: Line, _level: bool) {}
-
-    fn fence(&mut self, _vcpus: VcpuSet, _kind: FenceKind) {}
-
-    fn start(&mut self, vcpu: VcpuId) -> bool {
-        self.running.insert(vcpu.index());
-        true
-    }
-
-    fn stop(&mut self, vcpu: VcpuId) {
-        self.running.remove(&vcpu.index());
-    }
-
-    fn interruption(&mut self, _by: VcpuId, act: Act) -> Answer {
-        self.acts.push(act);
-        self.answer
-    }
-
-    fn is_idle(&mut self, _vcpu: VcpuId) -> bool {
-        false
-    }
-
-    fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
-        let range = self.range(address, buffer.len())?;
-        buffer.copy_from_slice(&self.memory[range]);
-        Ok(())
-    }
-
-    fn write_guest(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
-        let range = self.range(address, bytes.len())?;
-        self.memory[range].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn console_write(&mut self, bytes: &[u8]) -> usize {
-        self.printed.extend(bytes);
-        bytes.len()
-    }
-
-    fn console_read(&mut self, buffer: &mut [u8]) -> usize {
-        let taken = self.input.len().min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(self.input.drain(..taken)) {
-            *place = byte;
-        }
-        taken
-    }
-
-    fn event(&mut self, _event: Event) {}
-}
-
-fn id(cpu: usize) -> VcpuId {
-    VcpuId::new(cpu).unwrap()
-}
-
-/// A VM with two CPUs, of which the first was booted and runs.
-fn booted() -> (S390, World) {
-    let mut world = World {
-        memory: vec![0; BYTES as usize],
-        ..World::default()
-    };
-    let mut vm = S390::new(2, BYTES).unwrap();
-    let boot = Boot {
-        entry: PC,
-        device_tree: 0,
-    };
-    let first = vm.boot(boot, &mut world).unwrap();
-    world.start(first);
-    world.acts.clear();
-    // New PSWs: each goes to its own address.
-    for new in (0x1a0..0x200).step_by(16) {
-        world.put_word(new, MASK);
-        world.put_word(new + 8, 0x5000 + new);
-    }
-    (vm, world)
-}
-
-fn exit(
-    vm: &mut S390,
-    world: &mut World,
-    cpu: usize,
-    class: ExitClass,
-    words: [u64; 6],
-) -> Outcome {
-    vm.exit(id(cpu), Exit { class, words }, world)
-}
-
-/// Executes an instruction at `PC` of the first CPU that goes on behind it.
-fn execute(vm: &mut S390, world: &mut World, bits: u64) -> Outcome {
-    world.set(0, Register::PswAddress, PC);
-    exit(vm, world, 0, ExitClass::Instruction, [PC, bits, 0, 0, 0, 0])
-}
-
-fn condition(world: &World) -> u64 {
-    world.register(0, Register::PswMask) >> 44 & 3
-}
-
-/// Gives an order to a CPU; returns condition code and status.
-fn sigp(vm: &mut S390, world: &mut World, cpu: u64, order: u64, parameter: u64) -> (u64, u64) {
-    // sigp %r2,%r4,order
-    world.general.insert((0, 2), 0);
-    world.general.insert((0, 3), parameter);
-    world.general.insert((0, 4), cpu);
-    assert_eq!(
-        execute(vm, world, 0xae24_0000_0000 | order << 16),
-        Outcome::Resume
-    );
-    (condition(world), world.general[&(0, 2)])
-}
-
-/// Makes a service call with a block; returns the response code.
-fn service(vm: &mut S390, world: &mut World, command: u32, block: &[u8]) -> u16 {
-    world.put(BLOCK, &vec![0; 4096]);
-    world.put(BLOCK, block);
-    world.general.insert((0, 2), command.into());
-    world.general.insert((0, 4), BLOCK);
-    assert_eq!(execute(vm, world, 0xb220_0024_0000), Outcome::Resume);
-    assert_eq!(condition(world), 0);
-    u16::from_be_bytes(world.get(BLOCK + 6))
-}
-
-fn block_of(event: &[u8]) -> Vec<u8> {
-    let length = (8 + event.len()) as u16;
-    [&length.to_be_bytes()[..], &[0; 6], event].concat()
-}
+use vcpu::{Effects, EndReason, Lifecycle, Outcome, RebootKind};
 
 #[test]
 fn a_cpu_tells_what_it_is() {
@@ -243,12 +30,12 @@ fn a_cpu_tells_what_it_is() {
     // A level of virtual machine, and a block of it.
     world.general.insert((0, 0), 0);
     world.general.insert((0, 1), 0);
-    execute(&mut vm, &mut world, 0xb27d_0000_0000);
+    let _ = execute(&mut vm, &mut world, 0xb27d_0000_0000);
     assert_eq!((condition(&world), world.general[&(0, 0)]), (0, 3 << 28));
     world.general.insert((0, 0), 3 << 28 | 2);
     world.general.insert((0, 1), 2);
     world.general.insert((0, 5), 0x3000);
-    execute(&mut vm, &mut world, 0xb27d_5000_0000);
+    let _ = execute(&mut vm, &mut world, 0xb27d_5000_0000);
     assert_eq!((condition(&world), world.get::<2>(0x3024)), (0, [0, 2]));
 }
 
@@ -259,16 +46,16 @@ fn a_prefix_moves_where_interruptions_are_stored() {
     world.put_word(0x4000 + 0x1d0, MASK);
     world.put_word(0x4000 + 0x1d8, 0x7777);
     world.general.insert((0, 1), 0x3000);
-    execute(&mut vm, &mut world, 0xb210_1000_0000);
+    let _ = execute(&mut vm, &mut world, 0xb210_1000_0000);
     assert_eq!(world.register(0, Register::Prefix), 0x4000);
     // An operand that is not aligned: specification, behind the instruction.
-    execute(&mut vm, &mut world, 0xb202_1001_0000);
+    let _ = execute(&mut vm, &mut world, 0xb202_1001_0000);
     assert_eq!(world.register(0, Register::PswAddress), 0x7777);
     assert_eq!(world.get::<4>(0x408c), [0, 4, 0, 6]);
     assert_eq!(world.word(0x4158), PC + 4);
     // Storage that there is not is no prefix area.
     world.put(0x3000, &0x7fff_e000_u32.to_be_bytes());
-    execute(&mut vm, &mut world, 0xb210_1000_0000);
+    let _ = execute(&mut vm, &mut world, 0xb210_1000_0000);
     assert_eq!(world.get::<4>(0x408c), [0, 4, 0, 5]);
 }
 
@@ -395,7 +182,7 @@ fn a_block_where_none_may_be_is_a_specification_exception() {
     let crossing = [0x20, 0];
     world.put(BLOCK + 0xf00, &crossing);
     world.general.insert((0, 4), BLOCK + 0xf00);
-    execute(&mut vm, &mut world, 0xb220_0024_0000);
+    let _ = execute(&mut vm, &mut world, 0xb220_0024_0000);
     assert_eq!(world.get::<2>(BLOCK + 0xf06), [1, 0]);
 }
 
@@ -406,7 +193,7 @@ fn an_interruption_that_can_be_taken_is_stored() {
     world.answer.taken = Some(Interruption::EmergencySignal { sender: 1 });
     world.answer.watch = true;
     assert_eq!(
-        exit(
+        let _ = exit(
             &mut vm,
             &mut world,
             0,
@@ -423,7 +210,7 @@ fn an_interruption_that_can_be_taken_is_stored() {
     world.answer = Answer::default();
     world.put_word(0x3000, 0x4200);
     world.general.insert((0, 1), 0x3000);
-    execute(&mut vm, &mut world, 0xeb00_1000_002f);
+    let _ = execute(&mut vm, &mut world, 0xeb00_1000_002f);
     assert_eq!(world.register(0, Register::Control(0)), 0x4200);
     assert_eq!(world.register(0, Register::PswAddress), PC + 6);
     assert_eq!(world.register(0, Register::ControlLoads), 0);
@@ -479,7 +266,7 @@ fn a_device_register_is_reached_by_diagnose() {
     assert_eq!((access.address, access.value), (0x510_0000_0007, 0xcd));
     assert_eq!(access.info.key(), RouteKey::Subchannel as u8);
     // Nobody serves it.
-    exit(
+    let _ = exit(
         &mut vm,
         &mut world,
         0,
@@ -501,7 +288,7 @@ fn a_device_register_is_reached_by_diagnose() {
         (access.address, access.value, access.info.write()),
         (0x1_0001, 5, true)
     );
-    exit(
+    let _ = exit(
         &mut vm,
         &mut world,
         0,
@@ -527,7 +314,7 @@ fn a_guest_can_load_itself_again() {
 fn what_a_user_may_not_is_a_privileged_operation() {
     let (mut vm, mut world) = booted();
     world.set(0, Register::PswMask, MASK | 1 << 48);
-    execute(&mut vm, &mut world, 0xb202_1000_0000);
+    let _ = execute(&mut vm, &mut world, 0xb202_1000_0000);
     assert_eq!(world.get::<4>(0x8c), [0, 4, 0, 2]);
     world.set(0, Register::PswMask, MASK | 1 << 48);
     assert_eq!(diagnose(&mut vm, &mut world, 0x44), Outcome::Resume);
@@ -551,7 +338,7 @@ fn operands_are_translated_by_the_guests_tables() {
     let mut store = |address: u64| {
         world.set(0, Register::PswMask, with_translation);
         world.general.insert((0, 1), address);
-        execute(&mut vm, &mut world, 0xb202_1000_0000);
+        let _ = execute(&mut vm, &mut world, 0xb202_1000_0000);
         let stored = world.register(0, Register::PswAddress) == PC + 4;
         (
             stored,
