@@ -74,6 +74,8 @@ pub static X86: Machine = Machine {
         width: 32,
         // vmmcall; vmmcall; jmp .
         hypercall: &[0x0f, 0x01, 0xd9, 0x0f, 0x01, 0xd9, 0xeb, 0xfe],
+        // cpuid
+        emulated: (&[0x0f, 0xa2], 0xa20f),
         // mov ds:[edx], eax; vmmcall; jmp .
         store: &[0x3e, 0x89, 0x02, 0x0f, 0x01, 0xd9, 0xeb, 0xfe],
         // out dx, eax; nop; nop; vmmcall; jmp .
