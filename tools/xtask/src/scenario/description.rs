@@ -61,6 +61,8 @@ pub struct Scenario {
     pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
+    /// A guest of ours that boots on the bare machine in place of the system.
+    pub native: Option<String>,
 }
 
 /// What a file says.
@@ -82,6 +84,7 @@ struct File {
     keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
@@ -105,7 +108,10 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    #[serde(default)]
+    expect: Vec<String>,
     pending: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
     cpu: Option<String>,
     aia: Option<bool>,
@@ -192,13 +198,14 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         overrides,
         timeout: Duration::from_secs(seconds),
         ending: file.ending,
-        expect: file.expect.clone(),
+        expect: [file.expect.clone(), variant.expect.clone()].concat(),
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
         conformance: file.conformance,
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
         keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
+        native: variant.native.clone().or_else(|| file.native.clone()),
     })
 }
 
@@ -248,6 +255,14 @@ mod tests {
         let scenarios = parse("a", "system = \"a.toml\"\nlog = \"debug\"\n").expect("good");
         assert_eq!(scenarios[0].overrides.log, Some(LogLevel::Debug));
         assert!(parse("a", "system = \"a.toml\"\nlog = \"loud\"\n").is_err());
+    }
+
+    #[test]
+    fn a_variant_expects_what_its_file_does_and_more() {
+        let text = "system = \"a.toml\"\nexpect = [\"x\"]\n[[variant]]\nname = \"b\"\n\
+                    expect = [\"y\"]\n";
+        let scenarios = parse("a", text).expect("good");
+        assert_eq!(scenarios[0].expect, ["x", "y"]);
     }
 
     #[test]
