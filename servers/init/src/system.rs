@@ -41,6 +41,8 @@ pub enum Failure {
     TooManyGrants,
     /// A process is to be called on a core on which it has no thread.
     NoEndpoint(u16, u64),
+    /// The processor has nothing to run guests with.
+    NoGuests,
     /// A driver's device is not among the machine's.
     NoDevice(u64),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Failure {
             Self::NoEndpoint(process, core) => {
                 write!(formatter, "process {process} serves nobody on core {core}")
             }
+            Self::NoGuests => write!(formatter, "this machine cannot run guests"),
             Self::NoDevice(base) => write!(formatter, "the machine has no device at {base:#x}"),
         }
     }

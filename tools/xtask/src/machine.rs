@@ -26,6 +26,8 @@ pub struct Machine {
     /// them are one function; nothing formats with `Debug`; big- and little-endian bytes are read
     /// out of line.
     pub kernel_text_max: u64,
+    /// Whether it is a PC, which boots from a CD by BIOS and from a disk by UEFI.
+    pub is_pc: bool,
     /// The emulators that it runs on.
     pub emulators: &'static [Kind],
     /// How QEMU emulates it.
@@ -64,6 +66,7 @@ pub static MACHINES: [Machine; 3] = [
         // so rare ones are calls (`slot_named`), and panics behind them are one function; nothing
         // formats with `Debug`; big- and little-endian bytes are read out of line.
         kernel_text_max: 64 << 10,
+        is_pc: false,
         emulators: &[Kind::Qemu],
         qemu: Qemu {
             program: "qemu-system-riscv64",
@@ -83,6 +86,7 @@ pub static MACHINES: [Machine; 3] = [
         // No server runs here yet: the kernel's own suite is what there is to see.
         system: Some("bsp/x86/systems/conformance.toml"),
         kernel_text_max: 80 << 10,
+        is_pc: true,
         emulators: &[Kind::Qemu, Kind::Bochs],
         qemu: Qemu {
             program: "qemu-system-x86_64",
@@ -108,6 +112,7 @@ pub static MACHINES: [Machine; 3] = [
         servers: true,
         system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
+        is_pc: false,
         emulators: &[Kind::Qemu, Kind::Hercules],
         qemu: Qemu {
             program: "qemu-system-s390x",

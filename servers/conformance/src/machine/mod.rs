@@ -135,7 +135,7 @@ impl Guest {
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
         rt::sys::Machine::Riscv => &riscv::RISCV,
-        rt::sys::Machine::X86 => &x86::X86,
+        rt::sys::Machine::X86 => x86::current(),
         rt::sys::Machine::S390 => &s390::S390,
     }
 }

@@ -3,8 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+use serde::Deserialize;
+
 use crate::build::system::System;
+use crate::build::{disk, iso};
 use crate::machine::{Machine, Qemu};
+use crate::setup::firmware;
+use crate::workspace::Workspace;
 
 use super::kind::Kind;
 
@@ -23,16 +29,37 @@ pub struct MachineArgs {
     /// A further property of QEMU's `-M`, as `aia-guests=5`.
     #[arg(long = "machine-option", value_name = "KEY=VALUE")]
     pub machine_options: Vec<String>,
+    /// Processors of the machine, where they are not as many as the system has cores.
+    #[arg(long, value_name = "N")]
+    pub processors: Option<u16>,
+    /// A command for GRUB, before it loads the kernel.
+    #[arg(long, value_name = "COMMAND")]
+    pub grub: Option<String>,
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
     /// The emulator.
     #[arg(long, value_enum, value_name = "NAME", default_value_t)]
     pub emulator: Kind,
+    /// How the machine is booted.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub boot: Option<Boot>,
     /// The emulator's program, where it is not the installed one; for Bochs the folder that its
     /// packages are unpacked in.
     #[arg(long, value_name = "PATH")]
     pub emulator_path: Option<PathBuf>,
+}
+
+/// How a machine is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Boot {
+    /// The emulator itself loads kernel and bundle.
+    Kernel,
+    /// A PC's BIOS loads GRUB from a CD.
+    Disc,
+    /// A PC's UEFI firmware loads our loader from a disk.
+    Uefi,
 }
 
 impl MachineArgs {
@@ -48,17 +75,34 @@ impl MachineArgs {
             .join(",")
     }
 
-    /// Returns the command that boots `system`.
-    pub fn command(&self, emulator: &Path, system: &System) -> Command {
+    /// Returns the command that boots `system`, and makes what it is booted from.
+    pub fn command(
+        &self,
+        workspace: &Workspace,
+        emulator: &Path,
+        system: &System,
+    ) -> Result<Command> {
         let described = &system.compiled.system;
-        let size = (described.cores, described.memory);
+        let processors = self.processors.unwrap_or(described.cores);
+        let size = (processors, described.memory);
         let mut command = self.native(system.machine, emulator, size);
-        command
-            .arg("-kernel")
-            .arg(&system.kernel)
-            .arg("-initrd")
-            .arg(&system.bundle);
-        command
+        match self.boot.unwrap_or(Boot::Kernel) {
+            Boot::Kernel => {
+                command.arg("-kernel").arg(&system.kernel);
+                command.arg("-initrd").arg(&system.bundle);
+            }
+            Boot::Disc => {
+                let disc = iso::build(workspace, system, self.grub.as_deref())?;
+                command.arg("-cdrom").arg(disc);
+            }
+            Boot::Uefi => {
+                let disk = disk::build(workspace, &system.kernel, &system.bundle)?;
+                command.arg("-bios").arg(firmware::ensure(workspace)?);
+                let drive = format!("format=raw,snapshot=on,file={}", disk.display());
+                command.arg("-drive").arg(drive);
+            }
+        }
+        Ok(command)
     }
 
     /// Returns a command for a machine with this many cores and bytes of memory that has nothing to

@@ -65,8 +65,11 @@ impl Emulator {
         system: &System,
     ) -> Result<Launch> {
         match self.kind {
-            Kind::Qemu => Ok(Launch::plain(args.command(&self.path, system))),
-            Kind::Bochs => super::bochs::launch(workspace, &self.path, system),
+            Kind::Qemu => {
+                let command = args.command(workspace, &self.path, system)?;
+                Ok(Launch::plain(command))
+            }
+            Kind::Bochs => super::bochs::launch(workspace, &self.path, args, system),
             Kind::Hercules => super::hercules::launch(workspace, &self.path, system),
         }
     }

@@ -74,7 +74,13 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         fs::write(&kernel, code)?;
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
-    let system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    let mut system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    if let Some(damage) = scenario.bundle {
+        let mut bytes = fs::read(&system.bundle)?;
+        damage.apply(&mut bytes);
+        system.bundle.set_extension(format!("{damage:?}"));
+        fs::write(&system.bundle, bytes)?;
+    }
     let emulator = scenario
         .machine
         .emulator

@@ -50,7 +50,10 @@ pub fn measure(
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines

@@ -70,7 +70,10 @@ pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
         log: system.log.clone(),
         ..Options::default()
     };
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     uptime("linux_uptime_guest", &outcome)
 }
 

@@ -258,7 +258,10 @@ fn programs(
         ..Options::default()
     };
     let _step = Step::begin(&format!("measuring {name}"));
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let mut found: Vec<_> = outcome
         .lines
