@@ -135,7 +135,7 @@ fn machine_rows(
             add(&stem, programs(workspace, &emulator, &file, &stem));
         }
     }
-    match without_servers(machine) {
+    match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",
             machine.name
@@ -155,12 +155,14 @@ fn machine_rows(
 }
 
 /// Returns why a guest's exits are not measured with the servers that guests have on this machine.
-fn without_servers(machine: &Machine) -> Option<&'static str> {
-    match machine.name {
-        "riscv" => None,
-        "s390" => Some("QEMU has no SIE"),
-        _ => Some("they do not run there yet"),
+fn without_servers(workspace: &Workspace, machine: &Machine) -> Option<&'static str> {
+    if machine.name == "s390" {
+        return Some("QEMU has no SIE");
     }
+    let own = format!("vcpu-{}", machine.name);
+    let found = workspace.binary("vcpu", machine.name);
+    let is_there = found.is_ok_and(|found| found == own);
+    (!is_there).then_some("they do not run there yet")
 }
 
 /// Returns what a file of JSON lines has, by machine in the order in which they come.
