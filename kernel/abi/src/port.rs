@@ -22,7 +22,10 @@ impl PortRange {
             0 => (0, 1 << 16),
             _ => (self.first() as u64, self.count()),
         };
-        port <= 0xffff && port >= first && port + size <= 1 << 16 && port - first + size <= count
+        // Neither is so large that the sum wraps.
+        let end = first + count;
+        let end = if end < 1 << 16 { end } else { 1 << 16 };
+        port >= first && port < end && size <= end - port
     }
 }
 

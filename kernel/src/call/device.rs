@@ -4,7 +4,7 @@ use super::Outcome;
 use super::thread::CONTROL;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::{Cap, Role, SlotRef, Tag};
+use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::cap::table;
 use crate::object::interrupt::Interrupt;
 use crate::object::thread::Thread;
@@ -83,10 +83,22 @@ impl<A: Arch> Visit<'_, A> {
         Ok(Outcome::ok())
     }
 
+    /// Returns the slot of argument 0, which has to have a capability for the machine.
+    #[inline(never)]
+    fn authority(
+        &self,
+        thread: &Thread<A>,
+        kind: ObjectKind,
+        need: Rights,
+    ) -> Result<&Slot, Error> {
+        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
+        table::check(slot, kind, need)?;
+        Ok(slot)
+    }
+
     /// Makes an allow-listed firmware call.
     pub(super) fn firmware_call(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let slot = self.slot_at(thread, thread.frame.argument(0))?;
-        table::check(self.slot(slot), ObjectKind::Firmware, CONTROL)?;
+        self.authority(thread, ObjectKind::Firmware, CONTROL)?;
         let arguments = core::array::from_fn(|index| thread.frame.argument(index + 1));
         let page = self.message_page(thread);
         self.arch.firmware(arguments, page).map(Outcome::value)
@@ -94,17 +106,17 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Reads or writes an I/O port.
     pub(super) fn port(&self, thread: &Thread<A>, writes: bool) -> Result<Outcome, Error> {
-        let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         let need = Rights::new().with_read(!writes).with_write(writes);
-        table::check(slot, ObjectKind::IoPorts, need)?;
-        let [port, size, value] = [1, 2, 3].map(|index| thread.frame.argument(index));
-        let value = writes.then_some(value);
-        if !matches!(size, 1 | 2 | 4) || value.is_some_and(|value| value >> (8 * size) != 0) {
+        let slot = self.authority(thread, ObjectKind::IoPorts, need)?;
+        let (port, size) = (thread.frame.argument(1), thread.frame.argument(2));
+        let value = if writes { thread.frame.argument(3) } else { 0 };
+        if !matches!(size, 1 | 2 | 4) || value >> (8 * size) != 0 {
             return Err(Error::BadArgument);
         }
         if !PortRange::from_bits(slot.badge.get()).holds(port, size) {
             return Err(Error::OutOfRange);
         }
-        self.arch.port(port, size, value).map(Outcome::value)
+        let value = self.arch.port(port, size, writes.then_some(value));
+        value.map(Outcome::value)
     }
 }

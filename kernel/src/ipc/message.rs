@@ -81,8 +81,9 @@ impl<A: Arch> Visit<'_, A> {
                 .with_words(info.words().min(REGISTER_WORDS))
                 .with_caps(0);
         };
-        let long = from.iter().zip(to).take(info.words()).skip(REGISTER_WORDS);
-        for (from, to) in long {
+        let long = REGISTER_WORDS..info.words().max(REGISTER_WORDS);
+        let (from, to) = (from.get(long.clone()), to.get(long));
+        for (from, to) in from.unwrap_or(&[]).iter().zip(to.unwrap_or(&[])) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let caps = if info.caps() > 0 {

@@ -142,7 +142,7 @@ impl IoApic {
             .checked_sub(0x10)
             .and_then(|half| self.pins.get(usize::from(half / 2)));
         match pin {
-            Some(pin) if select % 2 == 0 => pin.entry.into_bits(),
+            Some(pin) if select.is_multiple_of(2) => pin.entry.into_bits(),
             Some(pin) => u32::from(pin.destination) << 24,
             None => 0,
         }

@@ -61,7 +61,7 @@ impl Local {
             ERRORS => self.shown_errors,
             COMMAND => self.command[0],
             COMMAND_HIGH if !extended => self.command[1],
-            ENTRY..INITIAL_COUNT => *self.entries.get((offset - ENTRY >> 4) as usize)?,
+            ENTRY..INITIAL_COUNT => *self.entries.get(((offset - ENTRY) >> 4) as usize)?,
             INITIAL_COUNT => self.timer.initial,
             CURRENT_COUNT => self.current_count(now),
             DIVIDE => self.timer.divide,
@@ -82,7 +82,7 @@ impl Local {
             ERRORS => self.shown_errors = core::mem::take(&mut self.errors),
             COMMAND_HIGH if !extended => self.command[1] = value,
             ENTRY..INITIAL_COUNT => {
-                let index = (offset - ENTRY >> 4) as usize;
+                let index = ((offset - ENTRY) >> 4) as usize;
                 if index >= ENTRIES {
                     return None;
                 }
@@ -113,7 +113,7 @@ impl Apics {
             .get(vcpu)
             .is_some_and(|local| local.access == Access::Memory);
         let offset = address.wrapping_sub(BASE);
-        if !is_here || offset >= BYTES || offset % 16 != 0 {
+        if !is_here || offset >= BYTES || !offset.is_multiple_of(16) {
             return (0, Changes::default());
         }
         let answer = self.local_register(vcpu, (offset as u32, store), now);
