@@ -193,7 +193,7 @@ fn an_interruption_that_can_be_taken_is_stored() {
     world.answer.taken = Some(Interruption::EmergencySignal { sender: 1 });
     world.answer.watch = true;
     assert_eq!(
-        let _ = exit(
+        exit(
             &mut vm,
             &mut world,
             0,
