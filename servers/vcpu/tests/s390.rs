@@ -15,7 +15,7 @@ use s390_regs::sclp::{ASCII, LINE, ascii_event, event_mask, line_event, mask_blo
 use vcpu::machine::Machine;
 use vcpu::machine::s390::S390;
 use vcpu::machine::s390::cpu::Cpu;
-use vcpu::{Effects, EndReason, Lifecycle, Outcome, RebootKind};
+use vcpu::{EndReason, Lifecycle, Outcome, RebootKind};
 
 #[test]
 fn a_cpu_tells_what_it_is() {
