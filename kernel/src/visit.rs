@@ -77,6 +77,16 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
+    /// Returns the thread that runs, if one does.
+    pub fn current_thread(&self) -> Option<&Thread<A>> {
+        self.entry.find(self.core.current.get()?.cast())
+    }
+
+    /// Returns the vCPU that runs, if one does.
+    pub fn current_vcpu(&self) -> Option<&Vcpu<A>> {
+        self.entry.find(self.core.current.get()?.cast())
+    }
+
     /// Returns an execution that the kernel keeps the name of: out of line, as all of these, for
     /// where they are used a call costs little beside what is done with the object.
     #[inline(never)]

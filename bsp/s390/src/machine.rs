@@ -104,8 +104,13 @@ impl Arch for S390 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
-        paging::load(space.map(|(root, _)| root));
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
+        paging::primary(space.map(|(root, _)| root))
+    }
+
+    #[inline(always)]
+    fn load_space(&self, word: u64) {
+        crate::control::load!("1", word);
     }
 
     fn flush_space(&self, _tag: SpaceTag) {

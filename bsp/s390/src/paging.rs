@@ -201,15 +201,15 @@ fn compare_and_swap_and_purge(word: &AtomicU64, old: u64, new: u64) {
     }
 }
 
-/// Makes a root table that of the primary space; `None` is the real space, without a table.
-pub fn load(root: Option<u64>) {
+/// Returns the ASCE of a root table; `None` is the real space, without a table.
+pub fn primary(root: Option<u64>) -> u64 {
     let space = match root {
         Some(root) => Asce::new()
             .with_frame(root >> PAGE_SHIFT)
             .with_root(TableType::RegionThird),
         None => Asce::new().with_real_space(true),
     };
-    crate::control::load!("1", space.into_bits());
+    space.into_bits()
 }
 
 /// Drops all cached translations of this CPU.

@@ -14,7 +14,7 @@ use crate::{Kernel, Next, Visit};
 use abi::bundle;
 use abi::{CallNumber, CallWord, Error, MessageInfo, PAGE_SIZE, Rights};
 use arena::{Arena, Handle};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::vec::Vec;
@@ -74,6 +74,8 @@ pub struct Machine {
     /// Calls that were begun: the thread, and how many it had completed before.
     begun: Mutex<HashMap<u64, u64>>,
     answers: Mutex<HashMap<u64, Answer>>,
+    general_only: AtomicBool,
+    fast_calls: AtomicU64,
 }
 
 impl Machine {
@@ -105,6 +107,8 @@ impl Machine {
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
             begun: Mutex::default(),
             answers: Mutex::default(),
+            general_only: AtomicBool::new(false),
+            fast_calls: AtomicU64::new(0),
         };
         let bytes = tiny_bundle();
         let pages = PAGES as u64 - BUNDLE_PAGES;
@@ -163,9 +167,31 @@ impl Machine {
         visit.expect("a core enters the kernel once at a time")
     }
 
+    /// Leaves every call to the general path, as a kernel without fast paths does.
+    pub fn leave_all_to_the_general_path(&self) {
+        self.general_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether calls are tried on the fast path first.
+    fn takes_fast_paths(&self) -> bool {
+        !self.general_only.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many traps took a fast path.
+    pub fn fast_paths_taken(&self) -> u64 {
+        self.fast_calls.load(Ordering::Relaxed)
+    }
+
     /// Lets a core trap, and leave the kernel again.
     pub fn trap(&self, core: usize, trap: Trap) {
         let mut visit = self.visit(core);
+        if trap == Trap::Call && self.takes_fast_paths() {
+            if let Some(resume) = visit.fast_call() {
+                self.fast_calls.fetch_add(1, Ordering::Relaxed);
+                resume.from.frame.hand_over(&resume);
+                return;
+            }
+        }
         visit.handle(trap);
         match visit.next() {
             Next::Thread(_) | Next::Guest(..) | Next::Idle => {}
