@@ -42,7 +42,8 @@ impl<A: Arch> Deref for Visit<'_, A> {
 impl<A: Arch> Visit<'_, A> {
     /// Handles a trap of the core.
     pub fn handle(&mut self, trap: Trap) {
-        self.leave_guest(matches!(trap, Trap::Timer | Trap::Ipi | Trap::External));
+        let is_interrupt = matches!(trap, Trap::Timer | Trap::Ipi | Trap::External);
+        self.leave_guest(is_interrupt);
         match trap {
             Trap::Call => self.system_call(),
             Trap::Fault {
@@ -55,7 +56,9 @@ impl<A: Arch> Visit<'_, A> {
             Trap::External => self.external_interrupts(),
             Trap::Exit(exit) => self.guest_exit(exit),
         }
-        self.settle();
+        if is_interrupt || !self.is_settled() {
+            self.settle();
+        }
     }
 
     /// Does what other cores asked of this one, and decides who runs next.

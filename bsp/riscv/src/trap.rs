@@ -11,6 +11,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use kernel::arch::Trap;
+use kernel::fast::{Fast, Resume};
 use kernel::object::vcpu::Vcpu;
 use kernel::{Kernel, Next, Visit};
 use riscv_regs::csr as number;
@@ -27,30 +28,31 @@ pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 /// Handles a trap out of a thread or a guest, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let hart = percore::current();
-    let kernel = kernel();
     let cause = csr::read!(number::SCAUSE);
-    let mut visit = enter(kernel, hart);
+    let mut visit = enter_from_user(hart);
     let what = if hart.mode.get() == GUEST {
         guest_trap(&visit, cause)
     } else {
         thread_trap(&visit, cause)
     };
     visit.handle(what);
-    leave(kernel, hart, visit)
+    leave(kernel(), hart, visit)
 }
 
 /// Makes a system call of a thread of which arguments, stack, global and thread pointer and program
 /// counter were saved.
 pub extern "C" fn call() -> ! {
     let hart = percore::current();
-    let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
-    // SAFETY: this hart entered before it ran a thread (1); traps are off in the kernel, which a
-    // thread leaves no entry of behind (2).
-    let entry = unsafe { kernel().arena().enter_alone(core) };
-    let visit = ManuallyDrop::new(kernel().visit(entry));
-    let Some(resume) = visit.fast_call() else {
-        general_call();
-    };
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    match visit.fast_call() {
+        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
+        Some(Fast::Next) | None => general_call(),
+    }
+}
+
+/// Returns to a thread behind its system call.
+#[inline(always)]
+fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>) -> ! {
     let registers = &raw const resume.to.frame as u64;
     hart.frame.set(registers);
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
@@ -69,12 +71,16 @@ pub extern "C" fn call() -> ! {
     }
 }
 
-/// Makes a system call that is left to the general path.
+/// Makes a system call that is not one of the most frequent.
 #[cold]
 extern "C" fn general_call() -> ! {
     let hart = percore::current();
-    let mut visit = enter(kernel(), hart);
-    visit.handle(Trap::Call);
+    let mut visit = enter_from_user(hart);
+    match visit.fast_rare_call() {
+        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
+        Some(Fast::Next) => {}
+        None => visit.handle(Trap::Call),
+    }
     leave(kernel(), hart, visit)
 }
 
@@ -84,6 +90,15 @@ fn kernel() -> &'static Kernel<Riscv> {
     debug_assert!(KERNEL.is_completed());
     // SAFETY: traps come only after the kernel was made.
     unsafe { KERNEL.get_unchecked() }
+}
+
+/// Begins a kernel entry of this hart out of a thread or a guest.
+#[inline(always)]
+fn enter_from_user(hart: &PerCore) -> Visit<'static, Riscv> {
+    let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
+    // SAFETY: this hart entered before it ran a thread or a guest (1); traps are off in the kernel,
+    // which leaves no entry behind (2).
+    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
 }
 
 /// Begins a kernel entry of this hart.

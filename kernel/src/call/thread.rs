@@ -282,6 +282,7 @@ impl<A: Arch> Visit<'_, A> {
         budget.object.grace.set(0);
         budget.object.since.set(self.arch.now());
         self.note_turns(budget.object);
+        self.core.unsettled.set(1);
         let mut runs = budget.object.owner.get();
         while let Some(item) = runs {
             self.wake_exhausted(item);

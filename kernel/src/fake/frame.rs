@@ -59,8 +59,9 @@ impl FakeFrame {
         let values = self.values();
         let to = &resume.to.frame;
         to.complete();
-        for index in 1..=usize::try_from(resume.count).unwrap() {
-            to.set_result(index, values[index]);
+        let count = usize::try_from(resume.count).unwrap();
+        for (index, value) in values.into_iter().enumerate().skip(1).take(count) {
+            to.set_result(index, value);
         }
         to.set_info(resume.info);
         to.set_result(7, resume.badge);

@@ -6,6 +6,7 @@ use super::{CORES, FakeArch, FakeFrame, on_core};
 use crate::arch::{Arch, Stage, TableEntry, Trap};
 use crate::boot::{BootPlan, Range};
 use crate::core_state::CoreState;
+use crate::fast::Fast;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
@@ -172,6 +173,27 @@ impl Machine {
         self.general_only.store(true, Ordering::Relaxed);
     }
 
+    /// Returns what a thread's call gave, if it is done.
+    pub fn finish_if_done(&self, thread: u64) -> Option<Answer> {
+        self.is_done(thread).then(|| self.answer(thread)).flatten()
+    }
+
+    /// Returns every word of every object, and what the cores have: two machines on which the same
+    /// happened have the same.
+    pub fn image(&self) -> Vec<u64> {
+        let mut image = self.kernel.arena().object_words();
+        for core in self.kernel.cores.iter().take(self.cores) {
+            let links = [
+                core.current.address(),
+                core.budget.address(),
+                core.deadlines.address(),
+            ];
+            image.extend(links);
+            image.extend([core.ready_bits.get(), core.loaded_space.get()]);
+        }
+        image
+    }
+
     /// Returns whether calls are tried on the fast path first.
     fn takes_fast_paths(&self) -> bool {
         !self.general_only.load(Ordering::Relaxed)
@@ -186,9 +208,13 @@ impl Machine {
     pub fn trap(&self, core: usize, trap: Trap) {
         let mut visit = self.visit(core);
         if trap == Trap::Call && self.takes_fast_paths() {
-            if let Some(resume) = visit.fast_call() {
+            let fast = visit.fast_call().or_else(|| visit.fast_rare_call());
+            if let Some(fast) = fast {
                 self.fast_calls.fetch_add(1, Ordering::Relaxed);
-                resume.from.frame.hand_over(&resume);
+                match fast {
+                    Fast::Behind(resume) => resume.from.frame.hand_over(&resume),
+                    Fast::Next => drop(visit.next()),
+                }
                 return;
             }
         }
