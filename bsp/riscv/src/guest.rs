@@ -52,6 +52,8 @@ pub const LINES: u64 = SOFTWARE | TIMER | EXTERNAL;
 const SOFTWARE: u64 = 1 << 2;
 const TIMER: u64 = 1 << 6;
 const EXTERNAL: u64 = 1 << 10;
+/// sstatus.VS: the vector unit.
+const VS: u64 = 3 << 9;
 /// sstatus.FS.
 pub const FS: u64 = 3 << 13;
 const FS_INITIAL: u64 = 1 << 13;
@@ -120,6 +122,8 @@ pub fn set_has_state_enable(has: bool) {
 
 /// Sets this hart's CSRs that are the same for every guest.
 pub fn start_hart() {
+    // Firmware may leave it on, but nobody saves vector registers: one guest would find another's.
+    csr::clear!(number::SSTATUS, VS);
     // Exceptions that a guest handles itself: misaligned fetch, illegal instruction, breakpoint,
     // call from user mode, page faults; and its three interrupts.
     csr::write!(

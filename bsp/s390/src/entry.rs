@@ -3,7 +3,7 @@
 //! The kernel runs with DAT off: real addresses are memory's own, but for the 8 KiB at address 0,
 //! which are this CPU's prefix area. Its software part is `percore::Lowcore`.
 
-use crate::percore::{FRAME, RESUME, RETURN, SCRATCH, STACK};
+use crate::percore::{FRAME, IN_GUEST, RESUME, RETURN, SCRATCH, STACK};
 use s390_regs::{PswMask, lowcore};
 
 /// Bytes of a CPU's kernel stack.
@@ -135,15 +135,22 @@ core::arch::global_asm!(
     "    lg %r15, {stack}",
     "    brasl %r14, {trap}",
     "    j .",
-    // An interruption of the kernel, which opens itself to them in `_wait` only.
-    "7:  lghi %r2, {external}",
+    // An interruption of the kernel, which opens itself to them in `_wait`,
+    // or in a guest.
+    "7:  cli {in_guest}, 0",
+    "    jne _external_in_guest",
+    "    lghi %r2, {external}",
     "    j 1f",
-    "8:  lghi %r2, {input_output}",
+    "8:  cli {in_guest}, 0",
+    "    jne _input_output_in_guest",
+    "    lghi %r2, {input_output}",
     "1:  lg %r15, {resume}",
     "    lmg %r6, %r15, 48(%r15)",
     "    br %r14",
-    // A program interruption of the kernel: a bug.
-    "9:  larl %r15, _boot_stack_end - {frame_bytes}",
+    // A program interruption of the kernel: an access of a guest, or a bug.
+    "9:  cli {in_guest}, 0",
+    "    jne _program_in_guest",
+    "    larl %r15, _boot_stack_end - {frame_bytes}",
     "    brasl %r14, {kernel_trap}",
     "    j .",
     // Loads a PSW that is open to interruptions: r2 = its mask. Returns the kind of the
@@ -169,6 +176,7 @@ core::arch::global_asm!(
     frame = const FRAME,
     stack = const STACK,
     resume = const RESUME,
+    in_guest = const IN_GUEST,
     return_ = const RETURN,
     call = const kind::CALL,
     program = const kind::PROGRAM,

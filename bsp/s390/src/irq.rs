@@ -25,9 +25,16 @@ const fn subclass_bit(line: u32) -> u64 {
     0x8000_0000 >> (line - 1)
 }
 
+/// Returns CR0 of this CPU.
+fn control0(cpu: &PerCore) -> u64 {
+    let [control0, _] = &cpu.control;
+    control0.get()
+}
+
 /// Changes bits of CR0 of this CPU.
 fn set_control0(cpu: &PerCore, value: u64) {
-    cpu.control0.set(value);
+    let [control0, _] = &cpu.control;
+    control0.set(value);
     control::load!("0", value);
 }
 
@@ -48,7 +55,7 @@ pub fn mask(line: u32) {
         }
         SERVICE_SIGNAL => {
             OWNER.store(0, Ordering::SeqCst);
-            set_control0(cpu, cpu.control0.get() & !SERVICE_BIT);
+            set_control0(cpu, control0(cpu) & !SERVICE_BIT);
         }
         _ => {}
     }
@@ -61,7 +68,7 @@ pub fn unmask(line: u32) {
         1..=8 => set_control6(cpu, cpu.control6.get() | subclass_bit(line)),
         SERVICE_SIGNAL => {
             OWNER.store(cpu.core.get() + 1, Ordering::SeqCst);
-            set_control0(cpu, cpu.control0.get() | SERVICE_BIT);
+            set_control0(cpu, control0(cpu) | SERVICE_BIT);
             call_owner();
         }
         _ => {}

@@ -3,7 +3,9 @@
 use crate::console::{self, READ_EVENT_DATA, WRITE_EVENT_DATA, WRITE_EVENT_MASK, stop_machine};
 use crate::control::{self, order};
 use crate::frame::S390Frame;
-use crate::{irq, paging, percore, sclp, timer};
+use crate::guest::{self, S390Guest};
+use crate::percore::{self, PerCore};
+use crate::{irq, paging, sclp, sie, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::AtomicU64;
@@ -41,14 +43,14 @@ fn start(command: u64, page: Option<&[AtomicU64]>, length: u64) -> Result<u64, E
     }
 }
 
-/// Answers what only a vCPU would ask: none can be made.
-fn without_guests() -> ! {
-    unreachable!("there are no vCPUs where has_guests is false")
+/// Returns the CPU that runs this, where the guest is loaded there.
+fn loaded_in(loaded: bool) -> Option<&'static PerCore> {
+    loaded.then(percore::current)
 }
 
 impl Arch for S390 {
     type Frame = S390Frame;
-    type Guest = ();
+    type Guest = S390Guest;
 
     const USER_END: u64 = paging::USER_END;
     const INTERRUPTS: u32 = irq::LINES;
@@ -72,8 +74,11 @@ impl Arch for S390 {
         }
     }
 
-    fn levels(&self, _: Stage) -> &'static [Level] {
-        paging::LEVELS
+    fn levels(&self, stage: Stage) -> &'static [Level] {
+        match stage {
+            Stage::Guest if !sie::is_supported() => &[],
+            _ => paging::LEVELS,
+        }
     }
 
     fn empty(&self, _stage: Stage, level: &Level) -> u64 {
@@ -108,9 +113,8 @@ impl Arch for S390 {
         paging::primary(space.map(|(root, _)| root))
     }
 
-    #[inline(always)]
     fn load_space(&self, word: u64) {
-        crate::control::load!("1", word);
+        paging::load(word);
     }
 
     fn flush_space(&self, _tag: SpaceTag) {
@@ -126,7 +130,7 @@ impl Arch for S390 {
     }
 
     fn flush_guests(&self) {
-        // There are no guests whose translations could be cached.
+        paging::flush_all();
     }
 
     fn mask_interrupt(&self, line: u32) {
@@ -154,74 +158,82 @@ impl Arch for S390 {
     }
 
     fn has_guests(&self) -> bool {
-        false
+        sie::is_supported()
     }
 
     fn guest_lines(&self) -> u64 {
+        guest::LINES
+    }
+
+    fn guest_reset(&self, guest: &S390Guest) {
+        guest.reset();
+    }
+
+    fn guest_load(&self, guest: &S390Guest, root: u64) {
+        guest.load(percore::current(), root);
+    }
+
+    fn guest_unload(&self, guest: &S390Guest) {
+        guest.unload(percore::current());
+    }
+
+    fn guest_set_lines(&self, guest: &S390Guest, lines: u64) {
+        guest.set_lines(lines);
+    }
+
+    fn guest_remaining_lines(&self, _guest: &S390Guest, lines: u64) -> u64 {
+        // They are requests, which only a server lowers.
+        lines
+    }
+
+    fn guest_wakes(&self, guest: &S390Guest, _loaded: bool, lines: u64) -> bool {
+        guest.wakes(lines)
+    }
+
+    fn guest_timer(&self, guest: &S390Guest, _loaded: bool) -> Option<GuestTimer> {
+        guest.timer()
+    }
+
+    fn guest_timer_line(&self, _guest: &S390Guest, _now: u64) -> u64 {
+        // SIE delivers it.
         0
     }
 
-    fn guest_reset(&self, (): &()) {
-        without_guests()
+    fn guest_flush(&self, _guest: &S390Guest, _kind: u64) {
+        paging::flush_all();
     }
 
-    fn guest_load(&self, (): &(), _root: u64) {
-        without_guests()
+    fn guest_program_counter(&self, guest: &S390Guest) -> u64 {
+        guest.program_counter()
     }
 
-    fn guest_unload(&self, (): &()) {
-        without_guests()
-    }
-
-    fn guest_set_lines(&self, (): &(), _lines: u64) {
-        without_guests()
-    }
-
-    fn guest_remaining_lines(&self, (): &(), _lines: u64) -> u64 {
-        without_guests()
-    }
-
-    fn guest_wakes(&self, (): &(), _loaded: bool, _lines: u64) -> bool {
-        without_guests()
-    }
-
-    fn guest_timer(&self, (): &(), _loaded: bool) -> Option<GuestTimer> {
-        without_guests()
-    }
-
-    fn guest_timer_line(&self, (): &(), _now: u64) -> u64 {
-        without_guests()
-    }
-
-    fn guest_flush(&self, (): &(), _kind: u64) {
-        without_guests()
-    }
-
-    fn guest_program_counter(&self, (): &()) -> u64 {
-        without_guests()
-    }
-
-    fn guest_complete(&self, (): &(), _: GuestRegisters<'_>, _: AccessInfo, _: u64) {
-        without_guests()
+    fn guest_complete(
+        &self,
+        guest: &S390Guest,
+        registers: GuestRegisters<'_>,
+        access: AccessInfo,
+        value: u64,
+    ) {
+        guest.complete(registers, access, value);
     }
 
     fn guest_read(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _id: u64,
+        guest: &S390Guest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        id: u64,
     ) -> Result<u64, Error> {
-        without_guests()
+        guest.read(loaded_in(loaded), registers, id)
     }
 
     fn guest_write(
         &self,
-        (): &(),
-        _loaded: bool,
-        _registers: Option<GuestRegisters<'_>>,
-        _write: (u64, u64),
+        guest: &S390Guest,
+        loaded: bool,
+        registers: Option<GuestRegisters<'_>>,
+        write: (u64, u64),
     ) -> Result<(), Error> {
-        without_guests()
+        guest.write(loaded_in(loaded), registers, write)
     }
 }

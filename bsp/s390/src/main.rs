@@ -14,7 +14,11 @@ mod control;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
+mod float;
+#[cfg(target_os = "none")]
 mod frame;
+#[cfg(target_os = "none")]
+mod guest;
 #[cfg(target_os = "none")]
 mod irq;
 #[cfg(target_os = "none")]
@@ -25,6 +29,8 @@ mod paging;
 mod percore;
 #[cfg(target_os = "none")]
 mod sclp;
+#[cfg(target_os = "none")]
+mod sie;
 #[cfg(target_os = "none")]
 mod timer;
 #[cfg(target_os = "none")]

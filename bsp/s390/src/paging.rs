@@ -4,6 +4,7 @@
 //! tables. The kernel runs with DAT off: it has no part in any table, its own accesses need no
 //! translation, and an interruption changes neither space nor translations.
 
+use crate::{float, percore};
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -201,15 +202,25 @@ fn compare_and_swap_and_purge(word: &AtomicU64, old: u64, new: u64) {
     }
 }
 
-/// Returns the ASCE of a root table; `None` is the real space, without a table.
+/// Returns what names the space of a root table.
+pub const fn space_of(root: u64) -> Asce {
+    Asce::new()
+        .with_frame(root >> PAGE_SHIFT)
+        .with_root(TableType::RegionThird)
+}
+
+/// Returns the ASCE of a root table as [`load`] takes it; `None` is the real space, without a table.
 pub fn primary(root: Option<u64>) -> u64 {
-    let space = match root {
-        Some(root) => Asce::new()
-            .with_frame(root >> PAGE_SHIFT)
-            .with_root(TableType::RegionThird),
-        None => Asce::new().with_real_space(true),
-    };
-    space.into_bits()
+    root.map_or(Asce::new().with_real_space(true), space_of)
+        .into_bits()
+}
+
+/// Makes a space the primary one.
+pub fn load(space: u64) {
+    let [_, place] = &percore::current().control;
+    place.set(space);
+    crate::control::load!("1", space);
+    float::clear();
 }
 
 /// Drops all cached translations of this CPU.

@@ -25,12 +25,14 @@ pub struct PerCore {
     pub core: Word,
     /// Address of the thread's object that runs.
     pub object: Word,
-    /// Control register 0.
-    pub control0: Word,
+    /// Control registers 0 and 1: which external interruptions are taken, and the space.
+    pub control: [Word; 2],
     /// Control register 6: subclasses of input/output interruptions.
     pub control6: Word,
     /// Subclasses that interrupted and were not claimed, as in control register 6.
     pub subclasses: Word,
+    /// 1 in its first byte while the registers are a guest's.
+    pub in_guest: Word,
 }
 
 /// Real address of the CPU's own.
@@ -45,6 +47,10 @@ pub const FRAME: u64 = HERE + offset_of!(PerCore, frame) as u64;
 pub const STACK: u64 = HERE + offset_of!(PerCore, stack) as u64;
 /// Real address of `resume`, for entry code.
 pub const RESUME: u64 = HERE + offset_of!(PerCore, resume) as u64;
+/// Real address of `control`, for entry code.
+pub const CONTROL: u64 = HERE + offset_of!(PerCore, control) as u64;
+/// Real address of the byte of `in_guest`, for entry code.
+pub const IN_GUEST: u64 = HERE + offset_of!(PerCore, in_guest) as u64;
 
 /// Returns the CPU that runs this code.
 #[inline(always)]

@@ -52,6 +52,10 @@ static LOCK: AtomicBool = AtomicBool::new(false);
 static DRIVER: ControlBlock = ControlBlock::new();
 /// What the driver's block is for.
 static DRIVER_STATE: AtomicU64 = AtomicU64::new(NONE);
+/// Events wait that the driver was not told of.
+static EVENTS_WAIT: AtomicBool = AtomicBool::new(false);
+/// What tells the driver, in what it gets with its answer.
+const EVENTS_BIT: u64 = 1 << 16;
 /// `DRIVER_STATE`: nothing.
 const NONE: u64 = 0;
 /// `DRIVER_STATE`: a call that was made, or is about to be.
@@ -105,12 +109,21 @@ fn take_signal() {
     // SAFETY: the mask is the kernel's own with external interruptions on (1), of which CR0 lets
     // through the service signal alone, which is looked at below (2).
     let came = unsafe { _wait(OPEN) };
-    control::load!("0", cpu.control0.get());
+    let [control0, _] = &cpu.control;
+    control::load!("0", control0.get());
     if came == kind::EXTERNAL as i64 && external_code() == external::SERVICE_SIGNAL {
-        let parameter = percore::stored(lowcore::EXTERNAL) >> 32;
-        if parameter & EVENTS != 0 || DRIVER_STATE.load(Ordering::SeqCst) != NONE {
+        note_events();
+        if EVENTS_WAIT.load(Ordering::SeqCst) || DRIVER_STATE.load(Ordering::SeqCst) != NONE {
             irq::note_service_signal();
         }
+    }
+}
+
+/// Notes whether the service signal that was stored last tells of events that wait.
+pub fn note_events() {
+    let parameter = percore::stored(lowcore::EXTERNAL) >> 32;
+    if parameter & EVENTS != 0 {
+        EVENTS_WAIT.store(true, Ordering::SeqCst);
     }
 }
 
@@ -201,7 +214,8 @@ fn copy_in(page: &[AtomicU64], length: usize) {
     }
 }
 
-/// Copies what a driver's call answered to its page; returns the response code.
+/// Copies what a driver's call answered to its page; returns the response code, and whether events
+/// wait.
 ///
 /// # Errors
 ///
@@ -218,5 +232,6 @@ pub fn collect(page: &[AtomicU64]) -> Result<u64, Error> {
         word.store(value, Ordering::Relaxed);
     }
     DRIVER_STATE.store(NONE, Ordering::SeqCst);
-    Ok(u64::from(response))
+    let events = u64::from(EVENTS_WAIT.swap(false, Ordering::SeqCst)) * EVENTS_BIT;
+    Ok(u64::from(response) | events)
 }

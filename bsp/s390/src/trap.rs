@@ -2,14 +2,18 @@
 
 use crate::boot::KERNEL;
 use crate::console::{Console, stop_machine};
+use crate::control::{self, order};
 use crate::entry::{_return_to, _wait, kind};
+use crate::guest::S390Guest;
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
+use crate::sie::Left;
 use crate::{irq, paging, sclp};
 use abi::fault::FaultKind;
 use arena::Handle;
 use core::fmt::Write;
 use core::mem::offset_of;
+use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
@@ -142,7 +146,10 @@ fn interrupt(what: u64) -> Trap {
     }
     match sclp::external_code() {
         external::CLOCK_COMPARATOR => return Trap::Timer,
-        external::SERVICE_SIGNAL => irq::note_service_signal(),
+        external::SERVICE_SIGNAL => {
+            sclp::note_events();
+            irq::note_service_signal();
+        }
         _ => {}
     }
     if irq::is_pending() {
@@ -163,7 +170,13 @@ pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Visit<'_, S390
                 drop(visit);
                 return_to_thread(cpu, object, psw);
             }
-            Next::Guest(..) => unreachable!("there are no vCPUs where has_guests is false"),
+            Next::Guest(vcpu, page) => {
+                let guest = &raw const vcpu.guest;
+                drop(visit);
+                let what = run_guest(cpu, guest, page);
+                visit = enter(kernel, cpu);
+                visit.handle(what);
+            }
             Next::Idle => {
                 drop(visit);
                 // SAFETY: the mask is the kernel's own (1), and the interruption is handled (2).
@@ -172,6 +185,32 @@ pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Visit<'_, S390
                 visit = enter(kernel, cpu);
                 visit.handle(what);
             }
+        }
+    }
+}
+
+/// Runs a guest until it leaves, and returns why; `page` has its general registers.
+fn run_guest(cpu: &PerCore, guest: *const S390Guest, page: u64) -> Trap {
+    // SAFETY: the guest is that of the current vCPU, which the kernel keeps until this CPU has been
+    // in the kernel again; it is made of atomics.
+    let guest = unsafe { &*guest };
+    // SAFETY: so is the page, at its real address; a server that shares it writes whole words.
+    let registers = unsafe { &*(page as *const [AtomicU64; 16]) };
+    match guest.run(cpu, registers) {
+        Left::Program => Trap::Exit(guest.missing_memory()),
+        Left::Intercepted => guest.exit().map_or(Trap::Ipi, Trap::Exit),
+        Left::Interrupted(kind) => {
+            let interruption = interrupt(kind);
+            let Some(exit) = guest.exit() else {
+                return interruption;
+            };
+            // It came when the guest had left already, and is noted; the exit goes first.
+            control::signal(
+                u64::from(control::own_address()),
+                order::EMERGENCY_SIGNAL,
+                0,
+            );
+            Trap::Exit(exit)
         }
     }
 }

@@ -14,7 +14,6 @@ const SPURIOUS: u32 = 0xff;
 
 /// Registers, by their number in x2APIC mode; in xAPIC mode they are 16 bytes apart.
 mod register {
-    pub const ID: u32 = 0x2;
     pub const TASK_PRIORITY: u32 = 0x8;
     pub const END_OF_INTERRUPT: u32 = 0xb;
     pub const SPURIOUS: u32 = 0xf;
@@ -114,13 +113,14 @@ pub fn start_core() {
     write(register::DIVISOR, 0xb);
 }
 
-/// Returns the number of this core's APIC.
+/// Returns the number of this core's APIC, which may be off.
 pub fn own_number() -> u32 {
-    let id = read(register::ID);
-    if REGISTERS.load(Ordering::Relaxed) == 0 {
-        id
+    // SDM 2A, "CPUID": the leaf of the topology has all bits of it.
+    let topology = cpu::identify(0xb, 0);
+    if topology.ebx == 0 {
+        cpu::identify(1, 0).ebx >> 24
     } else {
-        id >> 24
+        topology.edx
     }
 }
 

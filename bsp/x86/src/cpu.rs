@@ -68,16 +68,9 @@ macro_rules! control_register {
 }
 
 control_register!("cr0", cr0, set_cr0);
+control_register!("cr2", fault_address, set_fault_address);
 control_register!("cr3", cr3, set_cr3);
 control_register!("cr4", cr4, set_cr4);
-
-/// Returns the address of the last page fault.
-pub fn fault_address() -> u64 {
-    let value;
-    // SAFETY: reading a control register has no effect.
-    unsafe { asm!("mov {}, cr2", out(reg) value, options(nomem, nostack, preserves_flags)) };
-    value
-}
 
 /// Waits with interrupts enabled until one came; it was noted by its handler then.
 pub fn wait_for_interrupt() {

@@ -9,7 +9,7 @@ use kernel::word::Word;
 /// Selector of the kernel's code.
 pub const KERNEL_CODE: u64 = 1 << 3;
 /// Selector of the kernel's data.
-const KERNEL_DATA: u64 = 2 << 3;
+pub const KERNEL_DATA: u64 = 2 << 3;
 /// Selector below those of user mode: SYSRET takes stack and code from the next two. There is no
 /// code segment of 32 bits at it, so user mode is always in 64-bit mode.
 const USER_BASE: u64 = 3 << 3;
@@ -18,7 +18,7 @@ pub const USER_DATA: u64 = 4 << 3 | 3;
 /// Selector of user mode's code.
 pub const USER_CODE: u64 = 5 << 3 | 3;
 /// Selector of the task state.
-const TASK: u64 = 6 << 3;
+pub const TASK: u64 = 6 << 3;
 /// IA32_STAR: what SYSCALL and SYSRET load.
 pub const STAR: u64 = (USER_BASE | 3) << 48 | KERNEL_CODE << 32;
 
@@ -81,6 +81,20 @@ impl Descriptors {
     #[inline(always)]
     pub fn set_frame_end(&self, end: u64) {
         self.task.set(1, end);
+    }
+
+    /// Returns where task state and segments are.
+    pub fn places(&self) -> (u64, u64) {
+        (&raw const self.task as u64, &raw const self.segments as u64)
+    }
+
+    /// Loads the table of segments again, with its limit.
+    pub fn load_segments(&self) {
+        let table = TablePointer::new(self.places().1, 64);
+        // SAFETY: it is the table that this core uses anyway.
+        unsafe {
+            asm!("lgdt [{}]", in(reg) &raw const table.limit, options(readonly, nostack, preserves_flags));
+        }
     }
 
     /// Makes these the core's own, and fills them.
@@ -180,9 +194,14 @@ pub fn make_interrupt_table() {
     }
 }
 
+/// Returns where the interrupt table is.
+pub fn interrupt_table() -> u64 {
+    &raw const INTERRUPTS as u64
+}
+
 /// Loads the interrupt table.
 fn load_interrupt_table() {
-    let table = TablePointer::new(&raw const INTERRUPTS as u64, 4096);
+    let table = TablePointer::new(interrupt_table(), 4096);
     // SAFETY: the table is static, filled, and its handlers expect what the processor does.
     unsafe {
         asm!("lidt [{}]", in(reg) &raw const table.limit, options(readonly, nostack, preserves_flags));

@@ -1,66 +1,176 @@
-//! Guests: their state, lines, timer and registers, and what their exits were.
+//! Guests, whichever way the processor runs them: lines, timer, registers and their checks. What
+//! depends on the way is behind [`Hardware`].
 
-use crate::percore::{self, PerCore};
-use crate::svm::{self, Block, FloatArea};
+use crate::float::{self, FloatArea};
+use crate::percore::PerCore;
+use crate::svm::{self, Svm};
 use crate::timer;
+use crate::vmx::{self, Vmx};
 use abi::Error;
 use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
 use x86_regs::one_reg::{Register, SegmentField};
-use x86_regs::vmcb::{self, exit};
-use x86_regs::{Cr0, Efer, msr};
+use x86_regs::vmcs::{Event, kind};
+use x86_regs::{Cr0, Efer, feature, msr};
 use zerocopy::FromBytes;
+
+/// A way of running guests.
+pub trait Hardware: Sync {
+    /// Turns it on in this core, whose `host` pages nobody else uses; after all segments are loaded.
+    fn start_core(&self, core: &PerCore);
+    /// Fills what the processor reads of a new guest with what is the same for all guests.
+    fn prepare(&self, guest: &X86Guest);
+    /// Makes the guest the one that this core runs, with its memory under the table at `root`.
+    fn load(&self, guest: &X86Guest, root: u64);
+    /// Takes the guest's state out of this core.
+    fn unload(&self, guest: &X86Guest);
+    /// Lets the loaded guest leave as soon as it can take one of these lines.
+    fn set_lines(&self, guest: &X86Guest, lines: u64);
+    /// Returns the program counter.
+    fn program_counter(&self, guest: &X86Guest) -> u64;
+    /// Sets the program counter; what held interrupts off until there is over.
+    fn set_program_counter(&self, guest: &X86Guest, value: u64);
+    /// Returns a register that is not in the register page, if there is such a one.
+    fn get(&self, guest: &X86Guest, register: Register) -> Option<u64>;
+    /// Sets such a register to a value that was checked, if the hardware has it and takes the value.
+    ///
+    /// # Errors
+    ///
+    /// What is refused.
+    fn set(&self, guest: &X86Guest, register: Register, value: u64) -> Result<(), Error>;
+    /// Runs the loaded guest until it leaves, and returns its exit; `None` is an interrupt of the
+    /// host.
+    fn run(&self, core: &PerCore, guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit>;
+    /// Drops the cached translations of all guests on this core.
+    fn flush_all(&self, core: &PerCore);
+}
+
+/// Returns the processor's way of running guests, if it has one.
+#[inline(always)]
+pub fn hardware() -> Option<&'static dyn Hardware> {
+    if svm::is_supported() {
+        Some(&Svm)
+    } else if vmx::is_supported() {
+        Some(&Vmx)
+    } else {
+        None
+    }
+}
+
+/// Returns the way of a guest's; there are no guests without one.
+#[inline(never)]
+fn own() -> &'static dyn Hardware {
+    hardware().expect("guests are made only where there is hardware for them")
+}
+
+/// Bytes that a core needs for the hardware: of SVM VMRUN's page and what VMSAVE takes, of VMX the
+/// VMXON region.
+pub const HOST_BYTES: u64 = 8192;
+
+/// Returns the bits of the boot information that tell how guests are run.
+pub fn features() -> u64 {
+    if svm::is_supported() {
+        feature::SVM
+    } else if vmx::is_supported() {
+        feature::VMX
+    } else {
+        0
+    }
+}
+
+/// What the processor reads and writes of a guest: SVM's control block or VMX's control structure.
+#[derive(FromBytes)]
+#[repr(C, align(4096))]
+pub struct Block([Word; 512]);
+
+impl Block {
+    /// Returns the word with byte `offset`, and the bit at which that byte begins.
+    fn place(&self, offset: usize) -> (&Word, u32) {
+        let index = offset / 8 % self.0.len();
+        (&self.0[index], (offset % 8 * 8) as u32)
+    }
+
+    /// Returns the 64-bit field at an offset.
+    pub fn get(&self, offset: usize) -> u64 {
+        self.place(offset).0.get()
+    }
+
+    /// Sets the 64-bit field at an offset.
+    pub fn set(&self, offset: usize, value: u64) {
+        self.place(offset).0.set(value);
+    }
+
+    /// Returns the field of `bits` bits (8, 16 or 32) at an offset.
+    pub fn get_part(&self, offset: usize, bits: u32) -> u64 {
+        let (word, shift) = self.place(offset);
+        word.get() >> shift & ((1 << bits) - 1)
+    }
+
+    /// Sets the field of `bits` bits at an offset.
+    pub fn set_part(&self, offset: usize, bits: u32, value: u64) {
+        let (word, shift) = self.place(offset);
+        let mask = ((1 << bits) - 1) << shift;
+        word.set(word.get() & !mask | value << shift & mask);
+    }
+
+    /// Returns where the block is for the processor.
+    pub fn physical(&self) -> u64 {
+        physical(self)
+    }
+}
+
+/// Returns where a part of a guest is for the processor.
+pub fn physical<T>(part: &T) -> u64 {
+    core::ptr::from_ref(part) as u64 - crate::entry::DIRECT_MAP
+}
 
 /// What a vCPU has beside its general registers.
 #[derive(FromBytes)]
 #[repr(C, align(4096))]
 pub struct X86Guest {
-    block: Block,
+    /// The processor's part.
+    pub block: Block,
     float: FloatArea,
+    /// What VMX leaves to us.
+    pub vmx: vmx::State,
     /// The timer's deadline, plus one; 0 is never.
     deadline: Word,
-    /// Generation of the address-space identifier that the block has.
-    tag: Word,
+    /// Generation of the tag of translations that the guest has.
+    pub tag: Word,
     /// 1 from the injection of a non-maskable interrupt to the end of its handler.
-    is_masked: Word,
+    pub is_masked: Word,
     /// Lines that are raised while the guest runs.
-    lines: Word,
-    unused: [u64; 444],
+    pub lines: Word,
+    unused: [u64; 444 - size_of::<vmx::State>() / 8],
 }
 
 /// Line of a maskable interrupt.
-const INTERRUPT: u64 = 1;
+pub const INTERRUPT: u64 = 1;
 /// Line of a non-maskable interrupt.
-const NON_MASKABLE: u64 = 2;
+pub const NON_MASKABLE: u64 = 2;
 /// Line of the guest's timer.
-const TIMER: u64 = 4;
+pub const TIMER: u64 = 4;
 /// All lines. They are requests: the vector is a server's to choose.
 pub const LINES: u64 = INTERRUPT | NON_MASKABLE | TIMER;
 
 /// RFLAGS.IF.
-const INTERRUPTS_ENABLED: u64 = 1 << 9;
+pub const INTERRUPTS_ENABLED: u64 = 1 << 9;
 /// An event's valid bit.
-const VALID: u64 = 1 << 31;
-/// Intercepts, first word: IRET.
-const INTERCEPT_IRET: u64 = 1 << 20;
-/// Intercepts, first word: the virtual interrupt can be taken.
-const INTERCEPT_WINDOW: u64 = 1 << 4;
-/// Virtual interrupt: requested, of the highest priority, whatever the guest's priority is; physical
-/// interrupts obey the host's flag.
-const REQUEST: u64 = 1 << 8 | 0xf << 16 | 1 << 20;
-/// Virtual interrupt: physical interrupts obey the host's flag.
-const MASKING: u64 = 1 << 24;
-/// EFER.SVME, which a guest has to have and does not see.
-const SVM_ENABLED: u64 = 1 << 12;
+pub const VALID: u64 = 1 << 31;
 
 impl X86Guest {
-    /// Brings a new guest into its reset state (APM, "Processor Initialization State").
+    /// Brings a new guest into its reset state (SDM 3A, "Processor State After Reset"; APM,
+    /// "Processor Initialization State").
     pub fn reset(&self) {
-        let block = &self.block;
-        svm::prepare(block);
+        let hardware = own();
+        hardware.prepare(self);
         self.float.reset();
+        let set = |register, value| {
+            // The hardware has all of these, and takes what they are after a reset.
+            let _ = hardware.set(self, register, value);
+        };
         for segment in 0..10 {
             let (selector, attributes, base) = match segment {
                 1 => (0xf000, 0x9b, 0xffff_0000),
@@ -69,48 +179,40 @@ impl X86Guest {
                 9 => (0, 0x8b, 0),
                 _ => (0, 0, 0),
             };
-            let offset = vmcb::SEGMENTS + segment * 16;
-            block.set(offset, selector | attributes << 16 | 0xffff << 32);
-            block.set(offset + 8, base);
+            set(Register::Segment(segment, SegmentField::Selector), selector);
+            set(
+                Register::Segment(segment, SegmentField::Attributes),
+                attributes,
+            );
+            set(Register::Segment(segment, SegmentField::Limit), 0xffff);
+            set(Register::Segment(segment, SegmentField::Base), base);
         }
-        block.set(vmcb::EFER, SVM_ENABLED);
-        block.set(vmcb::CR0, 0x6000_0010);
-        block.set(vmcb::DR6, 0xffff_0ff0);
-        block.set(vmcb::DR7, 0x400);
-        block.set(vmcb::RFLAGS, 2);
-        block.set(vmcb::RIP, 0xfff0);
-        block.set(vmcb::PAT, 0x0007_0406_0007_0406);
+        set(Register::ModelSpecific(msr::EFER), 0);
+        set(Register::ModelSpecific(msr::PAT), 0x0007_0406_0007_0406);
+        set(Register::Cr0, 0x6000_0010);
+        set(Register::Cr4, 0);
+        set(Register::Dr6, 0xffff_0ff0);
+        set(Register::Dr7, 0x400);
+        set(Register::Rflags, 2);
+        set(Register::Rip, 0xfff0);
     }
 
     /// Puts the guest's state into this core.
     pub fn load(&self, root: u64) {
-        self.block.set(vmcb::NESTED_ROOT, root);
-        svm::load_float(&self.float);
+        own().load(self, root);
+        float::load(&self.float);
     }
 
     /// Takes the guest's state out of this core.
     pub fn unload(&self) {
-        svm::save_float(&self.float);
+        float::save(&self.float);
+        own().unload(self);
     }
 
     /// Sets the lines for the next entry.
     pub fn set_lines(&self, lines: u64) {
         self.lines.set(lines);
-        let wanted = lines & (INTERRUPT | TIMER) != 0;
-        let request = if wanted { REQUEST | MASKING } else { MASKING };
-        self.block.set(vmcb::VIRTUAL_INTERRUPT, request);
-        self.intercept(INTERCEPT_WINDOW, wanted);
-    }
-
-    /// Sets or clears intercepts of the first word.
-    fn intercept(&self, bits: u64, wanted: bool) {
-        let before = self.block.get_part(vmcb::INTERCEPT_FIRST, 32);
-        let after = if wanted {
-            before | bits
-        } else {
-            before & !bits
-        };
-        self.block.set_part(vmcb::INTERCEPT_FIRST, 32, after);
+        own().set_lines(self, lines);
     }
 
     /// Returns whether lines or the timer would wake the guest from HLT.
@@ -119,8 +221,8 @@ impl X86Guest {
             Some(timer) if timer.deadline <= timer::now() => TIMER,
             _ => 0,
         };
-        let is_open = self.block.get(vmcb::RFLAGS) & INTERRUPTS_ENABLED != 0;
-        ((lines | passed) & (INTERRUPT | TIMER) != 0 && is_open)
+        let flags = own().get(self, Register::Rflags).unwrap_or(0);
+        ((lines | passed) & (INTERRUPT | TIMER) != 0 && flags & INTERRUPTS_ENABLED != 0)
             || (lines & NON_MASKABLE != 0 && self.is_masked.get() == 0)
     }
 
@@ -151,14 +253,14 @@ impl X86Guest {
 
     /// Returns the program counter.
     pub fn program_counter(&self) -> u64 {
-        self.block.get(vmcb::RIP)
+        own().program_counter(self)
     }
 
     /// Moves the program counter behind an instruction; a shadow that it was in is over.
-    fn skip(&self, length: u64) {
-        let next = self.program_counter().wrapping_add(length);
-        self.block.set(vmcb::RIP, next);
-        self.block.set(vmcb::SHADOW, 0);
+    pub fn skip(&self, length: u64) {
+        let hardware = own();
+        let next = hardware.program_counter(self).wrapping_add(length);
+        hardware.set_program_counter(self, next);
     }
 
     /// Ends an access that somebody else made.
@@ -190,95 +292,20 @@ impl X86Guest {
 
     /// Runs the guest until it leaves, and returns its exit; `None` is an interrupt of the host.
     pub fn run(&self, core: &PerCore, registers: &[AtomicU64; 16]) -> Option<Exit> {
-        // An event that waits to be injected again goes first.
-        let is_free = self.block.get(vmcb::INJECTED_EVENT) & VALID == 0;
-        if self.lines.get() & NON_MASKABLE != 0 && self.is_masked.get() == 0 && is_free {
-            return Some(Exit::Window {
-                lines: NON_MASKABLE,
-            });
-        }
-        svm::tag(core, &self.block, &self.tag);
-        let [rax, ..] = registers;
-        self.block.set(vmcb::CLEAN, 0);
-        self.block.set(vmcb::RAX, rax.load(Ordering::Relaxed));
-        svm::run(core, &self.block, registers);
-        rax.store(self.block.get(vmcb::RAX), Ordering::Relaxed);
-        // An event on whose way something happened is injected again; what was injected is gone.
-        let event = self.block.get(vmcb::EXIT_EVENT);
-        let again = if event & VALID == 0 { 0 } else { event };
-        self.block.set(vmcb::INJECTED_EVENT, again);
-        self.exit(registers)
-    }
-
-    /// Returns what the exit was.
-    fn exit(&self, registers: &[AtomicU64; 16]) -> Option<Exit> {
-        let code = self.block.get(vmcb::EXIT_CODE);
-        let details = [
-            code,
-            self.block.get(vmcb::EXIT_INFO_1),
-            self.block.get(vmcb::EXIT_INFO_2),
-        ];
-        let [_, first, second] = details;
-        // Instructions are named by their bytes, the first the least significant.
-        let instruction = |bits| Some(Exit::Instruction { bits });
-        match code {
-            exit::INTERRUPT => None,
-            code if exit::OTHER_INTERRUPTS.contains(&code) => None,
-            exit::WINDOW => Some(Exit::Window {
-                lines: self.lines.get() & (INTERRUPT | TIMER),
-            }),
-            exit::IRET => {
-                // The handler ends; the next entry is behind the instruction or at it.
-                self.is_masked.set(0);
-                self.intercept(INTERCEPT_IRET, false);
-                None
-            }
-            exit::HLT => {
-                self.skip(self.length(1));
-                Some(Exit::Idle)
-            }
-            exit::VMMCALL => {
-                self.skip(self.length(3));
-                Some(Exit::Hypercall)
-            }
-            exit::CPUID => instruction(0xa20f),
-            exit::INVD => instruction(0x080f),
-            exit::WBINVD => instruction(0x090f),
-            exit::XSETBV => instruction(0xd1_010f),
-            exit::REGISTER => instruction(if first == 0 { 0x320f } else { 0x300f }),
-            exit::PORT => Some(self.port_exit(first, second, registers)),
-            exit::NESTED_FAULT => Some(Exit::Access {
-                key: RouteKey::Device,
-                address: second,
-                virtual_address: 0,
-                cause: first,
-                access: None,
-            }),
-            _ => Some(Exit::Other { details }),
-        }
-    }
-
-    /// Returns the length of the instruction that the guest left at: told, or `usual`.
-    fn length(&self, usual: u64) -> u64 {
-        if !svm::tells_next() {
-            return usual;
-        }
-        let next = self.block.get(vmcb::NEXT_RIP);
-        next.wrapping_sub(self.program_counter())
+        own().run(core, self, registers)
     }
 
     /// Returns the exit of a port access: direction, string, size and port in `first`, where the
     /// next instruction is in `next` (APM, "IOIO Intercept").
-    fn port_exit(&self, first: u64, next: u64, registers: &[AtomicU64; 16]) -> Exit {
+    pub fn port_exit(&self, first: u64, length: u64, registers: &[AtomicU64; 16]) -> Exit {
         const LOAD: u64 = 1;
         const STRING: u64 = 1 << 2;
         let size_log2 = (first >> 4 & 7).trailing_zeros().min(2) as u8;
-        let length = next.wrapping_sub(self.program_counter()).min(15) as u8;
         let info = AccessInfo::new()
             .with_size_log2(size_log2)
             .with_write(first & LOAD == 0)
             .with_merge(size_log2 < 2)
-            .with_instruction_length(length);
+            .with_instruction_length(length.min(15) as u8);
         let [rax, ..] = registers;
         let unused = 64 - (8 << size_log2);
         let value = match info.write() {
@@ -300,26 +327,14 @@ impl X86Guest {
             return Ok(self.deadline.get().wrapping_sub(1));
         }
         let register = Register::from_id(id).ok_or(Error::NoSuchRegister)?;
-        match register {
-            Register::General(4) => Ok(self.block.get(vmcb::RSP)),
-            Register::General(number) => {
+        let value = match register {
+            Register::General(number) if number != STACK_POINTER => {
                 let word = registers.and_then(|all| all.get(usize::from(number)));
                 word.map(|word| word.load(Ordering::Relaxed))
-                    .ok_or(Error::NoSuchRegister)
             }
-            Register::Segment(segment, field) => {
-                let (offset, bits) = segment_field(segment, field);
-                Ok(match bits {
-                    64 => self.block.get(offset),
-                    bits => self.block.get_part(offset, bits),
-                })
-            }
-            Register::ModelSpecific(msr::EFER) => Ok(self.block.get(vmcb::EFER) & !SVM_ENABLED),
-            _ => {
-                let offset = offset_of(register).ok_or(Error::NoSuchRegister)?;
-                Ok(self.block.get(offset))
-            }
-        }
+            _ => own().get(self, register),
+        };
+        value.ok_or(Error::NoSuchRegister)
     }
 
     /// Writes a register after checking the value.
@@ -337,93 +352,33 @@ impl X86Guest {
             return Err(Error::BadRegisterValue);
         }
         match register {
-            Register::General(4) => self.block.set(vmcb::RSP, value),
-            Register::General(number) => registers
-                .and_then(|all| all.get(usize::from(number)))
-                .ok_or(Error::NoSuchRegister)?
-                .store(value, Ordering::Relaxed),
-            Register::Segment(segment, field) => {
-                let (offset, bits) = segment_field(segment, field);
-                match bits {
-                    64 => self.block.set(offset, value),
-                    bits => self.block.set_part(offset, bits, value),
-                }
+            Register::General(number) if number != STACK_POINTER => {
+                let word = registers.and_then(|all| all.get(usize::from(number)));
+                word.ok_or(Error::NoSuchRegister)?
+                    .store(value, Ordering::Relaxed);
             }
-            Register::ModelSpecific(msr::EFER) => {
-                self.block.set(vmcb::EFER, value | SVM_ENABLED);
-            }
-            _ => {
-                let offset = offset_of(register).ok_or(Error::NoSuchRegister)?;
-                self.block.set(offset, value);
-            }
+            _ => own().set(self, register, value)?,
         }
-        self.note(register, value);
+        // What is cached under the guest's tag depends on these.
+        if let Register::Cr0 | Register::Cr3 | Register::Cr4 | Register::ModelSpecific(msr::EFER) =
+            register
+        {
+            self.flush();
+        }
         Ok(())
     }
-
-    /// Does what goes with a register that was written.
-    fn note(&self, register: Register, value: u64) {
-        const NON_MASKABLE_KIND: u64 = 2;
-        match register {
-            Register::Rip => self.block.set(vmcb::SHADOW, 0),
-            Register::Event if value & VALID != 0 && value >> 8 & 7 == NON_MASKABLE_KIND => {
-                self.is_masked.set(1);
-                self.intercept(INTERCEPT_IRET, true);
-            }
-            // What is cached under the guest's tag depends on these.
-            Register::Cr0 | Register::Cr3 | Register::Cr4 | Register::ModelSpecific(msr::EFER) => {
-                self.flush();
-            }
-            _ => {}
-        }
-    }
 }
 
-/// Returns offset and size of a field of a segment.
-const fn segment_field(segment: u8, field: SegmentField) -> (usize, u32) {
-    let offset = vmcb::SEGMENTS + segment as usize * 16;
-    match field {
-        SegmentField::Selector => (offset, 16),
-        SegmentField::Attributes => (offset + 2, 16),
-        SegmentField::Limit => (offset + 4, 32),
-        SegmentField::Base => (offset + 8, 64),
-    }
-}
+/// Number of the stack pointer, which is not in the register page.
+const STACK_POINTER: u8 = 4;
 
-/// Returns where the control block has a register of 64 bits.
-const fn offset_of(register: Register) -> Option<usize> {
-    Some(match register {
-        Register::Rip => vmcb::RIP,
-        Register::Rflags => vmcb::RFLAGS,
-        Register::Cr0 => vmcb::CR0,
-        Register::Cr2 => vmcb::CR2,
-        Register::Cr3 => vmcb::CR3,
-        Register::Cr4 => vmcb::CR4,
-        Register::Dr6 => vmcb::DR6,
-        Register::Dr7 => vmcb::DR7,
-        Register::Event => vmcb::INJECTED_EVENT,
-        Register::ModelSpecific(number) => match number {
-            msr::STAR => vmcb::STAR,
-            msr::LSTAR => vmcb::STAR + 8,
-            0xc000_0083 => vmcb::STAR + 16,
-            msr::SYSCALL_MASK => vmcb::STAR + 24,
-            msr::KERNEL_GS_BASE => vmcb::STAR + 32,
-            0x174 => vmcb::STAR + 40,
-            0x175 => vmcb::STAR + 48,
-            0x176 => vmcb::STAR + 56,
-            msr::PAT => vmcb::PAT,
-            _ => return None,
-        },
-        Register::General(_) | Register::Segment(..) => return None,
-    })
-}
+/// Bits of CR4 that every processor with guests has, or that CPUID does not guard.
+pub const CR4: u64 = 0x0035_0fff;
 
-/// Returns whether a register takes a value: what VMRUN would refuse is refused here (APM,
-/// "Canonicalization and Consistency Checks").
+/// Returns whether a register takes a value: what the hardware would refuse at the entry is refused
+/// here (APM, "Canonicalization and Consistency Checks"; SDM 3C, "Checks on the Guest State Area").
 fn is_good(register: Register, value: u64) -> bool {
     const FLAGS: u64 = 0x3f_7fd7;
-    // Bits of CR4 that every processor with SVM has, or that CPUID does not guard.
-    const CR4: u64 = 0x0035_0fff;
     const EFER: u64 = 0xd01;
     match register {
         Register::Rflags => value & !FLAGS == 0 && value & 2 != 0,
@@ -444,23 +399,43 @@ fn is_good(register: Register, value: u64) -> bool {
     }
 }
 
-/// Returns whether SVM injects this event (APM, "Event Injection").
+/// Returns whether this event can be injected (APM, "Event Injection").
 fn is_event(value: u64) -> bool {
     const RESERVED: u64 = 0x7fff_f000;
-    let (vector, kind) = (value & 0xff, value >> 8 & 7);
+    let event = Event::from_bits(value as u32);
+    let vector = event.vector();
     value & VALID == 0
         || (value & RESERVED == 0
-            && match kind {
-                0 | 4 => true,
-                2 => vector == 2,
-                3 => vector < 32 && vector != 2,
+            && match event.kind() {
+                kind::INTERRUPT | kind::SOFTWARE => true,
+                kind::NMI => vector == 2,
+                kind::EXCEPTION => vector < 32 && vector != 2,
                 _ => false,
             })
 }
 
-/// Drops the cached translations of all guests on this core.
-pub fn flush_all() {
-    if svm::is_supported() {
-        svm::flush_guests(percore::current());
+/// Gives a guest a tag of translations of this core, of which the hardware has `limit`, if it has
+/// none of the core's current generation. Returns the new one, and whether everything that is cached
+/// under any tag has to go first.
+pub fn new_tag(core: &PerCore, guest: &X86Guest, limit: u64) -> Option<(u64, bool)> {
+    if guest.tag.get() == core.generation.get() {
+        return None;
     }
+    let mut flush = core.is_fresh.replace(1) == 0;
+    if core.next_space.get() >= limit {
+        core.generation.add(1);
+        core.next_space.set(1);
+        flush = true;
+    }
+    let tag = core.next_space.get();
+    core.next_space.add(1);
+    guest.tag.set(core.generation.get());
+    Some((tag, flush))
+}
+
+/// Forgets the tags of all guests of this core.
+pub fn forget_tags(core: &PerCore) {
+    core.generation.add(1);
+    core.next_space.set(1);
+    core.is_fresh.set(0);
 }

@@ -110,7 +110,9 @@ impl Arch for X86 {
     }
 
     fn flush_guests(&self) {
-        guest::flush_all();
+        if let Some(hardware) = guest::hardware() {
+            hardware.flush_all(percore::current());
+        }
     }
 
     fn mask_interrupt(&self, line: u32) {
@@ -142,7 +144,7 @@ impl Arch for X86 {
     }
 
     fn has_guests(&self) -> bool {
-        self.second_stage == Some(SecondStage::Nested)
+        self.second_stage.is_some()
     }
 
     fn guest_lines(&self) -> u64 {

@@ -17,6 +17,8 @@ mod descriptor;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
+mod float;
+#[cfg(target_os = "none")]
 mod frame;
 #[cfg(target_os = "none")]
 mod guest;
@@ -36,6 +38,8 @@ mod svm;
 mod timer;
 #[cfg(target_os = "none")]
 mod trap;
+#[cfg(target_os = "none")]
+mod vmx;
 
 #[cfg(not(target_os = "none"))]
 fn main() {}

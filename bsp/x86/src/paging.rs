@@ -114,6 +114,11 @@ pub fn has_tags() -> bool {
     HAS_TAGS.load(Ordering::Relaxed)
 }
 
+/// Leaves of 1 GiB are not used: guests' tables have none.
+pub fn have_no_huge_leaves() {
+    IS_HUGE.store(false, Ordering::Relaxed);
+}
+
 /// Returns the levels of every kind of table.
 #[inline(always)]
 pub fn levels() -> &'static [Level] {

@@ -23,8 +23,10 @@ pub struct PerCore {
     pub pending: Word,
     /// The deadline that the timer is set to.
     pub timer: Word,
-    /// Physical address of the host's pages for SVM.
+    /// Physical address of the hardware's pages of this core, where it runs guests.
     pub host: Word,
+    /// Physical address of the control structure that VMX has loaded, or 0.
+    pub loaded_guest: Word,
     /// Generation of the guest tags of this core.
     pub generation: Word,
     /// The next guest tag to hand out.
@@ -67,6 +69,7 @@ impl PerCore {
             pending: Word::new(0),
             timer: Word::new(u64::MAX),
             host: Word::new(0),
+            loaded_guest: Word::new(0),
             generation: Word::new(1),
             next_space: Word::new(1),
             is_fresh: Word::new(0),

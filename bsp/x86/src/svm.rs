@@ -1,53 +1,17 @@
 //! AMD's secure virtual machine: the control block, entry and exit (APM, "Secure Virtual Machine").
 
+use crate::guest::{self, Block, Hardware, INTERRUPT, NON_MASKABLE, TIMER, VALID, X86Guest};
 use crate::percore::PerCore;
 use crate::{cpu, paging};
+use abi::Error;
+use abi::exit::RouteKey;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::word::Word;
-use x86_regs::{Efer, msr, vmcb};
-use zerocopy::FromBytes;
-
-/// A virtual machine control block.
-#[derive(FromBytes)]
-#[repr(C, align(4096))]
-pub struct Block([Word; 512]);
-
-impl Block {
-    /// Returns the word with byte `offset`, and the bit at which that byte begins.
-    fn place(&self, offset: usize) -> (&Word, u32) {
-        let index = offset / 8 % self.0.len();
-        (&self.0[index], (offset % 8 * 8) as u32)
-    }
-
-    /// Returns the 64-bit field at an offset.
-    pub fn get(&self, offset: usize) -> u64 {
-        self.place(offset).0.get()
-    }
-
-    /// Sets the 64-bit field at an offset.
-    pub fn set(&self, offset: usize, value: u64) {
-        self.place(offset).0.set(value);
-    }
-
-    /// Returns the field of `bits` bits (8, 16 or 32) at an offset.
-    pub fn get_part(&self, offset: usize, bits: u32) -> u64 {
-        let (word, shift) = self.place(offset);
-        word.get() >> shift & ((1 << bits) - 1)
-    }
-
-    /// Sets the field of `bits` bits at an offset.
-    pub fn set_part(&self, offset: usize, bits: u32, value: u64) {
-        let (word, shift) = self.place(offset);
-        let mask = ((1 << bits) - 1) << shift;
-        word.set(word.get() & !mask | value << shift & mask);
-    }
-
-    /// Returns where the block is for the processor.
-    fn physical(&self) -> u64 {
-        core::ptr::from_ref(self) as u64 - crate::entry::DIRECT_MAP
-    }
-}
+use kernel::arch::Exit;
+use x86_regs::one_reg::{Register, SegmentField};
+use x86_regs::vmcb::{self, exit};
+use x86_regs::vmcs::kind;
+use x86_regs::{Efer, msr};
 
 /// Pages of a map in which a bit stands for a port or for an access to a register.
 #[repr(C, align(4096))]
@@ -60,12 +24,12 @@ static REGISTERS: Map<1024> = Map([const { AtomicU64::new(u64::MAX) }; 1024]);
 
 /// Registers that a guest has for itself.
 const OWN: [u32; 10] = [
-    0x174,
-    0x175,
-    0x176,
+    msr::SYSENTER_CS,
+    msr::SYSENTER_ESP,
+    msr::SYSENTER_EIP,
     msr::STAR,
     msr::LSTAR,
-    0xc000_0083,
+    msr::CSTAR,
     msr::SYSCALL_MASK,
     msr::FS_BASE,
     msr::GS_BASE,
@@ -76,9 +40,6 @@ const OWN: [u32; 10] = [
 static SPACES: AtomicU64 = AtomicU64::new(0);
 /// Whether the processor tells where the next instruction is.
 static TELLS_NEXT: AtomicU64 = AtomicU64::new(0);
-
-/// Bytes of host state that a core needs: VMRUN's page, and what VMSAVE takes.
-pub const HOST_BYTES: u64 = 8192;
 
 /// Asks the processor for SVM with nested paging, and remembers the answer.
 pub fn find() -> bool {
@@ -110,76 +71,6 @@ pub fn find() -> bool {
 /// Returns whether the processor has SVM.
 pub fn is_supported() -> bool {
     SPACES.load(Ordering::Relaxed) != 0
-}
-
-/// Returns whether the processor tells where the next instruction is.
-pub fn tells_next() -> bool {
-    TELLS_NEXT.load(Ordering::Relaxed) != 0
-}
-
-/// Turns SVM on in this core, whose `host` pages nobody else uses; after all segments are loaded.
-pub fn start_core(core: &PerCore) {
-    if !is_supported() {
-        return;
-    }
-    let efer = Efer::from_bits(cpu::read_register(msr::EFER)).with_svm(true);
-    cpu::write_register(msr::EFER, efer.into_bits());
-    cpu::write_register(msr::VM_HSAVE_PA, core.host.get());
-    // SAFETY: VMSAVE writes the second of the core's own host pages.
-    unsafe { asm!("vmsave rax", in("rax") core.host.get() + 4096, options(nostack)) };
-}
-
-/// Fills the part of a new block that is the same for all guests.
-pub fn prepare(block: &Block) {
-    /// Physical interrupts of all kinds, RDPMC, CPUID, INVD, HLT, INVLPGA, ports, registers,
-    /// frozen floating point, shutdown.
-    const FIRST: u64 = 0xf | 1 << 15 | 1 << 18 | 1 << 22 | 1 << 24 | 0x1c00_0000 | 3 << 30;
-    /// SVM's own instructions, WBINVD, MONITOR, MWAIT, XSETBV, RDPRU.
-    const SECOND: u64 = 0x7f | 0x3f << 9;
-    /// Debug exceptions and alignment checks, of which a guest can make endless chains, and
-    /// machine checks, which are the host's.
-    const EXCEPTIONS: u64 = 1 << 1 | 1 << 17 | 1 << 18;
-    block.set_part(vmcb::INTERCEPT_DEBUG, 32, u64::from(u32::MAX));
-    block.set_part(vmcb::INTERCEPT_EXCEPTIONS, 32, EXCEPTIONS);
-    block.set_part(vmcb::INTERCEPT_FIRST, 32, FIRST);
-    block.set_part(vmcb::INTERCEPT_SECOND, 32, SECOND);
-    block.set(vmcb::PORT_MAP, paging::physical_of(&raw const PORTS));
-    block.set(
-        vmcb::REGISTER_MAP,
-        paging::physical_of(&raw const REGISTERS),
-    );
-    block.set(vmcb::NESTED_PAGING, 1);
-}
-
-/// Gives the guest an address-space identifier of this core, if it has none of the current
-/// generation: `tag` is its last one's generation. Says what the processor has to flush.
-pub fn tag(core: &PerCore, block: &Block, tag: &Word) {
-    const FLUSH_ALL: u64 = 1 << 32;
-    if tag.get() == core.generation.get() {
-        return block.set(vmcb::SPACE, block.get_part(vmcb::SPACE, 32));
-    }
-    let mut flush = 0;
-    if core.next_space.get() >= SPACES.load(Ordering::Relaxed) {
-        core.generation.add(1);
-        core.next_space.set(1);
-        flush = FLUSH_ALL;
-    }
-    // Translations of an earlier generation under this number go with the first entry.
-    flush |= if core.is_fresh.replace(1) == 0 {
-        FLUSH_ALL
-    } else {
-        0
-    };
-    block.set(vmcb::SPACE, core.next_space.get() | flush);
-    core.next_space.add(1);
-    tag.set(core.generation.get());
-}
-
-/// Forgets the cached translations of all guests of this core before the next entry.
-pub fn flush_guests(core: &PerCore) {
-    core.generation.add(1);
-    core.next_space.set(1);
-    core.is_fresh.set(0);
 }
 
 global_asm!(
@@ -251,49 +142,260 @@ unsafe extern "C" {
 }
 
 /// Runs the guest until it leaves. Its general registers but rax and rsp are in `registers`.
-pub fn run(core: &PerCore, block: &Block, registers: &[AtomicU64; 16]) {
+fn enter(core: &PerCore, block: &Block, registers: &[AtomicU64; 16]) {
     // SAFETY: the block is one of this core's alone and was prepared; its nested tables are those
     // of a space that the kernel keeps; the host's block is this core's and was filled. The code
     // restores what the calling convention wants, and the processor and VMLOAD the rest.
     unsafe { _svm_enter(block.physical(), registers.as_ptr(), core.host.get() + 4096) };
 }
 
-/// Saves the floating-point registers of this core to `area`.
-pub fn save_float(area: &FloatArea) {
-    with_float(|| {
-        // SAFETY: FXSAVE64 writes 512 bytes of atomics, aligned, which this core alone uses now.
-        unsafe { asm!("fxsave64 [{}]", in(reg) &raw const *area, options(nostack)) };
-    });
-}
+/// Intercepts, first word: IRET.
+const INTERCEPT_IRET: u64 = 1 << 20;
+/// Intercepts, first word: the virtual interrupt can be taken.
+const INTERCEPT_WINDOW: u64 = 1 << 4;
+/// Virtual interrupt: requested, of the highest priority, whatever the guest's priority is; physical
+/// interrupts obey the host's flag.
+const REQUEST: u64 = 1 << 8 | 0xf << 16 | 1 << 20;
+/// Virtual interrupt: physical interrupts obey the host's flag.
+const MASKING: u64 = 1 << 24;
+/// EFER.SVME, which a guest has to have and does not see.
+const SVM_ENABLED: u64 = 1 << 12;
 
-/// Loads the floating-point registers of this core from `area`.
-pub fn load_float(area: &FloatArea) {
-    with_float(|| {
-        // SAFETY: FXRSTOR64 reads 512 bytes that FXSAVE64 wrote or that are the reset state.
-        unsafe { asm!("fxrstor64 [{}]", in(reg) &raw const *area, options(nostack)) };
-    });
-}
+/// Guests by SVM.
+pub struct Svm;
 
-/// Does something with floating-point instructions allowed.
-fn with_float(work: impl FnOnce()) {
-    const TASK_SWITCHED: u64 = 1 << 3;
-    let before = cpu::cr0();
-    cpu::set_cr0(before & !TASK_SWITCHED);
-    work();
-    cpu::set_cr0(before);
-}
-
-/// x87 and SSE registers, as FXSAVE64 lays them out.
-#[derive(FromBytes)]
-#[repr(C, align(64))]
-pub struct FloatArea([Word; 64]);
-
-impl FloatArea {
-    /// Brings it into the reset state.
-    pub fn reset(&self) {
-        const CONTROL: u64 = 0x37f;
-        const SSE_CONTROL: u64 = 0x1f80;
-        self.0[0].set(CONTROL);
-        self.0[3].set(SSE_CONTROL);
+impl Hardware for Svm {
+    fn start_core(&self, core: &PerCore) {
+        let efer = Efer::from_bits(cpu::read_register(msr::EFER)).with_svm(true);
+        cpu::write_register(msr::EFER, efer.into_bits());
+        cpu::write_register(msr::VM_HSAVE_PA, core.host.get());
+        // SAFETY: VMSAVE writes the second of the core's own host pages.
+        unsafe { asm!("vmsave rax", in("rax") core.host.get() + 4096, options(nostack)) };
     }
+
+    fn prepare(&self, guest: &X86Guest) {
+        /// Physical interrupts of all kinds, RDPMC, CPUID, INVD, HLT, INVLPGA, ports, registers,
+        /// frozen floating point, shutdown.
+        const FIRST: u64 = 0xf | 1 << 15 | 1 << 18 | 1 << 22 | 1 << 24 | 0x1c00_0000 | 3 << 30;
+        /// SVM's own instructions, WBINVD, MONITOR, MWAIT, XSETBV, RDPRU.
+        const SECOND: u64 = 0x7f | 0x3f << 9;
+        /// Debug exceptions and alignment checks, of which a guest can make endless chains, and
+        /// machine checks, which are the host's.
+        const EXCEPTIONS: u64 = 1 << 1 | 1 << 17 | 1 << 18;
+        let block = &guest.block;
+        block.set_part(vmcb::INTERCEPT_DEBUG, 32, u64::from(u32::MAX));
+        block.set_part(vmcb::INTERCEPT_EXCEPTIONS, 32, EXCEPTIONS);
+        block.set_part(vmcb::INTERCEPT_FIRST, 32, FIRST);
+        block.set_part(vmcb::INTERCEPT_SECOND, 32, SECOND);
+        block.set(vmcb::PORT_MAP, paging::physical_of(&raw const PORTS));
+        block.set(
+            vmcb::REGISTER_MAP,
+            paging::physical_of(&raw const REGISTERS),
+        );
+        block.set(vmcb::NESTED_PAGING, 1);
+    }
+
+    fn load(&self, guest: &X86Guest, root: u64) {
+        guest.block.set(vmcb::NESTED_ROOT, root);
+    }
+
+    fn unload(&self, _: &X86Guest) {}
+
+    fn set_lines(&self, guest: &X86Guest, lines: u64) {
+        let wanted = lines & (INTERRUPT | TIMER) != 0;
+        let request = if wanted { REQUEST | MASKING } else { MASKING };
+        guest.block.set(vmcb::VIRTUAL_INTERRUPT, request);
+        intercept(&guest.block, INTERCEPT_WINDOW, wanted);
+    }
+
+    fn program_counter(&self, guest: &X86Guest) -> u64 {
+        guest.block.get(vmcb::RIP)
+    }
+
+    fn set_program_counter(&self, guest: &X86Guest, value: u64) {
+        guest.block.set(vmcb::RIP, value);
+        guest.block.set(vmcb::SHADOW, 0);
+    }
+
+    fn get(&self, guest: &X86Guest, register: Register) -> Option<u64> {
+        let (offset, bits) = place_of(register)?;
+        let value = match bits {
+            64 => guest.block.get(offset),
+            bits => guest.block.get_part(offset, bits),
+        };
+        Some(match register {
+            Register::ModelSpecific(msr::EFER) => value & !SVM_ENABLED,
+            _ => value,
+        })
+    }
+
+    fn set(&self, guest: &X86Guest, register: Register, value: u64) -> Result<(), Error> {
+        let (offset, bits) = place_of(register).ok_or(Error::NoSuchRegister)?;
+        let value = match register {
+            Register::ModelSpecific(msr::EFER) => value | SVM_ENABLED,
+            _ => value,
+        };
+        match bits {
+            64 => guest.block.set(offset, value),
+            bits => guest.block.set_part(offset, bits, value),
+        }
+        match register {
+            Register::Rip => guest.block.set(vmcb::SHADOW, 0),
+            Register::Event if value & VALID != 0 && value >> 8 & 7 == u64::from(kind::NMI) => {
+                guest.is_masked.set(1);
+                intercept(&guest.block, INTERCEPT_IRET, true);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn run(&self, core: &PerCore, guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
+        let block = &guest.block;
+        // An event that waits to be injected again goes first.
+        let is_free = block.get(vmcb::INJECTED_EVENT) & VALID == 0;
+        if guest.lines.get() & NON_MASKABLE != 0 && guest.is_masked.get() == 0 && is_free {
+            return Some(Exit::Window {
+                lines: NON_MASKABLE,
+            });
+        }
+        tag(core, guest);
+        let [rax, ..] = registers;
+        block.set(vmcb::CLEAN, 0);
+        block.set(vmcb::RAX, rax.load(Ordering::Relaxed));
+        enter(core, block, registers);
+        rax.store(block.get(vmcb::RAX), Ordering::Relaxed);
+        // An event on whose way something happened is injected again; what was injected is gone.
+        let event = block.get(vmcb::EXIT_EVENT);
+        let again = if event & VALID == 0 { 0 } else { event };
+        block.set(vmcb::INJECTED_EVENT, again);
+        left(guest, registers)
+    }
+
+    fn flush_all(&self, core: &PerCore) {
+        guest::forget_tags(core);
+    }
+}
+
+/// Gives the guest an address-space identifier of this core, if it has none of the current
+/// generation, and says what the processor has to flush.
+fn tag(core: &PerCore, guest: &X86Guest) {
+    const FLUSH_ALL: u64 = 1 << 32;
+    let block = &guest.block;
+    match guest::new_tag(core, guest, SPACES.load(Ordering::Relaxed)) {
+        Some((space, true)) => block.set(vmcb::SPACE, space | FLUSH_ALL),
+        Some((space, false)) => block.set(vmcb::SPACE, space),
+        None => block.set(vmcb::SPACE, block.get_part(vmcb::SPACE, 32)),
+    }
+}
+
+/// Sets or clears intercepts of the first word.
+fn intercept(block: &Block, bits: u64, wanted: bool) {
+    let before = block.get_part(vmcb::INTERCEPT_FIRST, 32);
+    let after = if wanted {
+        before | bits
+    } else {
+        before & !bits
+    };
+    block.set_part(vmcb::INTERCEPT_FIRST, 32, after);
+}
+
+/// Returns what the exit of a guest was.
+fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
+    let block = &guest.block;
+    let code = block.get(vmcb::EXIT_CODE);
+    let details = [
+        code,
+        block.get(vmcb::EXIT_INFO_1),
+        block.get(vmcb::EXIT_INFO_2),
+    ];
+    let [_, first, second] = details;
+    // Instructions are named by their bytes, the first the least significant.
+    let instruction = |bits| Some(Exit::Instruction { bits });
+    match code {
+        exit::INTERRUPT => None,
+        code if exit::OTHER_INTERRUPTS.contains(&code) => None,
+        exit::WINDOW => Some(Exit::Window {
+            lines: guest.lines.get() & (INTERRUPT | TIMER),
+        }),
+        exit::IRET => {
+            // The handler ends; the next entry is behind the instruction or at it.
+            guest.is_masked.set(0);
+            intercept(block, INTERCEPT_IRET, false);
+            None
+        }
+        exit::HLT => {
+            guest.skip(length(block, 1));
+            Some(Exit::Idle)
+        }
+        exit::VMMCALL => {
+            guest.skip(length(block, 3));
+            Some(Exit::Hypercall)
+        }
+        exit::CPUID => instruction(0xa20f),
+        exit::INVD => instruction(0x080f),
+        exit::WBINVD => instruction(0x090f),
+        exit::XSETBV => instruction(0xd1_010f),
+        exit::REGISTER => instruction(if first == 0 { 0x320f } else { 0x300f }),
+        exit::PORT => {
+            let length = second.wrapping_sub(block.get(vmcb::RIP));
+            Some(guest.port_exit(first, length, registers))
+        }
+        exit::NESTED_FAULT => Some(Exit::Access {
+            key: RouteKey::Device,
+            address: second,
+            virtual_address: 0,
+            cause: first,
+            access: None,
+        }),
+        _ => Some(Exit::Other { details }),
+    }
+}
+
+/// Returns the length of the instruction that the guest left at: told, or `usual`.
+fn length(block: &Block, usual: u64) -> u64 {
+    if TELLS_NEXT.load(Ordering::Relaxed) == 0 {
+        return usual;
+    }
+    block.get(vmcb::NEXT_RIP).wrapping_sub(block.get(vmcb::RIP))
+}
+
+/// Returns where the control block has a register, and how many bits of it.
+const fn place_of(register: Register) -> Option<(usize, u32)> {
+    let offset = match register {
+        Register::Segment(segment, field) => {
+            let offset = vmcb::SEGMENTS + segment as usize * 16;
+            return Some(match field {
+                SegmentField::Selector => (offset, 16),
+                SegmentField::Attributes => (offset + 2, 16),
+                SegmentField::Limit => (offset + 4, 32),
+                SegmentField::Base => (offset + 8, 64),
+            });
+        }
+        Register::General(4) => vmcb::RSP,
+        Register::General(_) => return None,
+        Register::Rip => vmcb::RIP,
+        Register::Rflags => vmcb::RFLAGS,
+        Register::Cr0 => vmcb::CR0,
+        Register::Cr2 => vmcb::CR2,
+        Register::Cr3 => vmcb::CR3,
+        Register::Cr4 => vmcb::CR4,
+        Register::Dr6 => vmcb::DR6,
+        Register::Dr7 => vmcb::DR7,
+        Register::Event => vmcb::INJECTED_EVENT,
+        Register::ModelSpecific(number) => match number {
+            msr::EFER => vmcb::EFER,
+            msr::STAR => vmcb::STAR,
+            msr::LSTAR => vmcb::STAR + 8,
+            msr::CSTAR => vmcb::STAR + 16,
+            msr::SYSCALL_MASK => vmcb::STAR + 24,
+            msr::KERNEL_GS_BASE => vmcb::STAR + 32,
+            msr::SYSENTER_CS => vmcb::STAR + 40,
+            msr::SYSENTER_ESP => vmcb::STAR + 48,
+            msr::SYSENTER_EIP => vmcb::STAR + 56,
+            msr::PAT => vmcb::PAT,
+            _ => return None,
+        },
+    };
+    Some((offset, 64))
 }

@@ -8,6 +8,14 @@ use x86_regs::msr;
 /// Counts of the APIC's timer per tick of the TSC, times 2^32; 0 where it has TSC-deadline mode.
 static RATE: AtomicU64 = AtomicU64::new(0);
 
+/// Ticks per second of the TSC, once it was measured.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the ticks per second of the TSC.
+pub fn ticks_per_second() -> u64 {
+    TICKS.load(Ordering::Relaxed)
+}
+
 /// Returns the time-stamp counter.
 #[inline(always)]
 pub fn now() -> u64 {
@@ -41,8 +49,9 @@ pub fn calibrate() -> Clock {
         let rate = (counts << 32) / ticks.max(1);
         RATE.store(rate.max(1), Ordering::Relaxed);
     }
+    TICKS.store(ticks * SAMPLES_PER_SECOND, Ordering::Relaxed);
     Clock {
-        ticks_per_second: ticks * SAMPLES_PER_SECOND,
+        ticks_per_second: ticks_per_second(),
         by_deadline,
     }
 }

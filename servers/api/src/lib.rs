@@ -10,6 +10,7 @@ pub mod address;
 pub mod delivery;
 pub mod envelope;
 pub mod frame;
+pub mod line_mode;
 pub mod log;
 pub mod packing;
 pub mod protocol;

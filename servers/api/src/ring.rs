@@ -149,16 +149,29 @@ impl<'a> Consumer<'a> {
 
     /// Takes bytes to `buffer`; returns how many.
     pub fn pop(&mut self, buffer: &mut [u8]) -> usize {
-        let waiting = self.waiting();
-        let count = waiting.min(buffer.len());
-        for place in buffer.iter_mut().take(count) {
-            *place = self.take_byte();
+        let count = self.peek(buffer);
+        self.skip(count);
+        count
+    }
+
+    /// Copies the bytes that come next to `buffer` without taking them; returns how many.
+    pub fn peek(&self, buffer: &mut [u8]) -> usize {
+        let count = self.waiting().min(buffer.len());
+        for (index, place) in (0..).zip(buffer.iter_mut().take(count)) {
+            *place = self.byte(self.taken.wrapping_add(index));
         }
+        count
+    }
+
+    /// Takes up to `count` bytes without looking at them, as after [`Consumer::peek`].
+    pub fn skip(&mut self, count: usize) {
+        let waiting = self.waiting();
+        let count = waiting.min(count);
+        self.taken = self.taken.wrapping_add(count as u64);
         if count > 0 {
             self.ring.taken.store(self.taken, Release);
             self.notice |= waiting >= CAPACITY / 2;
         }
-        count
     }
 
     /// Returns whether the other side may wait for room that was made since the last call; then it
@@ -167,14 +180,12 @@ impl<'a> Consumer<'a> {
         core::mem::replace(&mut self.notice, false)
     }
 
-    /// Reads the next byte, without giving its place away yet.
-    fn take_byte(&mut self) -> u8 {
-        let byte = self.ring.place(self.taken).map_or(0, |(word, shift)| {
+    /// Reads byte `number`.
+    fn byte(&self, number: u64) -> u8 {
+        self.ring.place(number).map_or(0, |(word, shift)| {
             let [low, ..] = (word.load(Relaxed) >> shift).to_le_bytes();
             low
-        });
-        self.taken = self.taken.wrapping_add(1);
-        byte
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Faults, as their handler in another space hears of them.
 
-use crate::machine::{self, AFTER, BEFORE};
-use crate::partner::Partner;
+use crate::machine;
+use crate::partner::{Partner, SHARED};
 use crate::samples::ROUNDS;
 use crate::stage::{Stage, counted_message};
 use abi::call::{Binding, ThreadRegister};
@@ -9,11 +9,12 @@ use abi::{CallNumber, DeliveryKind, Error, MessageInfo};
 
 /// Measures the way from a fault to the handler, and the way back from its reply.
 pub fn there_and_back(stage: &Stage) -> Result<(), Error> {
-    let partner = Partner::new(stage, &machine::fault(), 64)?;
+    let machine = machine::current();
+    let partner = Partner::new(stage, &(machine.fault)(), 64)?;
     let handler = stage.endpoint()?;
     let thread = partner.thread;
     thread.bind(Binding::FaultHandler, Some(handler.capability()))?;
-    partner.start(0)?;
+    partner.start(SHARED)?;
     let (mut there, mut back) = (stage.samples(), stage.samples());
     let mut number = CallNumber::Receive;
     for round in 0..=ROUNDS {
@@ -24,14 +25,23 @@ pub fn there_and_back(stage: &Stage) -> Result<(), Error> {
             return Err(Error::WrongState);
         }
         if round > 0 {
-            there.add(thread.read(BEFORE)?, after);
-            back.add(before, thread.read(AFTER)?);
+            let [faulted, resumed] = readings(&partner, machine.fault_registers)?;
+            there.add(faulted, after);
+            back.add(before, resumed);
         }
         let counter = ThreadRegister::ProgramCounter as u64;
-        thread.write(counter, results.x[1] + machine::INSTRUCTION)?;
+        thread.write(counter, results.x[1] + machine.fault_length)?;
         number = CallNumber::ReplyReceive;
     }
     there.print("fault_to_handler");
     back.print("fault_reply");
     thread.stop()
+}
+
+/// Returns the counter before and after the fault, as the thread left it.
+fn readings(partner: &Partner, registers: Option<[u64; 2]>) -> Result<[u64; 2], Error> {
+    match registers {
+        Some([before, after]) => Ok([partner.thread.read(before)?, partner.thread.read(after)?]),
+        None => Ok([partner.shared.load(0), partner.shared.load(1)]),
+    }
 }

@@ -19,6 +19,7 @@ mod message;
 mod partner;
 mod samples;
 mod stage;
+mod stub;
 
 use abi::Error;
 use abi::boot::SLOT_FIRMWARE;
@@ -46,11 +47,18 @@ pub fn run() -> ! {
 fn measure() -> Result<(), Error> {
     let stage = Stage::new()?;
     let cost = rt::sys::counting_cost();
-    log!("benchmark: two readings of the counter are {cost} apart");
+    let (length, counted) = rt::sys::counted_loop();
+    log!(
+        "benchmark: two readings of the counter are {cost} apart, a loop of {length} is {counted}"
+    );
+    if length != counted {
+        return Err(Error::WrongState);
+    }
     message::null_system_call(&stage)?;
     message::round_trips(&stage)?;
     message::signals(&stage)?;
     fault::there_and_back(&stage)?;
     mapping::frames(&stage)?;
+    stub::calls(&stage)?;
     guest::exits(&stage)
 }

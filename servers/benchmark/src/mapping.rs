@@ -1,16 +1,12 @@
 //! Mapping and unmapping pages of the space that is in use.
 
+use crate::machine;
 use crate::samples::ROUNDS;
 use crate::stage::{Stage, counted, read_write};
 use abi::{CallNumber, Error};
 
 /// Where nothing else is mapped.
 const FREE: u64 = 0x10_0000_0000;
-/// What one table of leaves maps.
-const TABLE_REACH: u64 = 1 << 21;
-/// Tables of leaves below the table that the neighbour's page keeps, without its own.
-const TABLES: u64 = 511;
-
 /// Measures a frame of one page.
 pub fn frames(stage: &Stage) -> Result<(), Error> {
     let frame = stage.frame(12)?;
@@ -34,9 +30,10 @@ pub fn frames(stage: &Stage) -> Result<(), Error> {
     }
     mapped.print("map_frame");
     unmapped.print("unmap_frame");
+    let machine = machine::current();
     let mut samples = stage.samples();
     for round in 0..ROUNDS as u64 {
-        let [before, after] = map(FREE + (1 + round % TABLES) * TABLE_REACH)?;
+        let [before, after] = map(FREE + (1 + round % machine.tables) * machine.table_reach)?;
         samples.add(before, after);
         unmap()?;
     }

@@ -1,6 +1,6 @@
 //! What a row's rounds took, and its line.
 
-use rt::log;
+use rt::{log, sys};
 
 /// Rounds of each row.
 pub const ROUNDS: usize = 2000;
@@ -27,8 +27,13 @@ impl Samples {
 
     /// Adds what lies between two readings of the counter.
     pub fn add(&mut self, before: u64, after: u64) {
+        self.add_instructions(sys::counted_instructions(before, after));
+    }
+
+    /// Adds so many instructions, those of counting included.
+    pub fn add_instructions(&mut self, count: u64) {
         if let Some(place) = self.taken.get_mut(self.count) {
-            let taken = after.wrapping_sub(before).wrapping_sub(self.cost);
+            let taken = count.wrapping_sub(self.cost);
             *place = u32::try_from(taken).unwrap_or(u32::MAX);
             self.count += 1;
         }

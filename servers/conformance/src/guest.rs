@@ -166,17 +166,21 @@ impl Guest {
     }
 
     /// Waits for the hypercall of a guest that `line` woke; where lines are requests, the guest leaves
-    /// to take it first, and the line is lowered.
+    /// to take it first, and the line is lowered. Line 0 is that of a timer that the machine delivers.
     ///
     /// # Errors
     ///
     /// A failure where something else comes, or nothing.
     #[track_caller]
     pub fn woken(&self, context: &Context, line: u64) -> Outcome {
-        if machine::current().guest.has_windows {
+        let machine = &machine::current().guest;
+        if machine.has_windows && line != 0 {
             let message = self.next_exit(context, ExitClass::Window)?;
             ensure_equal!(message.words[1], line);
             self.vcpu.inject(0, line)?;
+            if let Some((register, value)) = machine.end_of_wait {
+                self.vcpu.write(register, value)?;
+            }
             rt::synchronization::reply(&rt::Outgoing::new(ExitReply::Resume as u16))?;
         }
         self.next_exit(context, ExitClass::Hypercall).map(drop)

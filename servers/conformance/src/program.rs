@@ -5,7 +5,7 @@ use crate::context::{Context, HIGH, read_execute};
 use crate::machine;
 use abi::call::Binding;
 use rt::window::Window;
-use rt::{Endpoint, Frame, Notification, Thread};
+use rt::{Endpoint, Frame, Notification, Space, Thread};
 
 /// Instructions in the suite's space.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,20 @@ pub struct Program {
     pub start: u64,
     /// Where the machine's `report` begins, behind them.
     pub report: u64,
+    /// The frame that they are in.
+    frame: Frame,
+}
+
+impl Program {
+    /// Maps the instructions into another space too, at the same address.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn share(&self, context: &Context, space: Space) -> Outcome {
+        let copy = Frame::at(context.copy(self.frame.capability())?.slot());
+        Ok(copy.map(space.capability(), self.start, read_execute())?)
+    }
 }
 
 /// A thread that runs a [`Program`].
@@ -54,6 +68,7 @@ impl Context {
         Ok(Program {
             start: window.address(),
             report: window.address() + report,
+            frame: copy,
         })
     }
 

@@ -7,7 +7,7 @@ use crate::process::{Process, close_window, open_window, read_write};
 use crate::system::Failure;
 use abi::call::Binding;
 use abi::exit::{ExitClass, RouteKey};
-use abi::{ObjectKind, Rights};
+use abi::{Error, ObjectKind, Rights};
 use alloc::format;
 use alloc::vec::Vec;
 use manifest::compiled;
@@ -51,7 +51,10 @@ impl Guest {
     /// Makes space and vCPUs of a guest, and declares its devices. vCPUs that share a core take
     /// turns of `turn` ticks.
     pub fn new(pool: &mut Pool, plan: &compiled::Guest, turn: u64) -> Result<Self, Failure> {
-        let space = pool.make(ObjectKind::GuestSpace, 0)?;
+        let space = match pool.make(ObjectKind::GuestSpace, 0) {
+            Err(Failure::Kernel(Error::Unsupported)) => return Err(Failure::NoGuests),
+            made => made?,
+        };
         let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
         let space = GuestSpace::at(space.slot());

@@ -7,13 +7,14 @@ use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Supervisor, Watch};
-use abi::boot::SLOT_INTERRUPT_CONTROL;
+use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL};
 use abi::{Error, ObjectKind, Rights};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use manifest::compiled::{self, System};
+use rt::capability::Capability;
 use rt::{Frame, InterruptControl, Notification};
 
 /// Badge of a physical interrupt at its driver.
@@ -40,6 +41,8 @@ pub enum Failure {
     TooManyGrants,
     /// A process is to be called on a core on which it has no thread.
     NoEndpoint(u16, u64),
+    /// The processor has nothing to run guests with.
+    NoGuests,
     /// A driver's device is not among the machine's.
     NoDevice(u64),
 }
@@ -64,6 +67,7 @@ impl fmt::Display for Failure {
             Self::NoEndpoint(process, core) => {
                 write!(formatter, "process {process} serves nobody on core {core}")
             }
+            Self::NoGuests => write!(formatter, "this machine cannot run guests"),
             Self::NoDevice(base) => write!(formatter, "the machine has no device at {base:#x}"),
         }
     }
@@ -183,6 +187,9 @@ impl Builder<'_> {
             if let Some(device) = &plan.device {
                 self.grant_device(index, device)?;
             }
+            if plan.grants.contains(&compiled::Grant::Firmware) {
+                self.grant_firmware(index)?;
+            }
         }
         self.grant_guests(guests, watch)?;
         self.grant_memory(guests)?;
@@ -276,8 +283,34 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Grants a driver its device's registers and interrupt.
+    /// Grants process `index` the authority to call the firmware.
+    fn grant_firmware(&mut self, index: usize) -> Result<(), Failure> {
+        let given = Given {
+            capability: Capability::own(SLOT_FIRMWARE),
+            kind: ObjectKind::Firmware,
+            rights: Rights::new().with_control(true),
+            badge: 0,
+        };
+        let grants = &mut self.process(index)?.grants;
+        grants.capability("firmware", given, 0)
+    }
+
+    /// Grants a driver its device's registers and interrupt, as far as it has them.
     fn grant_device(&mut self, index: usize, device: &compiled::HostDevice) -> Result<(), Failure> {
+        if device.size > 0 {
+            self.grant_registers(index, device)?;
+        }
+        device
+            .irq
+            .map_or(Ok(()), |line| self.grant_interrupt(index, line))
+    }
+
+    /// Grants a driver its device's registers.
+    fn grant_registers(
+        &mut self,
+        index: usize,
+        device: &compiled::HostDevice,
+    ) -> Result<(), Failure> {
         let block = self
             .pool
             .devices
@@ -289,10 +322,11 @@ impl Builder<'_> {
             .untyped
             .retype(ObjectKind::Frame, u64::from(block.order), 1, slot)?;
         let address = self.process(index)?.map(Frame::at(slot), read_write())?;
-        self.grant_value(index, "device", address + (device.base - block.base))?;
-        let Some(line) = device.irq else {
-            return Ok(());
-        };
+        self.grant_value(index, "device", address + (device.base - block.base))
+    }
+
+    /// Grants a driver an interrupt.
+    fn grant_interrupt(&mut self, index: usize, line: u32) -> Result<(), Failure> {
         let to = self.pool.slot()?;
         let interrupt = InterruptControl::own(SLOT_INTERRUPT_CONTROL).take(u64::from(line), to)?;
         let notification = self.process(index)?.notification;

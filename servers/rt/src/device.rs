@@ -63,6 +63,28 @@ impl Firmware {
         sys::call(CallNumber::FirmwareCall, [self.bits(), a, b, c, d, e, f])
     }
 
+    /// Makes a call that takes bytes in the message page, and returns what it answered.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn call_with(self, arguments: [u64; 6], bytes: &[u8]) -> Result<[u64; 6], Error> {
+        crate::message::store_bytes(bytes);
+        self.call(arguments)
+    }
+
+    /// Makes a call that leaves bytes in the message page, and copies them to `bytes`; returns what
+    /// else it answered.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn call_for(self, arguments: [u64; 6], bytes: &mut [u8]) -> Result<[u64; 6], Error> {
+        let answer = self.call(arguments)?;
+        crate::message::load_bytes(bytes);
+        Ok(answer)
+    }
+
     /// Writes a byte to the firmware's console.
     ///
     /// # Errors

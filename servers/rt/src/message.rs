@@ -33,6 +33,26 @@ fn word(index: usize) -> u64 {
         .map_or(0, |word| word.load(Relaxed))
 }
 
+/// Puts bytes into the message page, in the order of memory; what does not fit is left out.
+pub(crate) fn store_bytes(bytes: &[u8]) {
+    for (index, chunk) in bytes.chunks(8).enumerate() {
+        let mut word = [0; 8];
+        for (to, from) in word.iter_mut().zip(chunk) {
+            *to = *from;
+        }
+        set_word(index, u64::from_ne_bytes(word));
+    }
+}
+
+/// Copies the first bytes of the message page to `bytes`, in the order of memory.
+pub(crate) fn load_bytes(bytes: &mut [u8]) {
+    for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+        for (to, from) in chunk.iter_mut().zip(word(index).to_ne_bytes()) {
+            *to = from;
+        }
+    }
+}
+
 /// Names the empty slots that received capabilities go to, at most four.
 pub fn set_receive_slots(slots: &[SlotAddress]) {
     for (index, slot) in slots.iter().take(MAX_CAPS).enumerate() {

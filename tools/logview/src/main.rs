@@ -28,6 +28,9 @@ struct Args {
     /// One process more, or in place of the bundle's: its tag, and its ELF file with symbols.
     #[arg(long = "elf", value_name = "TAG=FILE", value_parser = numbered)]
     elves: Vec<(u16, PathBuf)>,
+    /// The line was a console of lines (SCLP line mode).
+    #[arg(long)]
+    line_mode: bool,
     /// The recorded line; standard input where it is not given.
     line: Option<PathBuf>,
 }
@@ -50,7 +53,7 @@ fn main() -> Result<()> {
         let program = Program::read(&read(file)?).with_context(|| shown(file))?;
         programs.add(*tag, &name, program);
     }
-    let mut translator = Translator::new(programs);
+    let mut translator = Translator::new(programs).with_line_mode(args.line_mode);
     let mut line = Vec::new();
     match &args.line {
         Some(file) => line = read(file)?,

@@ -1,6 +1,7 @@
 //! A serial line with every frame in the place of its line.
 
 use crate::{Piece, Programs, Splitter};
+use api::line_mode;
 
 /// Translates a serial line, however its bytes arrive.
 #[derive(Debug)]
@@ -9,6 +10,8 @@ pub struct Translator {
     programs: Programs,
     /// Whether the last byte that went out ended a line.
     at_start: bool,
+    /// What decodes the bytes of a console of lines.
+    lines: Option<line_mode::Decoder>,
 }
 
 impl Translator {
@@ -19,12 +22,25 @@ impl Translator {
             splitter: Splitter::default(),
             programs,
             at_start: true,
+            lines: None,
+        }
+    }
+
+    /// Says whether the bytes are those of a console of lines ([`api::line_mode`]).
+    #[must_use]
+    pub fn with_line_mode(self, line_mode: bool) -> Self {
+        Self {
+            lines: line_mode.then(line_mode::Decoder::default),
+            ..self
         }
     }
 
     /// Takes bytes; returns what there is to show.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let pieces = self.splitter.take(bytes);
+        let pieces = match &mut self.lines {
+            None => self.splitter.take(bytes),
+            Some(decoder) => self.splitter.take(&decoded(decoder, bytes)),
+        };
         self.show(pieces)
     }
 
@@ -54,4 +70,13 @@ impl Translator {
         }
         shown
     }
+}
+
+/// Returns what bytes of a console of lines carry; its carriage returns mean nothing.
+fn decoded(decoder: &mut line_mode::Decoder, bytes: &[u8]) -> Vec<u8> {
+    let mut carried = Vec::new();
+    for byte in bytes.iter().filter(|byte| **byte != b'\r') {
+        decoder.take(*byte, |byte| carried.push(byte));
+    }
+    carried
 }

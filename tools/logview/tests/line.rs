@@ -246,3 +246,28 @@ proptest! {
         translator.finish();
     }
 }
+
+#[test]
+fn a_console_of_lines_carries_the_same() {
+    let text = b"one [a]\r\n\x1b_sk3;AQI\x1b\\50%\r\n";
+    let mut plain = Translator::new(Programs::default());
+    let expected = String::from_utf8([plain.take(text), plain.finish()].concat()).expect("text");
+    let mut rest = &text[..];
+    let mut lines = Vec::new();
+    let mut line = [0; api::line_mode::LINE_CHARACTERS];
+    while let Some(made) = api::line_mode::encode(rest, true, &mut line) {
+        lines.extend(&line[..made.length]);
+        lines.push(b'\n');
+        rest = &rest[made.taken..];
+    }
+    for size in 1..lines.len() {
+        let mut translator = Translator::new(Programs::default()).with_line_mode(true);
+        let mut shown: Vec<u8> = lines
+            .chunks(size)
+            .flat_map(|part| translator.take(part))
+            .collect();
+        shown.extend(translator.finish());
+        let shown = String::from_utf8(shown).expect("text");
+        assert_eq!(shown.replace("\r\n", "\n"), expected.replace("\r\n", "\n"));
+    }
+}

@@ -133,7 +133,7 @@ pub struct Use {
 pub struct HostDevice {
     /// First physical address of its registers.
     pub base: u64,
-    /// Bytes of its registers.
+    /// Bytes of its registers; 0 where it has none in memory.
     pub size: u64,
     /// Its interrupt line.
     pub irq: Option<u32>,

@@ -63,13 +63,23 @@ pub(crate) enum CoresSource {
     List(Vec<i64>),
 }
 
-/// A device of the host.
+/// A device of the host: registers in memory, an interrupt line, or both.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostDeviceSource {
-    pub(crate) base: u64,
-    pub(crate) size: u64,
+    pub(crate) base: Option<u64>,
+    pub(crate) size: Option<u64>,
     pub(crate) irq: Option<u32>,
+}
+
+impl HostDeviceSource {
+    /// Returns first address and bytes of its registers, or `None` where it has none.
+    pub(crate) fn registers(&self) -> Option<(u64, u64)> {
+        match (self.base, self.size) {
+            (None, None) if self.irq.is_some() => None,
+            (base, size) => Some((base.unwrap_or(0), size.unwrap_or(0))),
+        }
+    }
 }
 
 /// A function of an SBI extension.

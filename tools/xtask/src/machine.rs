@@ -26,6 +26,8 @@ pub struct Machine {
     /// them are one function; nothing formats with `Debug`; big- and little-endian bytes are read
     /// out of line.
     pub kernel_text_max: u64,
+    /// Whether it is a PC, which boots from a CD by BIOS and from a disk by UEFI.
+    pub is_pc: bool,
     /// The emulators that it runs on.
     pub emulators: &'static [Kind],
     /// How QEMU emulates it.
@@ -48,6 +50,8 @@ pub struct Qemu {
     /// What connects the machine's console with the character device `line`, and what else it
     /// needs.
     pub arguments: &'static [&'static str],
+    /// The same with a console that shows lines alone, where there is such a one.
+    pub line_arguments: Option<&'static [&'static str]>,
 }
 
 /// All machines.
@@ -62,6 +66,7 @@ pub static MACHINES: [Machine; 3] = [
         // so rare ones are calls (`slot_named`), and panics behind them are one function; nothing
         // formats with `Debug`; big- and little-endian bytes are read out of line.
         kernel_text_max: 64 << 10,
+        is_pc: false,
         emulators: &[Kind::Qemu],
         qemu: Qemu {
             program: "qemu-system-riscv64",
@@ -70,6 +75,7 @@ pub static MACHINES: [Machine; 3] = [
             cpu: "rv64",
             counted_cpu: "rv64",
             arguments: &["-serial", "chardev:line"],
+            line_arguments: None,
         },
     },
     Machine {
@@ -80,6 +86,7 @@ pub static MACHINES: [Machine; 3] = [
         // No server runs here yet: the kernel's own suite is what there is to see.
         system: Some("bsp/x86/systems/conformance.toml"),
         kernel_text_max: 80 << 10,
+        is_pc: true,
         emulators: &[Kind::Qemu, Kind::Bochs],
         qemu: Qemu {
             program: "qemu-system-x86_64",
@@ -95,6 +102,7 @@ pub static MACHINES: [Machine; 3] = [
                 "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=1",
             ],
+            line_arguments: None,
         },
     },
     Machine {
@@ -104,7 +112,8 @@ pub static MACHINES: [Machine; 3] = [
         servers: true,
         system: Some("bsp/s390/systems/qemu-ccw.toml"),
         kernel_text_max: 80 << 10,
-        emulators: &[Kind::Qemu],
+        is_pc: false,
+        emulators: &[Kind::Qemu, Kind::Hercules],
         qemu: Qemu {
             program: "qemu-system-s390x",
             package: "qemu-system-s390x",
@@ -118,6 +127,12 @@ pub static MACHINES: [Machine; 3] = [
                 "-action",
                 "panic=exit-failure",
             ],
+            line_arguments: Some(&[
+                "-device",
+                "sclplmconsole,chardev=line",
+                "-action",
+                "panic=exit-failure",
+            ]),
         },
     },
 ];

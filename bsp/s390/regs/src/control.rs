@@ -20,7 +20,11 @@ pub struct Cr0 {
     __: u8,
     /// Page and segment entries can forbid fetches of instructions.
     pub execution_protection: bool,
-    #[bits(4)]
+    __: bool,
+    /// All floating-point registers and instructions can be used; without it registers 0, 2, 4 and
+    /// 6 can be loaded and stored.
+    pub additional_float: bool,
+    #[bits(2)]
     __: u8,
     /// Another CPU entered the check-stop state.
     pub malfunction_alert: bool,
@@ -84,6 +88,8 @@ mod tests {
         assert_eq!(execution.into_bits(), 1 << (63 - 43));
         let enhanced = Cr0::new().with_enhanced_translation(true);
         assert_eq!(enhanced.into_bits(), 1 << (63 - 40));
+        let float = Cr0::new().with_additional_float(true);
+        assert_eq!(float.into_bits(), 1 << (63 - 45));
         let low = Cr0::new().with_low_address_protection(true);
         assert_eq!(low.into_bits(), 1 << (63 - 35));
     }

@@ -11,9 +11,11 @@ pub mod control;
 pub mod entry;
 pub mod feature;
 pub mod lowcore;
+pub mod one_reg;
 pub mod program;
 pub mod psw;
 pub mod sclp;
+pub mod sie;
 
 pub use control::{Asce, Cr0};
 pub use entry::{PageEntry, RegionEntry, SegmentEntry, TableType};

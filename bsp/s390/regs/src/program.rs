@@ -52,6 +52,13 @@ impl Identification {
         self.0 & 0x80 != 0
     }
 
+    /// Returns whether a protection exception was about what a translation says, not about keys or
+    /// the first bytes of the prefix area.
+    #[must_use]
+    pub const fn is_protected_by_table(self) -> bool {
+        self.0 & 0x4 != 0
+    }
+
     /// Returns whether it was a store, where the machine says (facility 75).
     #[must_use]
     pub const fn is_store(self) -> bool {
@@ -87,7 +94,8 @@ mod tests {
     fn an_identification_has_page_and_access() {
         let store = Identification(0x1234_5400);
         assert_eq!((store.page(), store.is_store()), (0x1234_5000, true));
-        assert!(!store.is_protected_fetch());
+        assert!(!store.is_protected_fetch() && !store.is_protected_by_table());
+        assert!(Identification(0x1234_5404).is_protected_by_table());
         assert!(Identification(0x1234_5884).is_protected_fetch());
         assert!(!Identification(0x1234_5800).is_store());
         assert!(!Identification(0x1234_5000).is_store());

@@ -24,7 +24,7 @@ pub struct Host {
     pub cpus: Vec<u16, { abi::MAX_CORES }>,
     /// The boot bundle.
     pub bundle: Option<Range>,
-    /// Whether guests could run: the machine has SIE.
+    /// Whether the machine has SIE, as it says.
     pub has_sie: bool,
 }
 

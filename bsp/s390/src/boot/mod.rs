@@ -8,7 +8,7 @@ use crate::control::{self, order};
 use crate::entry::{_boot_stack_end, _image_end, _start_secondary, FRAME_BYTES, STACK_BYTES};
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
-use crate::{paging, timer, trap};
+use crate::{paging, sie, timer, trap};
 use arena::Arena;
 use core::fmt::Write;
 use core::ptr::NonNull;
@@ -57,6 +57,7 @@ pub extern "C" fn boot_cpu() -> ! {
         .set(&raw const _boot_stack_end as u64 - FRAME_BYTES);
     cpu.control6.set(0);
     cpu.subclasses.set(0);
+    cpu.in_guest.set(0);
     let own = control::own_address();
     percore::set_cpu_address(0, own);
     start_cpu_state(cpu);
@@ -65,11 +66,12 @@ pub extern "C" fn boot_cpu() -> ! {
         Ok(host) => host,
         Err(reason) => refuse(format_args!("{reason}")),
     };
+    let has_guests = host.has_sie && sie::probe();
     let (mut free, all) = memory_of(&host);
     let arena = make_arena(&host, all, &mut free);
     let kernel = KERNEL.call_once(|| Kernel::new(S390, arena, &CORES));
     start_cpus(&host, &mut free);
-    announce(&host, &free);
+    announce(&host, &free, has_guests);
     kernel.core_online(0);
     for index in 1..host.cpus.len() {
         if READY.load(Ordering::Acquire) >> index & 1 == 1 {
@@ -86,7 +88,8 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
             "no boot bundle: the loader passed no initial ramdisk"
         ))
     };
-    let features = if cpu.control0.get() & NO_EXECUTE != 0 {
+    let [control0, _] = &cpu.control;
+    let features = if control0.get() & NO_EXECUTE != 0 {
         feature::NO_EXECUTE
     } else {
         0
@@ -131,11 +134,12 @@ pub extern "C" fn secondary_cpu() -> ! {
 fn start_cpu_state(cpu: &PerCore) {
     let no_execute = if paging::probe() { NO_EXECUTE } else { 0 };
     let control0 = CONTROL_0 | no_execute;
-    cpu.control0.set(control0);
+    let [place, _] = &cpu.control;
+    place.set(control0);
     control::load!("0", control0);
     control::load!("6", 0);
     timer::set(u64::MAX);
-    paging::load(None);
+    paging::load(paging::primary(None));
 }
 
 /// Returns bytes of physical memory.
@@ -252,11 +256,11 @@ fn prepare_prefix(prefix: u64, core: usize, stack: u64) {
 }
 
 /// Prints the banner.
-fn announce(host: &Host, free: &Ranges) {
+fn announce(host: &Host, free: &Ranges, has_guests: bool) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
     let ready = READY.load(Ordering::Acquire).count_ones() + 1;
-    let guests = if host.has_sie {
-        "SIE, which is not used yet: no guests"
+    let guests = if has_guests {
+        "guests by SIE"
     } else {
         "no SIE: no guests"
     };

@@ -8,9 +8,11 @@
 
 pub mod control;
 pub mod entry;
+pub mod feature;
 pub mod msr;
 pub mod one_reg;
 pub mod vmcb;
+pub mod vmcs;
 
 pub use control::{Cr0, Cr3, Cr4, Efer};
 pub use entry::{EptEntry, Pte};

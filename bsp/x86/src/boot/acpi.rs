@@ -39,8 +39,13 @@ pub struct Machine {
 /// Returns the table at a physical address, if its checksum is right.
 fn table(physical: u64) -> Option<&'static [u8]> {
     const LARGEST: u64 = 1 << 20;
+    // What the boot tables map.
+    const MAPPED: u64 = (4 << 30) - LARGEST;
+    if physical == 0 || physical > MAPPED {
+        return None;
+    }
     let length = number::<4>(physical_bytes(physical, 8), 4);
-    if physical == 0 || !(36..=LARGEST).contains(&length) {
+    if !(36..=LARGEST).contains(&length) {
         return None;
     }
     let bytes = physical_bytes(physical, length);
@@ -57,7 +62,12 @@ impl Machine {
             return machine;
         }
         let has_wide = pointer.get(15).is_some_and(|revision| *revision >= 2);
-        let wide = table(number::<8>(pointer, 24)).filter(|_| has_wide);
+        // An old pointer ends before the address of the wide list.
+        let wide = if has_wide {
+            table(number::<8>(pointer, 24))
+        } else {
+            None
+        };
         let narrow = table(number::<4>(pointer, 16));
         match (wide, narrow) {
             (Some(list), _) => list[36..].chunks_exact(8).for_each(|row| {

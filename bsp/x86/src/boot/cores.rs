@@ -5,7 +5,7 @@ use super::start::{_trampoline, _trampoline_end, _trampoline_words};
 use crate::descriptor::STAR;
 use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, entry, paging};
+use crate::{apic, cpu, entry, paging, vmx};
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_regs::{Cr0, Cr4, Efer, msr};
 
@@ -41,6 +41,7 @@ fn control() -> Cr4 {
         .with_fxsr(true)
         .with_simd_exceptions(true)
         .with_fsgsbase(true)
+        .with_vmx(vmx::is_supported())
         .with_xsave(basic.ecx >> 26 & 1 == 1)
         .with_pcid(paging::has_tags())
         .with_user_instruction_prevention(features.ecx >> 2 & 1 == 1)

@@ -2,6 +2,8 @@
 
 mod acpi;
 mod cores;
+mod loader;
+mod multiboot;
 mod pvh;
 mod start;
 
@@ -10,7 +12,7 @@ use crate::machine::X86;
 use crate::paging::{Features, SecondStage};
 use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, descriptor, entry, irq, paging, power, svm, trap};
+use crate::{apic, cpu, descriptor, entry, guest, irq, paging, power, svm, trap, vmx};
 use acpi::Machine;
 use arena::Arena;
 use core::fmt::Write;
@@ -22,7 +24,7 @@ use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
-use pvh::Loaded;
+use loader::Loaded;
 use spin::Once;
 
 /// The kernel.
@@ -69,7 +71,7 @@ struct Host {
 }
 
 /// Begins on the boot core, in long mode and with a stack.
-pub extern "C" fn boot_core(start: u64) -> ! {
+pub extern "C" fn boot_core(start: u64, magic: u64) -> ! {
     console::initialise();
     if let Some(what) = cores::missing() {
         refuse(format_args!("the processor lacks {what}"));
@@ -80,18 +82,18 @@ pub extern "C" fn boot_core(start: u64) -> ! {
     core.stack.set(&raw const entry::_boot_stack_end as u64);
     descriptor::make_interrupt_table();
     cores::initialise(core);
-    let host = find_host(start);
+    let host = find_host(start, magic);
     core.apic.set(u64::from(apic::own_number()));
     let mut free = free_memory(&host);
     let arena = make_arena(&host, &mut free);
-    let second_stage = svm::find().then_some(SecondStage::Nested);
+    let second_stage = find_guests();
     core.host.set(host_pages(&arena, &mut free));
     let kernel = KERNEL.call_once(|| Kernel::new(X86 { second_stage }, arena, &CORES));
     start_cores(&host, &mut free);
     paging::protect_kernel();
     cores::finish();
     timer::start_core();
-    svm::start_core(core);
+    start_guests(core);
     announce(&host, &free);
     for index in 0..abi::MAX_CORES {
         if index == 0 || READY.load(Ordering::Acquire) >> index & 1 == 1 {
@@ -102,8 +104,8 @@ pub extern "C" fn boot_core(start: u64) -> ! {
 }
 
 /// Finds out what the machine has.
-fn find_host(start: u64) -> Host {
-    let mut loaded = match Loaded::read(start) {
+fn find_host(start: u64, magic: u64) -> Host {
+    let mut loaded = match Loaded::read(start, magic) {
         Ok(loaded) => loaded,
         Err(reason) => refuse(format_args!("{reason}")),
     };
@@ -218,15 +220,31 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
     unsafe { Arena::new(pointer, base, end - base, kinds) }
 }
 
-/// Returns memory for what SVM keeps of the host on one core; 0 where there is no SVM.
+/// Finds out how guests are run.
+fn find_guests() -> Option<SecondStage> {
+    if svm::find() {
+        Some(SecondStage::Nested)
+    } else {
+        vmx::find().then_some(SecondStage::Extended)
+    }
+}
+
+/// Lets this core run guests, where there are any.
+fn start_guests(core: &PerCore) {
+    if let Some(hardware) = guest::hardware() {
+        hardware.start_core(core);
+    }
+}
+
+/// Returns memory for what the processor needs on one core for guests; 0 where there are none.
 fn host_pages(arena: &Arena, free: &mut Ranges) -> u64 {
-    if !svm::is_supported() {
+    if guest::hardware().is_none() {
         return 0;
     }
-    let Some(pages) = free.take(svm::HOST_BYTES) else {
+    let Some(pages) = free.take(guest::HOST_BYTES) else {
         refuse(format_args!("too little memory"))
     };
-    arena.reserve(pages, svm::HOST_BYTES);
+    arena.reserve(pages, guest::HOST_BYTES);
     pages
 }
 
@@ -244,7 +262,7 @@ fn start_cores(host: &Host, free: &mut Ranges) {
     let others = host.machine.processors.iter().filter(|apic| **apic != own);
     for (index, number) in (1..).zip(others) {
         let (Some(core), Some(stack)) = (percore::get(index), free.take(STACK_BYTES)) else {
-            return;
+            return warn(format_args!("too little memory for more processors"));
         };
         let kernel = KERNEL.get().expect("the kernel was made before");
         kernel.arena().reserve(stack, STACK_BYTES);
@@ -276,7 +294,7 @@ extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     }
     cores::finish();
     timer::start_core();
-    svm::start_core(core);
+    start_guests(core);
     let mut visit = trap::enter(kernel, core);
     visit.settle();
     trap::leave(kernel, core, visit)
@@ -303,7 +321,7 @@ fn boot_first(
         bytes: physical_bytes(bundle.base, bundle.length),
         ticks_per_second: host.clock.ticks_per_second,
         device_tree: Range { base: 0, length: 0 },
-        features: 0,
+        features: guest::features(),
     };
     let mut visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {
@@ -351,8 +369,10 @@ fn announce(host: &Host, free: &Ranges) {
     };
     let guests = if svm::is_supported() {
         "SVM"
+    } else if vmx::is_supported() {
+        "VMX"
     } else {
-        "no SVM: no guests"
+        "no SVM and no VMX: no guests"
     };
     let tags = if host.features.tags { ", PCID" } else { "" };
     warn(format_args!(

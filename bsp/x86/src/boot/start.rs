@@ -1,5 +1,5 @@
-//! First instructions: of the boot core by PVH, in 32-bit protected mode without paging, and of the
-//! other cores, in real mode.
+//! First instructions: of the boot core by PVH or multiboot2, in 32-bit protected mode without
+//! paging, and of the other cores, in real mode.
 //!
 //! The boot tables map the first 4 GiB both onto themselves and at the direct map, and 16 MiB in the
 //! kernel's gibibyte, for the supervisor only.
@@ -41,14 +41,35 @@ global_asm!(
     ".long pvh_entry - {offset}",
     ".popsection",
 
+    // The header of multiboot2 (Multiboot2 Specification, "OS image format"): magic, i386, length,
+    // sum; where it begins; modules on pages; the end.
+    ".pushsection .text.multiboot,\"ax\",@progbits",
+    ".balign 8",
+    "4:",
+    ".long 0xe85250d6, 0, 5f - 4b, -(0xe85250d6 + (5f - 4b))",
+    ".balign 8",
+    ".short 3, 0",
+    ".long 12, multiboot_entry - {offset}",
+    ".balign 8",
+    ".short 6, 0",
+    ".long 8",
+    ".balign 8",
+    ".short 0, 0",
+    ".long 8",
+    "5:",
+    ".popsection",
+
     ".pushsection .text.entry,\"ax\",@progbits",
     ".code32",
-    // ebx = address of the start information.
-    ".globl pvh_entry",
+    // ebx = address of the start information, or of multiboot2's with its magic in eax.
     "pvh_entry:",
+    "xorl %eax, %eax",
+    ".globl multiboot_entry",
+    "multiboot_entry:",
     "cli",
     "cld",
     "movl %ebx, %ebp",
+    "movl %eax, %esi",
     "movl $({root} - {offset}), %edi",
     "movl $({direct} - {offset} + {table}), (%edi)",
     "movl $({direct} - {offset} + {table}), 2048(%edi)",
@@ -106,6 +127,7 @@ global_asm!(
     "movl %eax, %ss",
     "leaq _boot_stack_end(%rip), %rsp",
     "movl %ebp, %edi",
+    "movl %esi, %esi",
     "xorl %ebp, %ebp",
     "callq {boot}",
     "ud2",

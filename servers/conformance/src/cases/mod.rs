@@ -13,6 +13,7 @@ mod message;
 mod notification;
 mod order;
 mod prelude;
+mod registers;
 mod reply;
 mod retype;
 mod table;
@@ -42,6 +43,7 @@ const GROUPS: &[&[Case]] = &[
     deletion::CASES,
     vcpu::CASES,
     exits::CASES,
+    registers::CASES,
     cores::CASES,
 ];
 

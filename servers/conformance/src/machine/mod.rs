@@ -13,6 +13,10 @@ pub struct Machine {
     /// Instructions that fault: the kind, whether the address in the argument register is what they
     /// access, and their bytes.
     pub faults: &'static [(FaultKind, &'static [u8])],
+    /// An instruction that computes with floating-point numbers.
+    pub floating_point: &'static [u8],
+    /// Registers that a process can use and that the kernel does not save for it.
+    pub unsaved: Option<Unsaved>,
     /// Signals the notification whose slot is in the stack pointer, and then receives for ever from
     /// the endpoint in slot [`crate::context::QUIET_ENDPOINT`].
     pub report: &'static [u8],
@@ -39,6 +43,17 @@ pub struct Machine {
     pub guest: Guest,
 }
 
+/// Registers that a process can use and that the kernel does not save for it.
+#[derive(Debug)]
+pub struct Unsaved {
+    /// Loads them from the memory at the argument.
+    pub fill: &'static [u8],
+    /// Stores them to the memory at the argument.
+    pub store: &'static [u8],
+    /// Words that are stored.
+    pub words: usize,
+}
+
 /// The machine's guests.
 #[derive(Debug)]
 pub struct Guest {
@@ -59,7 +74,7 @@ pub struct Guest {
     /// Stores the second argument register at the first, then makes a hypercall.
     pub store: &'static [u8],
     /// Stores the second argument register at the first in the device's address space, in a way that
-    /// the hardware describes, then makes a hypercall.
+    /// the hardware describes, then makes a hypercall; nothing where hardware describes no access.
     pub device_store: &'static [u8],
     /// Loads the result register likewise.
     pub device_load: &'static [u8],
@@ -77,16 +92,23 @@ pub struct Guest {
     pub instruction_size: u64,
     /// Index of the first argument register in the register page, of the second, and of the result.
     pub registers: [usize; 3],
+    /// Register ids that hold whatever was written while the guest makes hypercalls.
+    pub kept: &'static [u64],
     /// Register id of the program counter.
     pub program_counter: u64,
     /// Register id and value that let an injected line end a wait.
     pub enable: (u64, u64),
     /// Value of the same register that lets the guest's timer end a wait.
     pub timer_enable: u64,
-    /// The line of the guest's timer.
+    /// The line of the guest's timer, or 0 where the machine delivers its interrupt: it is a
+    /// hypercall then.
     pub timer_line: u64,
     /// Whether lines are requests: the guest leaves when it can take one.
     pub has_windows: bool,
+    /// Register id and value that end the guest's wait where it waits until it takes a line.
+    pub end_of_wait: Option<(u64, u64)>,
+    /// Bits of an address that are told of an access to memory that is not there.
+    pub told: u64,
     /// The line that `enable` is about.
     pub line: u64,
     /// Another line.
@@ -113,7 +135,7 @@ impl Guest {
 pub fn current() -> &'static Machine {
     match rt::sys::MACHINE {
         rt::sys::Machine::Riscv => &riscv::RISCV,
-        rt::sys::Machine::X86 => &x86::X86,
+        rt::sys::Machine::X86 => x86::current(),
         rt::sys::Machine::S390 => &s390::S390,
     }
 }

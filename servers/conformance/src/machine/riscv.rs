@@ -12,6 +12,9 @@ const CORE: u64 = ARCHITECTURE | SIZE_U64 | 2 << 24;
 /// Type field of control and status registers.
 const CSR: u64 = ARCHITECTURE | SIZE_U64 | 3 << 24;
 
+/// Type field of floating-point registers.
+const DOUBLE: u64 = ARCHITECTURE | SIZE_U64 | 6 << 24;
+
 /// Returns instructions as bytes.
 const fn code<const N: usize, const BYTES: usize>(words: [u32; N]) -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
@@ -42,6 +45,9 @@ pub static RISCV: Machine = Machine {
         // ebreak
         (FaultKind::Breakpoint, &code::<1, 4>([0x0010_0073])),
     ],
+    // fadd.d ft0, ft0, ft0
+    floating_point: &code::<1, 4>([0x0200_7053]),
+    unsaved: None,
     // mv a0, sp; li a7, 7 (Signal); ecall; li a0, QUIET_ENDPOINT; li a7, 2 (Receive); li t0, -1;
     // ecall; j .
     report: &code::<8, 32>([
@@ -106,6 +112,8 @@ pub static RISCV: Machine = Machine {
         other_enable: 1 << 1,
         instruction_size: 4,
         registers: [10, 11, 12],
+        // sscratch, and the first and last floating-point register.
+        kept: &[CSR | 3, DOUBLE, DOUBLE | 31],
         program_counter: CORE,
         // sie.SEIE
         enable: (CSR | 1, 1 << 9),
@@ -114,6 +122,8 @@ pub static RISCV: Machine = Machine {
         // hvip.VSTIP
         timer_line: 1 << 6,
         has_windows: false,
+        end_of_wait: None,
+        told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,
         // hvip.VSSIP

@@ -1,10 +1,12 @@
 //! s390x: instructions by hand (PoP, chapter 7), system-call registers as `docs/arch-trait.md` has
 //! them.
 
-use super::{Guest, Machine};
+use super::{Guest, Machine, Unsaved};
 use crate::context::QUIET_ENDPOINT;
 use abi::exit::RouteKey;
 use abi::fault::FaultKind;
+use s390_regs::PswMask;
+use s390_regs::one_reg::Register;
 
 /// Low byte of the slot of the endpoint that is quiet.
 const QUIET_LOW: u8 = QUIET_ENDPOINT as u8;
@@ -12,6 +14,54 @@ const QUIET_LOW: u8 = QUIET_ENDPOINT as u8;
 const QUIET_HIGH: u8 = (QUIET_ENDPOINT >> 8) as u8;
 /// j .
 const SPIN: [u8; 4] = [0xa7, 0xf4, 0, 0];
+
+/// diag %r0, %r0, 0x500
+const DIAGNOSE: [u8; 4] = [0x83, 0, 0x05, 0];
+/// Register id of the PSW's first doubleword.
+const PSW_MASK: u64 = Register::PswMask.id();
+/// A PSW with 64-bit addresses, closed to interruptions.
+const BITS_64: u64 = PswMask::BITS_64.into_bits();
+/// The same, open to external interruptions.
+const OPEN: u64 = PswMask::BITS_64.with_external(true).into_bits();
+/// Where a waiting guest goes on.
+const AWAKE: u64 = 4;
+/// Bytes of a waiting guest, its external new PSW included.
+const WAIT_BYTES: usize = 0x1c0;
+
+/// Returns pieces of code, one behind the other.
+const fn joined<const BYTES: usize>(pieces: &[&[u8]]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let (mut piece, mut end) = (0, 0);
+    while piece < pieces.len() {
+        end = place(&mut bytes, end, pieces[piece]);
+        piece += 1;
+    }
+    bytes
+}
+
+/// Writes bytes at a place; returns where they end.
+const fn place(bytes: &mut [u8], at: usize, from: &[u8]) -> usize {
+    let mut index = 0;
+    while index < from.len() {
+        bytes[at + index] = from[index];
+        index += 1;
+    }
+    at + from.len()
+}
+
+/// `lpswe 0x100`, which waits; behind it a hypercall, to which an external interruption leads too.
+const WAIT: [u8; WAIT_BYTES] = {
+    let mut bytes = [0; WAIT_BYTES];
+    let wait = PswMask::from_bits(OPEN).with_wait(true).into_bits();
+    place(&mut bytes, 0, &[0xb2, 0xb2, 0x01, 0]);
+    place(&mut bytes, AWAKE as usize, &DIAGNOSE);
+    place(&mut bytes, 8, &SPIN);
+    place(&mut bytes, 0x100, &wait.to_be_bytes());
+    place(&mut bytes, 0x108, &AWAKE.to_be_bytes());
+    place(&mut bytes, 0x1b0, &BITS_64.to_be_bytes());
+    place(&mut bytes, 0x1b8, &AWAKE.to_be_bytes());
+    bytes
+};
 
 /// The machine's part of the suite.
 pub static S390: Machine = Machine {
@@ -27,6 +77,28 @@ pub static S390: Machine = Machine {
         // What debuggers put in place of an instruction.
         (FaultKind::Breakpoint, &[0, 1]),
     ],
+    // adbr %f0, %f0
+    floating_point: &[0xb3, 0x1a, 0, 0],
+    // FPRs 0, 2, 4 and 6, and access registers 2 to 15.
+    unsaved: Some(Unsaved {
+        // ld %f0, 0(%r2), …; lam %a2, %a15, 32(%r2)
+        fill: &[
+            0x68, 0x00, 0x20, 0x00, //
+            0x68, 0x20, 0x20, 0x08, //
+            0x68, 0x40, 0x20, 0x10, //
+            0x68, 0x60, 0x20, 0x18, //
+            0x9a, 0x2f, 0x20, 0x20,
+        ],
+        // std %f0, 0(%r2), …; stam %a2, %a15, 32(%r2)
+        store: &[
+            0x60, 0x00, 0x20, 0x00, //
+            0x60, 0x20, 0x20, 0x08, //
+            0x60, 0x40, 0x20, 0x10, //
+            0x60, 0x60, 0x20, 0x18, //
+            0x9b, 0x2f, 0x20, 0x20,
+        ],
+        words: 11,
+    }),
     // lgr %r2, %r15; lghi %r1, 7 (Signal); svc 0; lghi %r2, QUIET_ENDPOINT; lghi %r1, 2 (Receive);
     // lghi %r9, -1; svc 0; j .
     report: &[
@@ -51,34 +123,60 @@ pub static S390: Machine = Machine {
     firmware_bad: Some([2, 2, 0, 0, 0, 0]),
     // There is nothing to collect.
     firmware_refused: Some([4, 0, 0, 0, 0, 0]),
-    // No vCPU can be made: nothing of this is used.
     guest: Guest {
         memory: 0,
         device_key: RouteKey::Subchannel,
         device: 1 << 30,
-        prepare: &[],
+        prepare: &[
+            (PSW_MASK, BITS_64),
+            // External interruptions of the clock comparator are enabled.
+            (Register::Control(0).id(), 0x8e0),
+        ],
         root_pages: 1,
         width: 64,
-        hypercall: &SPIN,
-        store: &SPIN,
-        device_store: &SPIN,
-        device_load: &SPIN,
-        wait: &SPIN,
-        count: &SPIN,
-        take_lines: &SPIN,
-        poll_lines: &SPIN,
-        other_enable: 0,
+        hypercall: &joined::<12>(&[&DIAGNOSE, &DIAGNOSE, &SPIN]),
+        // stg %r3, 0(%r2)
+        store: &joined::<14>(&[&[0xe3, 0x30, 0x20, 0, 0, 0x24], &DIAGNOSE, &SPIN]),
+        device_store: &[],
+        device_load: &[],
+        wait: &WAIT,
+        // agsi 0(%r2), 1; j -6
+        count: &[0xeb, 0x01, 0x20, 0, 0, 0x7a, 0xa7, 0xf4, 0xff, 0xfd],
+        // Nobody is there to tell which interruption it is.
+        take_lines: &[],
+        poll_lines: &[],
+        other_enable: PswMask::BITS_64.with_input_output(true).into_bits(),
         instruction_size: 4,
         registers: [2, 3, 4],
-        program_counter: 0,
-        enable: (0, 0),
-        timer_enable: 0,
+        kept: &[
+            Register::Float(0).id(),
+            Register::Float(1).id(),
+            Register::Float(6).id(),
+            Register::Float(15).id(),
+            Register::FloatControl.id(),
+            Register::Access(0).id(),
+            Register::Access(1).id(),
+            Register::Access(2).id(),
+            Register::Access(15).id(),
+            Register::Control(15).id(),
+            Register::General(9).id(),
+            Register::General(14).id(),
+            Register::General(15).id(),
+        ],
+        program_counter: Register::PswAddress.id(),
+        enable: (PSW_MASK, OPEN),
+        timer_enable: OPEN,
         timer_line: 0,
         has_windows: true,
+        end_of_wait: Some((PSW_MASK, OPEN)),
+        told: !0xfff,
+        // External.
         line: 1,
+        // Input/output.
         other_line: 2,
         no_line: 1 << 63,
-        no_register: u64::MAX,
-        bad_value: (0, 0),
+        no_register: Register::General(15).id() | 0xff,
+        // Half of a prefix area.
+        bad_value: (Register::Prefix.id(), 0x1000),
     },
 };

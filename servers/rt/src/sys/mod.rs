@@ -21,7 +21,10 @@ use s390 as machine;
 #[cfg(all(target_arch = "x86_64", target_os = "none"))]
 use x86 as machine;
 
-pub use machine::{MACHINE, counter, counting_cost, halt, synchronize_code};
+pub use machine::{
+    MACHINE, counted_instructions, counted_loop, counter, counting_cost, halt, instruction_counter,
+    synchronize_code,
+};
 pub(crate) use machine::{firmware_shut_down, firmware_write_byte, thread_entry};
 
 use crate::block::ThreadBlock;

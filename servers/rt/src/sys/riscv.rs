@@ -104,6 +104,45 @@ pub fn counting_cost() -> u64 {
     after.wrapping_sub(before)
 }
 
+/// Executes a loop of known length between two readings of the counter; returns how many
+/// instructions follow the first of them, the second included, and how many were counted.
+#[must_use]
+pub fn counted_loop() -> (u64, u64) {
+    let (before, after): (u64, u64);
+    // SAFETY: reads the counter twice; one register counts down.
+    unsafe {
+        asm!(
+            "rdinstret {before}",
+            "li {left}, 1000",
+            "2: addi {left}, {left}, -1",
+            "bnez {left}, 2b",
+            "rdinstret {after}",
+            before = out(reg) before,
+            after = out(reg) after,
+            left = out(reg) _,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    (2002, counted_instructions(before, after))
+}
+
+/// Returns the number of retired instructions.
+#[must_use]
+#[inline(always)]
+pub fn instruction_counter() -> u64 {
+    let count;
+    // SAFETY: reads the counter, which the kernel lets user mode read. It stays in its place, as
+    // calls do.
+    unsafe { asm!("rdinstret {}", out(reg) count, options(nostack, preserves_flags)) };
+    count
+}
+
+/// Returns how many instructions two readings of the counter are apart.
+#[must_use]
+pub const fn counted_instructions(before: u64, after: u64) -> u64 {
+    after.wrapping_sub(before)
+}
+
 /// Returns the thread pointer.
 #[inline]
 pub fn thread_pointer() -> *const ThreadBlock {

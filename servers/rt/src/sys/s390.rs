@@ -39,20 +39,94 @@ pub fn enter(word: u64, x: [u64; 8]) -> Results {
     Results { word, x: r }
 }
 
-/// Enters the kernel as [`enter`] does; also returns the TOD clock right before and right after:
-/// this machine counts no instructions. Both readings are kept on the stack.
+/// Enters the kernel as [`enter`] does; also returns the TOD clock right before and right after the
+/// trap instruction: where the emulator lets it go by instructions, it counts them. Both readings
+/// are kept on the stack, the one place that the kernel leaves.
 #[inline(never)]
 pub fn enter_counted(word: u64, x: [u64; 8]) -> (Results, [u64; 2]) {
-    let before = counter();
-    let results = enter(word, x);
-    (results, [before, counter()])
+    let (call, mut r) = (word, [0_u64; 9]);
+    let (word, before, after): (u64, u64, u64);
+    // SAFETY: the stack pointer is restored, every register that the kernel zeroes is named or
+    // saved, and memory is assumed to change.
+    unsafe {
+        asm!(
+            "aghi %r15, -32",
+            "stg %r11, 0(%r15)",
+            ".insn s, 0xb27c0000, 8(%r15)",
+            "svc 0",
+            ".insn s, 0xb27c0000, 16(%r15)",
+            "lg %r11, 0(%r15)",
+            "lg %r12, 8(%r15)",
+            "lg %r13, 16(%r15)",
+            "aghi %r15, 32",
+            inlateout("r1") call => word,
+            inlateout("r2") x[0] => r[0],
+            inlateout("r3") x[1] => r[1],
+            inlateout("r4") x[2] => r[2],
+            inlateout("r5") x[3] => r[3],
+            inlateout("r6") x[4] => r[4],
+            inlateout("r7") x[5] => r[5],
+            inlateout("r8") x[6] => r[6],
+            inlateout("r9") x[7] => r[7],
+            lateout("r10") r[8],
+            lateout("r12") before,
+            lateout("r13") after,
+            lateout("r0") _, lateout("r14") _,
+        );
+    }
+    (Results { word, x: r }, [before, after])
 }
 
-/// Returns how far two readings of the clock next to each other are apart.
+/// Returns how many instructions two readings of the clock next to each other are apart.
 #[must_use]
 pub fn counting_cost() -> u64 {
-    let before = counter();
-    counter().wrapping_sub(before)
+    let mut readings = [0_u64; 2];
+    // SAFETY: STCKF stores eight bytes at each of the two places.
+    unsafe {
+        asm!(
+            ".insn s, 0xb27c0000, 0({readings})",
+            ".insn s, 0xb27c0000, 8({readings})",
+            readings = in(reg_addr) readings.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+    let [before, after] = readings;
+    counted_instructions(before, after)
+}
+
+/// Executes a loop of known length between two readings of the counter; returns how many
+/// instructions follow the first of them, the second included, and how many were counted.
+#[must_use]
+pub fn counted_loop() -> (u64, u64) {
+    let mut readings = [0_u64; 2];
+    // SAFETY: STCKF stores eight bytes at each of the two places; one register counts down.
+    unsafe {
+        asm!(
+            ".insn s, 0xb27c0000, 0({readings})",
+            "lghi {left}, 1000",
+            "2: brctg {left}, 2b",
+            ".insn s, 0xb27c0000, 8({readings})",
+            readings = in(reg_addr) readings.as_mut_ptr(),
+            left = out(reg) _,
+            options(nostack),
+        );
+    }
+    let [before, after] = readings;
+    (1002, counted_instructions(before, after))
+}
+
+/// Returns the TOD clock.
+#[must_use]
+#[inline(always)]
+pub fn instruction_counter() -> u64 {
+    counter()
+}
+
+/// Returns how many instructions two readings of the clock are apart, where each takes a nanosecond:
+/// 512 units of the clock are 125 of them, and both readings were rounded down.
+#[must_use]
+pub const fn counted_instructions(before: u64, after: u64) -> u64 {
+    (after.wrapping_sub(before) * 125 + 256) / 512
 }
 
 /// Returns the thread pointer.

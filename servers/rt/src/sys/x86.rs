@@ -119,6 +119,50 @@ pub fn counting_cost() -> u64 {
     after.wrapping_sub(before)
 }
 
+/// Executes a loop of known length between two readings of the counter; returns how many
+/// instructions follow the first of them, the second included, and how many were counted.
+#[must_use]
+pub fn counted_loop() -> (u64, u64) {
+    let (before_low, before_high, after_low, after_high): (u64, u64, u64, u64);
+    // SAFETY: reads the counter twice; one register counts down.
+    unsafe {
+        asm!(
+            "rdtsc",
+            "mov {low}, rax",
+            "mov {high}, rdx",
+            "mov {left:e}, 1000",
+            "2: dec {left:e}",
+            "jnz 2b",
+            "rdtsc",
+            low = out(reg) before_low,
+            high = out(reg) before_high,
+            left = out(reg) _,
+            out("rax") after_low,
+            out("rdx") after_high,
+            options(nomem, nostack),
+        );
+    }
+    let (before, after) = (before_high << 32 | before_low, after_high << 32 | after_low);
+    (2004, counted_instructions(before, after))
+}
+
+/// Returns the time-stamp counter, which counts instructions where the emulator does.
+#[must_use]
+#[inline(always)]
+pub fn instruction_counter() -> u64 {
+    let (low, high): (u64, u64);
+    // SAFETY: reads the counter, which the kernel lets user mode read. It stays in its place, as
+    // calls do.
+    unsafe { asm!("rdtsc", out("rax") low, out("rdx") high, options(nostack, preserves_flags)) };
+    high << 32 | low
+}
+
+/// Returns how many instructions two readings of the counter are apart.
+#[must_use]
+pub const fn counted_instructions(before: u64, after: u64) -> u64 {
+    after.wrapping_sub(before)
+}
+
 /// Returns the thread pointer: the base of FS.
 #[inline]
 pub fn thread_pointer() -> *const ThreadBlock {

@@ -32,12 +32,17 @@ pub(super) fn check_host(source: &SystemSource) -> Result<(), Problem> {
             continue;
         };
         let (span, device) = (device.span(), device.get_ref());
-        let exact = range(device.base, device.size, PAGE, span.clone())?;
-        let end = exact.end.next_multiple_of(PAGE);
+        let range = match device.registers() {
+            Some((base, size)) => {
+                let exact = range(base, size, PAGE, span.clone())?;
+                exact.start..exact.end.next_multiple_of(PAGE)
+            }
+            None => 0..0,
+        };
         let owner = format!("server `{}`", name.get_ref());
         claims.push(Claim {
             owner,
-            range: exact.start..end,
+            range,
             irq: device.irq,
             span,
         });

@@ -86,9 +86,10 @@ pub(super) fn draft<'a>(
         .transpose()?;
     let device = source.device.as_ref().map(|device| {
         let device = device.get_ref();
+        let (base, size) = device.registers().unwrap_or_default();
         HostDevice {
-            base: device.base,
-            size: device.size,
+            base,
+            size,
             irq: device.irq,
         }
     });

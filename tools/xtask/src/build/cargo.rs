@@ -64,6 +64,27 @@ pub fn build(
         .collect()
 }
 
+/// Builds the one binary of a package for a target that is no machine's; returns the executable.
+pub fn build_for(workspace: &Workspace, package: &str, target: &str) -> Result<PathBuf> {
+    let mut command = process::cargo();
+    command.current_dir(workspace.root()).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--target",
+        target,
+        "--package",
+        package,
+    ]);
+    process::run(&mut command)?;
+    let file = workspace
+        .target()
+        .join(target)
+        .join("release")
+        .join(package);
+    Ok(file.with_extension("efi"))
+}
+
 /// Lets a cargo command build `core` and `alloc` where there are none for the machine's target.
 pub fn build_core(command: &mut Command, machine: &Machine) {
     if machine.builds_core {

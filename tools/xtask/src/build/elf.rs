@@ -77,6 +77,23 @@ pub fn file_bytes<'a>(bytes: &'a [u8], header: &ProgramHeader) -> Result<&'a [u8
         .context("truncated: a segment ends past the file")
 }
 
+/// Returns the memory from address 0 on that an executable is loaded into, and where what it uses
+/// ends: zeros at the end of its last segment are not part of the image.
+pub fn flat(bytes: &[u8]) -> Result<(Vec<u8>, u64)> {
+    let (_, headers) = loadable(bytes)?;
+    let mut image = Vec::new();
+    let mut end = 0;
+    for header in &headers {
+        let content = file_bytes(bytes, header)?;
+        let start = usize::try_from(header.p_paddr)?;
+        let stop = start + content.len();
+        image.resize(image.len().max(stop), 0);
+        image[start..stop].copy_from_slice(content);
+        end = end.max(header.p_paddr + header.p_memsz);
+    }
+    Ok((image, end))
+}
+
 /// Returns a copy that ends after the last loadable byte: no sections, symbols or debug data.
 pub fn stripped(bytes: &[u8]) -> Result<Vec<u8>> {
     let (_, headers) = loadable(bytes)?;

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod cargo;
+pub mod disk;
 pub mod elf;
 pub mod iso;
 pub mod system;

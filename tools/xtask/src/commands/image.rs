@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::build::{disk, iso};
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -23,6 +24,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let system = args.system.build(&workspace)?;
     println!("kernel  {}", system.kernel.display());
     println!("bundle  {}", system.bundle.display());
+    if system.machine.is_pc {
+        let disc = iso::build(&workspace, &system, None)?;
+        println!("disc    {}", disc.display());
+        let disk = disk::build(&workspace, &system.kernel, &system.bundle)?;
+        println!("disk    {}", disk.display());
+    }
     for (package, bytes) in &system.images {
         println!("image   {package:24} {bytes:>9} bytes");
     }

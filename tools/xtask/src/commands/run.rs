@@ -183,6 +183,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         interactive: !args.batch && std::io::stdin().is_terminal(),
         show: true,
         log: system.log.clone(),
+        line_mode: args.emulated.line_mode,
+        keys: Vec::new(),
     };
     let outcome = session::run(emulator.launch(&workspace, emulated, &system)?, &options)?;
     if outcome.ending != Ending::Clean {

@@ -15,6 +15,7 @@ use crate::build::system::System;
 use crate::setup::bochs;
 use crate::workspace::Workspace;
 
+use super::command::MachineArgs;
 use super::launch::{self, Launch, Verdict};
 
 /// The processor: all of VMX, PCID, and the timer by deadlines.
@@ -24,8 +25,13 @@ const MODEL: &str = "sapphire_rapids";
 const INSTRUCTIONS_PER_SECOND: u64 = 100_000_000;
 
 /// Returns what boots `system` from a CD.
-pub fn launch(workspace: &Workspace, root: &Path, system: &System) -> Result<Launch> {
-    let disc = iso::build(workspace, &system.kernel, &system.bundle)?;
+pub fn launch(
+    workspace: &Workspace,
+    root: &Path,
+    args: &MachineArgs,
+    system: &System,
+) -> Result<Launch> {
+    let disc = iso::build(workspace, system, args.grub.as_deref())?;
     let name = system.bundle.file_stem().unwrap_or_default();
     let folder = workspace.target().join("skerry/bochs").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("no folder {}", folder.display()))?;

@@ -3,8 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+use serde::Deserialize;
+
 use crate::build::system::System;
+use crate::build::{disk, iso};
 use crate::machine::{Machine, Qemu};
+use crate::setup::firmware;
+use crate::workspace::Workspace;
 
 use super::kind::Kind;
 
@@ -17,19 +23,43 @@ pub struct MachineArgs {
     /// Gives a RISC-V machine AIA (APLIC and IMSIC) in place of its PLIC.
     #[arg(long)]
     pub aia: bool,
+    /// Gives an s390x machine a console of lines (SCLP line mode) in place of its terminal.
+    #[arg(long)]
+    pub line_mode: bool,
     /// A further property of QEMU's `-M`, as `aia-guests=5`.
     #[arg(long = "machine-option", value_name = "KEY=VALUE")]
     pub machine_options: Vec<String>,
+    /// Processors of the machine, where they are not as many as the system has cores.
+    #[arg(long, value_name = "N")]
+    pub processors: Option<u16>,
+    /// A command for GRUB, before it loads the kernel.
+    #[arg(long, value_name = "COMMAND")]
+    pub grub: Option<String>,
     /// Runs deterministically: one instruction is one nanosecond of the machine's time.
     #[arg(long)]
     pub icount: bool,
     /// The emulator.
     #[arg(long, value_enum, value_name = "NAME", default_value_t)]
     pub emulator: Kind,
+    /// How the machine is booted.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub boot: Option<Boot>,
     /// The emulator's program, where it is not the installed one; for Bochs the folder that its
     /// packages are unpacked in.
     #[arg(long, value_name = "PATH")]
     pub emulator_path: Option<PathBuf>,
+}
+
+/// How a machine is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Boot {
+    /// The emulator itself loads kernel and bundle.
+    Kernel,
+    /// A PC's BIOS loads GRUB from a CD.
+    Disc,
+    /// A PC's UEFI firmware loads our loader from a disk.
+    Uefi,
 }
 
 impl MachineArgs {
@@ -45,17 +75,34 @@ impl MachineArgs {
             .join(",")
     }
 
-    /// Returns the command that boots `system`.
-    pub fn command(&self, emulator: &Path, system: &System) -> Command {
+    /// Returns the command that boots `system`, and makes what it is booted from.
+    pub fn command(
+        &self,
+        workspace: &Workspace,
+        emulator: &Path,
+        system: &System,
+    ) -> Result<Command> {
         let described = &system.compiled.system;
-        let size = (described.cores, described.memory);
+        let processors = self.processors.unwrap_or(described.cores);
+        let size = (processors, described.memory);
         let mut command = self.native(system.machine, emulator, size);
-        command
-            .arg("-kernel")
-            .arg(&system.kernel)
-            .arg("-initrd")
-            .arg(&system.bundle);
-        command
+        match self.boot.unwrap_or(Boot::Kernel) {
+            Boot::Kernel => {
+                command.arg("-kernel").arg(&system.kernel);
+                command.arg("-initrd").arg(&system.bundle);
+            }
+            Boot::Disc => {
+                let disc = iso::build(workspace, system, self.grub.as_deref())?;
+                command.arg("-cdrom").arg(disc);
+            }
+            Boot::Uefi => {
+                let disk = disk::build(workspace, &system.kernel, &system.bundle)?;
+                command.arg("-bios").arg(firmware::ensure(workspace)?);
+                let drive = format!("format=raw,snapshot=on,file={}", disk.display());
+                command.arg("-drive").arg(drive);
+            }
+        }
+        Ok(command)
     }
 
     /// Returns a command for a machine with this many cores and bytes of memory that has nothing to
@@ -91,7 +138,8 @@ impl MachineArgs {
             "-nodefaults",
         ]);
         command.args(["-chardev", "stdio,id=line,signal=off"]);
-        command.args(qemu.arguments);
+        let lines = qemu.line_arguments.filter(|_| self.line_mode);
+        command.args(lines.unwrap_or(qemu.arguments));
         if self.icount {
             command.args(["-icount", "shift=0,sleep=off", "-seed", "1"]);
             command.args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
@@ -146,6 +194,16 @@ mod tests {
             assert!(text.contains(&start), "{text}");
             assert_eq!(text.matches("line").count(), 2, "{text}");
         }
+    }
+
+    #[test]
+    fn a_console_of_lines_takes_the_place_of_the_terminal() {
+        let args = MachineArgs {
+            line_mode: true,
+            ..MachineArgs::default()
+        };
+        let text = text(&args, "s390", 1);
+        assert!(text.contains("sclplmconsole,") && !text.contains("sclpconsole,"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum Kind {
     Qemu,
     /// Bochs, for x86-64 with VMX.
     Bochs,
+    /// Hercules, for s390x with SIE.
+    Hercules,
 }
 
 /// An emulator that is there to be used.
@@ -48,6 +50,7 @@ impl Kind {
         let path = match self {
             Self::Qemu => setup::qemu::ensure(workspace, &machine.qemu, chosen)?,
             Self::Bochs => setup::bochs::ensure(workspace, chosen)?,
+            Self::Hercules => setup::hercules::ensure(workspace, chosen)?,
         };
         Ok(Emulator { kind: self, path })
     }
@@ -62,8 +65,12 @@ impl Emulator {
         system: &System,
     ) -> Result<Launch> {
         match self.kind {
-            Kind::Qemu => Ok(Launch::plain(args.command(&self.path, system))),
-            Kind::Bochs => super::bochs::launch(workspace, &self.path, system),
+            Kind::Qemu => {
+                let command = args.command(workspace, &self.path, system)?;
+                Ok(Launch::plain(command))
+            }
+            Kind::Bochs => super::bochs::launch(workspace, &self.path, args, system),
+            Kind::Hercules => super::hercules::launch(workspace, &self.path, system),
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Verdict {
     Status,
     /// Nothing: a clean end has to be told by the serial line.
     Line,
+    /// Nothing: Hercules's log has the PSW of the wait that the machine ended in.
+    Wait,
 }
 
 /// An emulator's command with all that a run has to know about it.
@@ -48,6 +50,19 @@ pub struct Running {
     pub child: Child,
     /// What the machine writes.
     pub output: Box<dyn Read + Send>,
+    /// Where keys go that we type by ourselves.
+    pub keys: Option<Box<dyn Write + Send>>,
+}
+
+/// Who types on the machine's serial line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nobody.
+    Nothing,
+    /// The user, on our standard input.
+    Terminal,
+    /// We ourselves.
+    Program,
 }
 
 impl Launch {
@@ -61,22 +76,27 @@ impl Launch {
         }
     }
 
-    /// Starts the emulator; with `keys`, our standard input goes to the machine.
-    pub fn start(&mut self, keys: bool) -> Result<Running> {
+    /// Starts the emulator.
+    pub fn start(&mut self, input: Input) -> Result<Running> {
         let name = self.command.get_program().display().to_string();
         let context = || format!("cannot start {name}");
         match &self.line {
             Line::Output => {
-                let input = if keys {
-                    Stdio::inherit()
-                } else {
-                    Stdio::null()
+                let input = match input {
+                    Input::Nothing => Stdio::null(),
+                    Input::Terminal => Stdio::inherit(),
+                    Input::Program => Stdio::piped(),
                 };
                 self.command.stdin(input).stdout(Stdio::piped());
                 let mut child = self.command.spawn().with_context(context)?;
                 let output = child.stdout.take().context("the emulator has no output")?;
+                let keys = child.stdin.take().map(|keys| Box::new(keys) as _);
                 let output = Box::new(output);
-                Ok(Running { child, output })
+                Ok(Running {
+                    child,
+                    output,
+                    keys,
+                })
             }
             Line::Socket(listener) => {
                 self.command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -86,25 +106,45 @@ impl Launch {
                     .spawn()
                     .with_context(context)?;
                 let line = connected(listener, &mut child)?;
-                if keys {
-                    send_keys(line.try_clone()?);
+                let mut keys = None;
+                match input {
+                    Input::Nothing => {}
+                    Input::Terminal => send_keys(line.try_clone()?),
+                    Input::Program => keys = Some(Box::new(line.try_clone()?) as _),
                 }
                 let output = Box::new(line);
-                Ok(Running { child, output })
+                Ok(Running {
+                    child,
+                    output,
+                    keys,
+                })
             }
         }
     }
 
-    /// Returns what a finished emulator's status says against it, given that the line `told` how
-    /// the machine ended.
-    pub fn complaint(&self, status: ExitStatus, told: bool) -> Option<String> {
+    /// Returns what a finished emulator's status says against it, given that the line, of which
+    /// these are the lines, `told` how the machine ended.
+    pub fn complaint(&self, status: ExitStatus, told: bool, lines: &[String]) -> Option<String> {
         match self.verdict {
             Verdict::Status => (!status.success()).then(|| status.to_string()),
             Verdict::Line => {
                 (!told).then(|| format!("it stopped without a closing line ({status})"))
             }
+            Verdict::Wait => {
+                let psw = lines.iter().rev().find_map(|line| wait(line));
+                let psw = psw.unwrap_or("which its log does not have");
+                (psw != CLEAN_WAIT).then(|| format!("it stopped with the PSW {psw}"))
+            }
         }
     }
+}
+
+/// The PSW that ends a machine of s390x well: a disabled wait at address 0xfff.
+const CLEAN_WAIT: &str = "00020001 80000000 0000000000000FFF";
+
+/// Returns the PSW in a line of Hercules's log.
+fn wait(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("PSW=")
 }
 
 /// Returns a socket for a serial line, and its port on this host.
@@ -170,7 +210,7 @@ mod tests {
     #[test]
     fn a_line_on_a_socket_is_read_to_its_end() {
         let mut launch = script("exec 3<>/dev/tcp/127.0.0.1/PORT; echo one >&3; echo two >&3");
-        let mut running = launch.start(false).expect("starts");
+        let mut running = launch.start(Input::Nothing).expect("starts");
         let mut text = String::new();
         running.output.read_to_string(&mut text).expect("is text");
         assert_eq!(text, "one\ntwo\n");
@@ -179,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_emulator_that_ends_without_a_line_is_an_error() {
-        assert!(script("exit 1").start(false).is_err());
+        assert!(script("exit 1").start(Input::Nothing).is_err());
     }
 
     #[test]
@@ -191,10 +231,30 @@ mod tests {
                 .expect("a shell")
         };
         let mut launch = script("");
-        assert_eq!(launch.complaint(status("exit 1"), true), None);
-        assert!(launch.complaint(status("exit 0"), false).is_some());
+        assert_eq!(launch.complaint(status("exit 1"), true, &[]), None);
+        assert!(launch.complaint(status("exit 0"), false, &[]).is_some());
         launch.verdict = Verdict::Status;
-        assert_eq!(launch.complaint(status("exit 0"), false), None);
-        assert!(launch.complaint(status("exit 1"), true).is_some());
+        assert_eq!(launch.complaint(status("exit 0"), false, &[]), None);
+        assert!(launch.complaint(status("exit 1"), true, &[]).is_some());
+    }
+
+    #[test]
+    fn hercules_tells_by_the_last_psw_whether_it_ended_well() {
+        let mut launch = script("");
+        launch.verdict = Verdict::Wait;
+        let status = || Command::new("true").status().expect("is there");
+        let lines = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let psw = |address: &str| format!("          PSW=00020001 80000000 {address}");
+        let (well, badly) = (psw("0000000000000FFF"), psw("0000000000000000"));
+        let complains = |texts: &[&str]| {
+            let complaint = launch.complaint(status(), true, &lines(texts));
+            complaint.is_some()
+        };
+        assert!(!complains(&[
+            "HHCCP011I CPU0000: Disabled wait state",
+            &well,
+            "quit"
+        ]));
+        assert!(complains(&[&badly]) && complains(&[&well, &badly]) && complains(&["quit"]));
     }
 }

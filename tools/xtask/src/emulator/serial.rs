@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! skerry: panic …                          the kernel stopped the machine
+//! skerry: cannot start: …                  it did not begin
 //! skerry: guest NAME ended: status N       N = 0 for a clean power-off
 //! skerry: system ended: status N           of a system without guests, where it has one
 //! conformance: N passed, N failed, N skipped    likewise: status 1 if a case failed
@@ -39,7 +40,8 @@ pub enum Event {
 
 /// Returns what `line` means, if it means something.
 pub fn event(line: &str) -> Option<Event> {
-    if let Some(at) = line.find("skerry: panic") {
+    let stopped = ["skerry: panic", "skerry: cannot start"];
+    if let Some(at) = stopped.iter().find_map(|start| line.find(start)) {
         return Some(Event::Panic(line[at..].trim_end().to_owned()));
     }
     if let Some((_, rest)) = line.split_once("skerry: guest ") {
@@ -156,6 +158,10 @@ mod tests {
             ),
             ("[left] EXIT: STATUS=7", Event::GuestReported(3)),
             ("EXIT: STATUS=-1", Event::GuestReported(1)),
+            (
+                "skerry: cannot start: no memory",
+                Event::Panic("skerry: cannot start: no memory".to_owned()),
+            ),
             (
                 "skerry: panic: hart 1",
                 Event::Panic("skerry: panic: hart 1".to_owned()),

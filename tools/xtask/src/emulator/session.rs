@@ -1,5 +1,6 @@
 //! One run of the emulator: watched, limited in time, and never left behind.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use logview::{Programs, Translator};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ending::{Ending, Story};
-use super::launch::{Launch, Running};
+use super::launch::{Input, Launch, Running};
 use super::serial::{self, Event, Lines};
 
 /// Set when somebody asked us to stop.
@@ -40,6 +41,20 @@ pub struct Options {
     pub show: bool,
     /// What decodes the log.
     pub log: Programs,
+    /// Whether the line is a console of lines, written as `api::line_mode` says.
+    pub line_mode: bool,
+    /// Keys, each row typed when a line has its text; then the user may quit.
+    pub keys: Vec<Keys>,
+}
+
+/// Keys that are typed by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The text of a line after which they are typed.
+    pub after: String,
+    /// The keys.
+    pub keys: String,
 }
 
 /// What a run gave.
@@ -59,9 +74,18 @@ pub fn watch_interrupts() -> Result<()> {
 
 /// Runs the emulator to its end.
 pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
-    let Running { mut child, output } = launch.start(options.interactive)?;
+    let input = match (options.interactive, options.keys.is_empty()) {
+        (true, _) => Input::Terminal,
+        (false, true) => Input::Nothing,
+        (false, false) => Input::Program,
+    };
+    let Running {
+        mut child,
+        output,
+        keys,
+    } = launch.start(input)?;
     let bytes = reader(output);
-    let mut watch = Watch::new(options);
+    let mut watch = Watch::new(options, keys);
     let stop = watch.until_over(&bytes);
     let status = match stop {
         Stop::Closed => child.wait()?,
@@ -78,7 +102,7 @@ pub fn run(mut launch: Launch, options: &Options) -> Result<Outcome> {
         Stop::Interrupted => Ending::Interrupted,
         Stop::Over => watch.story.ending(None),
         Stop::Closed => {
-            let complaint = launch.complaint(status, watch.story.is_told());
+            let complaint = launch.complaint(status, watch.story.is_told(), &watch.lines);
             watch.story.ending(complaint)
         }
     };
@@ -110,18 +134,22 @@ struct Watch<'a> {
     cutter: Lines,
     lines: Vec<String>,
     story: Story,
+    /// Where keys go, and those that were not typed yet.
+    keys: (Option<Box<dyn Write + Send>>, VecDeque<Keys>),
 }
 
 impl<'a> Watch<'a> {
     /// Begins to follow.
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, keys: Option<Box<dyn Write + Send>>) -> Self {
+        let translator = Translator::new(options.log.clone());
         Self {
             options,
             started: Instant::now(),
             over_at: None,
-            translator: Translator::new(options.log.clone()),
+            translator: translator.with_line_mode(options.line_mode),
             cutter: Lines::default(),
             lines: Vec::new(),
+            keys: (keys, options.keys.iter().cloned().collect()),
             story: Story::new(options.guests.clone()),
         }
     }
@@ -192,11 +220,25 @@ impl<'a> Watch<'a> {
     /// Takes one line.
     fn line(&mut self, line: String) {
         // Without keys nobody can quit: then a guest wrote the line.
-        let told = |event: &Event| self.options.interactive || *event != Event::Quit;
+        let has_keys = self.options.interactive || !self.options.keys.is_empty();
+        let told = |event: &Event| has_keys || *event != Event::Quit;
         if let Some(event) = serial::event(&line).filter(told) {
             self.story.take(event);
         }
+        self.type_keys(&line);
         self.lines.push(line);
+    }
+
+    /// Types the next keys if they come after this line.
+    fn type_keys(&mut self, line: &str) {
+        let (Some(input), keys) = &mut self.keys else {
+            return;
+        };
+        let Some(next) = keys.pop_front_if(|next| line.contains(&next.after)) else {
+            return;
+        };
+        // A machine that is gone takes no keys; that is found out by its end.
+        let _ = input.write_all(next.keys.as_bytes());
     }
 
     /// Sets the time at which the machine is over, unless an earlier one is set.

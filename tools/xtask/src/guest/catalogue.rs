@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use manifest::{Images, InitrdImage, KernelImage, Machine};
 
+use crate::build::cargo;
+use crate::machine;
 use crate::workspace::Workspace;
 
 use super::{cache, image};
@@ -13,7 +15,10 @@ use super::{cache, image};
 /// Name of the cached Debian kernel.
 const DEBIAN: &str = "debian";
 
-/// Files beside a manifest, and the guest cache.
+/// Folder of our own guests, in the repository.
+const OWN: &str = "tools/guests";
+
+/// Files beside a manifest, our own guests, and the guest cache.
 pub struct Catalogue<'a> {
     workspace: &'a Workspace,
     folder: &'a Path,
@@ -53,6 +58,16 @@ impl<'a> Catalogue<'a> {
         Ok(file)
     }
 
+    /// Returns a guest of ours, built for `machine`.
+    fn own(&self, package: &str, machine: &Machine) -> Result<KernelImage> {
+        let file = own(
+            self.workspace,
+            package,
+            machine::Machine::find(machine.bsp)?,
+        )?;
+        self.kernel_file(file, machine)
+    }
+
     /// Returns the cached kernel with our initial file system.
     fn debian(&self, machine: &Machine) -> Result<KernelImage> {
         let files = cache::debian(self.workspace)?;
@@ -70,6 +85,7 @@ impl Images for Catalogue<'_> {
     fn kernel(&mut self, reference: &str, machine: &Machine) -> Result<KernelImage, String> {
         let found = match reference {
             DEBIAN => self.debian(machine),
+            package if is_own(self.workspace, package) => self.own(package, machine),
             path => self.kernel_file(self.folder.join(path), machine),
         };
         found.map_err(|error| format!("{error:#}"))
@@ -105,6 +121,19 @@ impl Images for NoImages {
             file: PathBuf::new(),
         })
     }
+}
+
+/// Tells whether `reference` names a package of `tools/guests`.
+fn is_own(workspace: &Workspace, reference: &str) -> bool {
+    let folder = workspace.root().join(OWN);
+    let package = workspace.find(reference);
+    package.is_some_and(|package| package.manifest_path.starts_with(folder))
+}
+
+/// Builds a guest of ours for `machine` and returns its ELF file.
+pub fn own(workspace: &Workspace, package: &str, machine: &machine::Machine) -> Result<PathBuf> {
+    let mut programs = cargo::build(workspace, &[package], machine)?;
+    programs.remove(package).context("the guest was not built")
 }
 
 /// Returns the bytes of a file.

@@ -10,8 +10,9 @@ use manifest::compiled::LogLevel;
 use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
-use crate::emulator::command::MachineArgs;
+use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
+use crate::emulator::session::Keys;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -29,6 +30,30 @@ pub enum Expected {
     Guest,
     /// With a panic of the system.
     Panic,
+}
+
+/// What is wrong with a boot bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// It ends in its middle.
+    Cut,
+    /// A bit in its middle is another.
+    Flipped,
+    /// It is no bundle.
+    Foreign,
+}
+
+impl Damage {
+    /// Damages the bytes of a bundle.
+    pub fn apply(self, bytes: &mut Vec<u8>) {
+        let middle = bytes.len() / 2;
+        match self {
+            Self::Cut => bytes.truncate(middle),
+            Self::Flipped => bytes[middle] ^= 1,
+            Self::Foreign => bytes.fill(b'?'),
+        }
+    }
 }
 
 /// One scenario in one variant.
@@ -56,8 +81,14 @@ pub struct Scenario {
     pub conformance: bool,
     /// Why it is not run yet; then it is counted as skipped.
     pub pending: Option<String>,
+    /// What is wrong with its boot bundle.
+    pub bundle: Option<Damage>,
+    /// Keys that are typed.
+    pub keys: Vec<Keys>,
     /// A flat image that takes the place of the first guest's kernel.
     pub code: Option<Vec<u8>>,
+    /// A guest of ours that boots on the bare machine in place of the system.
+    pub native: Option<String>,
 }
 
 /// What a file says.
@@ -75,12 +106,18 @@ struct File {
     forbid: Vec<String>,
     #[serde(default)]
     conformance: bool,
+    #[serde(default)]
+    keys: Vec<Keys>,
     pending: Option<String>,
     code: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
+    boot: Option<Boot>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
     icount: Option<bool>,
+    bundle: Option<Damage>,
     log: Option<LogLevel>,
     harts: Option<u16>,
     memory_host: Option<String>,
@@ -99,10 +136,23 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Variant {
     name: String,
+    #[serde(default)]
+    expect: Vec<String>,
     pending: Option<String>,
+    native: Option<String>,
     emulator: Option<Kind>,
+    boot: Option<Boot>,
+    icount: Option<bool>,
+    processors: Option<u16>,
+    grub: Option<String>,
+    bundle: Option<Damage>,
+    memory_host: Option<String>,
+    conformance: Option<bool>,
+    ending: Option<Expected>,
     cpu: Option<String>,
     aia: Option<bool>,
+    line_mode: Option<bool>,
+    keys: Option<Vec<Keys>>,
     harts: Option<u16>,
     vcpus: Option<u16>,
     append: Option<String>,
@@ -146,18 +196,22 @@ fn parse(stem: &str, text: &str) -> Result<Vec<Scenario>> {
 
 /// Returns one variant of what a file describes.
 fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
-    let memory = file
-        .memory_host
-        .as_deref()
+    let memory = variant.memory_host.as_deref();
+    let memory = memory
+        .or(file.memory_host.as_deref())
         .map(str::parse::<Size>)
         .transpose()?;
     let mut texts = file.text.clone();
     texts.extend(variant.text.clone());
     let machine = MachineArgs {
         emulator: variant.emulator.or(file.emulator).unwrap_or_default(),
+        boot: variant.boot.or(file.boot),
         cpu: variant.cpu.clone().or_else(|| file.cpu.clone()),
         aia: variant.aia.or(file.aia).unwrap_or(false),
-        icount: file.icount.unwrap_or(false),
+        processors: variant.processors,
+        grub: variant.grub.clone(),
+        line_mode: variant.line_mode.or(file.line_mode).unwrap_or(false),
+        icount: variant.icount.or(file.icount).unwrap_or(false),
         ..MachineArgs::default()
     };
     let guest = GuestOverrides {
@@ -182,13 +236,16 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         machine,
         overrides,
         timeout: Duration::from_secs(seconds),
-        ending: file.ending,
-        expect: file.expect.clone(),
+        ending: variant.ending.unwrap_or(file.ending),
+        expect: [file.expect.clone(), variant.expect.clone()].concat(),
         expect_any_order: file.expect_any_order.clone(),
         forbid: file.forbid.clone(),
-        conformance: file.conformance,
+        conformance: variant.conformance.unwrap_or(file.conformance),
+        bundle: variant.bundle.or(file.bundle),
         pending: variant.pending.clone().or_else(|| file.pending.clone()),
+        keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
+        native: variant.native.clone().or_else(|| file.native.clone()),
     })
 }
 
@@ -238,6 +295,14 @@ mod tests {
         let scenarios = parse("a", "system = \"a.toml\"\nlog = \"debug\"\n").expect("good");
         assert_eq!(scenarios[0].overrides.log, Some(LogLevel::Debug));
         assert!(parse("a", "system = \"a.toml\"\nlog = \"loud\"\n").is_err());
+    }
+
+    #[test]
+    fn a_variant_expects_what_its_file_does_and_more() {
+        let text = "system = \"a.toml\"\nexpect = [\"x\"]\n[[variant]]\nname = \"b\"\n\
+                    expect = [\"y\"]\n";
+        let scenarios = parse("a", text).expect("good");
+        assert_eq!(scenarios[0].expect, ["x", "y"]);
     }
 
     #[test]

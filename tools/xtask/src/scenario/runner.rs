@@ -7,11 +7,14 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use manifest::Size;
 
 use crate::build::system::{self, System};
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
+use crate::guest::catalogue;
+use crate::machine::Machine;
 use crate::progress;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -24,10 +27,10 @@ const AT_A_TIME: usize = 2;
 /// Lines of the serial line that are shown of a failed scenario.
 const TAIL: usize = 30;
 
-/// A scenario whose system is built.
+/// A scenario whose system is built, or whose guest is, where it is without one.
 pub struct Job {
     scenario: Scenario,
-    system: System,
+    system: Option<System>,
     launch: Launch,
 }
 
@@ -47,8 +50,21 @@ pub struct Finding {
     log: PathBuf,
 }
 
+/// Memory of a bare machine, if the scenario does not say.
+const NATIVE_MEMORY: u64 = 64 << 20;
+/// Its processors, likewise.
+const NATIVE_PROCESSORS: u16 = 2;
+
 /// Builds the system of a scenario.
 pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
+    if let Some(guest) = &scenario.native {
+        let launch = native(workspace, &scenario, guest)?;
+        return Ok(Job {
+            scenario,
+            system: None,
+            launch,
+        });
+    }
     let file = workspace.root().join(&scenario.system);
     let name = format!("test-{}", scenario.name);
     if let Some(code) = &scenario.code {
@@ -58,7 +74,13 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         fs::write(&kernel, code)?;
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
-    let system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    let mut system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    if let Some(damage) = scenario.bundle {
+        let mut bytes = fs::read(&system.bundle)?;
+        damage.apply(&mut bytes);
+        system.bundle.set_extension(format!("{damage:?}"));
+        fs::write(&system.bundle, bytes)?;
+    }
     let emulator = scenario
         .machine
         .emulator
@@ -66,9 +88,26 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
     let launch = emulator.launch(workspace, &scenario.machine, &system)?;
     Ok(Job {
         scenario,
-        system,
+        system: Some(system),
         launch,
     })
+}
+
+/// Returns what boots the guest `package` on the bare machine that the system would have.
+fn native(workspace: &Workspace, scenario: &Scenario, package: &str) -> Result<Launch> {
+    let machine = Machine::of_file(&scenario.system).context("no machine has this system")?;
+    let chosen = scenario.machine.emulator;
+    let emulator = chosen.ensure(workspace, machine, None)?;
+    let overrides = &scenario.overrides;
+    let memory = overrides.memory.map_or(NATIVE_MEMORY, Size::bytes);
+    let size = (overrides.cores.unwrap_or(NATIVE_PROCESSORS), memory);
+    let mut command = scenario.machine.native(machine, &emulator.path, size);
+    let kernel = catalogue::own(workspace, package, machine)?;
+    command.arg("-kernel").arg(kernel);
+    if let Some(append) = &overrides.guest.append {
+        command.args(["-append", append]);
+    }
+    Ok(Launch::plain(command))
 }
 
 /// Runs all jobs and prints each one's finding as it comes.
@@ -105,18 +144,22 @@ pub fn run_all(workspace: &Workspace, jobs: Vec<Job>) -> Result<Vec<Finding>> {
 fn run(job: Job, logs: &Path) -> Finding {
     let started = Instant::now();
     let scenario = &job.scenario;
-    let guests = &job.system.compiled.system.guests;
+    let system = job.system.as_ref();
+    let described = system.map(|system| &system.compiled.system);
+    let guests = described.map_or(&[][..], |system| &system.guests);
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
         timeout: Some(scenario.timeout),
         interactive: false,
         show: false,
-        log: job.system.log.clone(),
+        log: system.map(|system| system.log.clone()).unwrap_or_default(),
+        line_mode: scenario.machine.line_mode,
+        keys: scenario.keys.clone(),
     };
     let log = logs.join(format!("{}.log", scenario.name));
     let (tally, wrong, lines) = match session::run(job.launch, &options) {
         Ok(outcome) => {
-            let (tally, wrong) = judge(scenario, &job.system.compiled.system, &outcome);
+            let (tally, wrong) = judge(scenario, described, &outcome);
             (tally, wrong, outcome.lines)
         }
         Err(error) => (

@@ -2,6 +2,8 @@
 
 pub mod apt;
 pub mod bochs;
+pub mod firmware;
+pub mod hercules;
 pub mod mirror;
 pub mod qemu;
 pub mod rust;

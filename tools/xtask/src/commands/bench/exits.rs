@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use manifest::compiled::Population;
 use manifest::{GuestOverrides, Overrides, Size};
 
-use crate::build::{cargo, system};
+use crate::build::system;
 use crate::emulator::ending::Ending;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
+use crate::machine::Machine;
 use crate::progress::Step;
 use crate::workspace::Workspace;
 
 use super::measure::Measurement;
-use super::{TIMEOUT, exact, machine};
+use super::{TIMEOUT, exact};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
 const MEMORY: Size = Size::from_bytes(254 << 20);
@@ -22,13 +23,14 @@ const MEMORY: Size = Size::from_bytes(254 << 20);
 const PACKAGE: &str = "guest-benchmark";
 
 /// Returns what the guest prints.
-pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement>> {
-    let machine = machine()?;
-    let programs = cargo::build(workspace, &[PACKAGE], machine)?;
-    let kernel = programs.get(PACKAGE).context("the guest was not built")?;
+pub fn measure(
+    workspace: &Workspace,
+    machine: &Machine,
+    emulator: &Path,
+) -> Result<Vec<Measurement>> {
     let file = machine.system(workspace.root())?;
     let guest = GuestOverrides {
-        kernel: Some(kernel.to_string_lossy().into_owned()),
+        kernel: Some(PACKAGE.to_owned()),
         vcpus: Some(1),
         memory: Some(MEMORY),
         population: Some(Population::Lazy),
@@ -48,7 +50,10 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines

@@ -10,12 +10,15 @@ use crate::emulator::ending::Ending;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options, Outcome};
 use crate::guest::cache;
+use crate::machine::Machine;
 use crate::progress::Step;
 use crate::workspace::Workspace;
 
 use super::measure::{Measurement, Unit};
-use super::{TIMEOUT, exact, machine};
+use super::{TIMEOUT, exact};
 
+/// The machine that has it.
+pub const MACHINE: &str = "riscv";
 /// Memory that Linux has in both cases.
 const MEMORY: Size = Size::from_bytes(256 << 20);
 /// What its init prints before the number of seconds.
@@ -25,7 +28,7 @@ const UPTIME: &str = "skerry-init: up after ";
 pub fn native(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
     let files = cache::debian(workspace)?;
     let _step = Step::begin("measuring Linux on the bare machine");
-    let mut command = exact().native(machine()?, emulator, (1, MEMORY.bytes()));
+    let mut command = exact().native(Machine::find(MACHINE)?, emulator, (1, MEMORY.bytes()));
     command
         .arg("-kernel")
         .arg(files.kernel)
@@ -44,7 +47,7 @@ pub fn native(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
 
 /// Returns the uptime as our guest, with one vCPU on one hart.
 pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
-    let machine = machine()?;
+    let machine = Machine::find(MACHINE)?;
     let file = machine.system(workspace.root())?;
     let append = Some("poweroff".to_owned());
     let guest = GuestOverrides {
@@ -67,7 +70,10 @@ pub fn guest(workspace: &Workspace, emulator: &Path) -> Result<Measurement> {
         log: system.log.clone(),
         ..Options::default()
     };
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     uptime("linux_uptime_guest", &outcome)
 }
 

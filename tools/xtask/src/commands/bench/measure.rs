@@ -63,13 +63,26 @@ impl Measurement {
         })
     }
 
-    /// Returns the measurement as a JSON object.
-    pub fn json(&self, machine: &str) -> String {
+    /// Returns the measurement as a JSON object, with its budget where it has one.
+    pub fn json(&self, machine: &str, budget: Option<u64>) -> String {
         let mut object = serde_json::Map::new();
         object.insert("name".to_owned(), self.name.clone().into());
         object.insert("machine".to_owned(), machine.into());
         object.insert(self.unit.key().to_owned(), self.value.into());
+        if let Some(budget) = budget {
+            object.insert("budget".to_owned(), budget.into());
+        }
         serde_json::Value::Object(object).to_string()
+    }
+
+    /// Returns machine and measurement of a JSON object.
+    pub fn from_json(line: &str) -> Option<(String, Self)> {
+        let object: serde_json::Map<_, _> = serde_json::from_str(line).ok()?;
+        let text = |key: &str| Some(object.get(key)?.as_str()?.to_owned());
+        let number = |unit: &Unit| Some((*unit, object.get(unit.key())?.as_u64()?));
+        let (unit, value) = UNITS.iter().find_map(number)?;
+        let name = text("name")?;
+        Some((text("machine")?, Self { name, unit, value }))
     }
 }
 
@@ -104,16 +117,20 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_name_machine_and_number() {
+    fn an_object_has_name_machine_number_and_budget() {
         let one = Measurement {
             name: "a".to_owned(),
             unit: Unit::Bytes,
             value: 7,
         };
-        let object: serde_json::Value = serde_json::from_str(&one.json("m")).expect("is JSON");
-        assert_eq!(
-            object,
-            serde_json::json!({ "name": "a", "machine": "m", "bytes": 7 })
-        );
+        let object = |budget| -> serde_json::Value {
+            serde_json::from_str(&one.json("m", budget)).expect("is JSON")
+        };
+        let plain = serde_json::json!({ "name": "a", "machine": "m", "bytes": 7 });
+        assert_eq!(object(None), plain);
+        assert_eq!(object(Some(9))["budget"], 9);
+        let read = Measurement::from_json(&one.json("m", Some(9)));
+        assert_eq!(read, Some(("m".to_owned(), one)));
+        assert_eq!(Measurement::from_json("not measured"), None);
     }
 }

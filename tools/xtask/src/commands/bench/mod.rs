@@ -1,16 +1,19 @@
 //! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable.
 
+mod compare;
 mod exits;
+mod html;
 mod linux;
 mod measure;
+mod peers;
 mod table;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use manifest::Overrides;
 
 use crate::build::elf;
@@ -19,7 +22,7 @@ use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
-use crate::machine::Machine;
+use crate::machine::{Chosen, Machine};
 use crate::progress::Step;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -30,57 +33,69 @@ use measure::{Measurement, Unit};
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The machines to measure: riscv, x86, s390, or several with commas between them.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "riscv",
+        value_delimiter = ','
+    )]
+    machine: Vec<Chosen>,
     /// Prints one JSON object a line in place of the table.
     #[arg(long)]
     json: bool,
     /// Leaves out Linux, which takes most of the time.
     #[arg(long)]
     no_linux: bool,
+    /// Draws the rows, as bars beside those of others, on a page in this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Takes what `--json` printed before from this file, and measures nothing.
+    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    read: Option<PathBuf>,
+    /// Builds and measures another commit too, in a work tree below `target`, and prints the
+    /// difference of each row.
+    #[arg(long, value_name = "REV")]
+    compare: Option<String>,
 }
 
-/// The machine that is measured.
-const MACHINE: &str = "qemu-virt";
 /// The longest that one system may take.
 const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// What one machine gave.
+#[derive(Debug)]
+pub struct Measured {
+    /// The machine.
+    pub machine: &'static Machine,
+    /// Its rows.
+    pub measurements: Vec<Measurement>,
+}
 
 /// Measures and prints; fails if something could not be measured.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
-    setup::rust::ensure()?;
-    let emulator = setup::qemu::ensure(&workspace, &machine()?.qemu, None)?;
-    session::watch_interrupts()?;
-    let mut measurements = Vec::new();
     let mut failed = Vec::new();
-    for file in manifests(workspace.root())? {
-        let stem = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if stem.starts_with("benchmark") {
-            let outcome = programs(&workspace, &emulator, &file, &stem);
-            collect(&stem, outcome, &mut measurements, &mut failed);
+    let all = match &args.read {
+        Some(file) => read(file)?,
+        None => {
+            setup::rust::ensure()?;
+            session::watch_interrupts()?;
+            let machines = args.machine.iter();
+            let measured = machines.map(|one| machine_rows(&workspace, one.0, args, &mut failed));
+            measured.collect::<Result<_>>()?
+        }
+    };
+    for one in &all {
+        print_rows(one, args.json)?;
+        if let Some(revision) = &args.compare {
+            let before = compare::measure(&workspace, revision, one.machine, args.no_linux)?;
+            print!("{}", compare::render(revision, &before, &one.measurements)?);
         }
     }
-    let guest = exits::measure(&workspace, &emulator);
-    collect("exits", guest, &mut measurements, &mut failed);
-    if !args.no_linux {
-        let native = linux::native(&workspace, &emulator);
-        collect(
-            "linux-native",
-            native.map(|one| vec![one]),
-            &mut measurements,
-            &mut failed,
-        );
-        let guest = linux::guest(&workspace, &emulator);
-        collect(
-            "linux-guest",
-            guest.map(|one| vec![one]),
-            &mut measurements,
-            &mut failed,
-        );
+    if let Some(file) = &args.html {
+        fs::write(file, html::page(&all)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    measurement_lines(&measurements, args.json)?;
     failed
         .iter()
         .for_each(|what| eprintln!("not measured: {what}"));
@@ -91,16 +106,93 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// Prints the measurements.
-fn measurement_lines(measurements: &[Measurement], json: bool) -> Result<()> {
-    if json {
-        measurements
-            .iter()
-            .for_each(|one| println!("{}", one.json(MACHINE)));
-    } else {
-        print!("{}", table::render(measurements)?);
+/// Returns the rows of a machine; adds to `failed` what could not be measured.
+fn machine_rows(
+    workspace: &Workspace,
+    machine: &'static Machine,
+    args: &Args,
+    failed: &mut Vec<String>,
+) -> Result<Measured> {
+    let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
+    let mut measurements = Vec::new();
+    let mut add = |what: &str, outcome| collect(what, outcome, &mut measurements, failed);
+    for file in manifests(workspace.root())? {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        if stem.starts_with("benchmark") && Machine::of_file(&file) == Some(machine) {
+            add(&stem, programs(workspace, &emulator, &file, &stem));
+        }
+    }
+    match without_servers(machine) {
+        Some(reason) => eprintln!(
+            "{}: no rows of guests with their servers: {reason}",
+            machine.name
+        ),
+        None => add("exits", exits::measure(workspace, machine, &emulator)),
+    }
+    if machine.name == linux::MACHINE && !args.no_linux {
+        let native = linux::native(workspace, &emulator);
+        add("linux-native", native.map(|one| vec![one]));
+        let guest = linux::guest(workspace, &emulator);
+        add("linux-guest", guest.map(|one| vec![one]));
+    }
+    Ok(Measured {
+        machine,
+        measurements,
+    })
+}
+
+/// Returns why a guest's exits are not measured with the servers that guests have on this machine.
+fn without_servers(machine: &Machine) -> Option<&'static str> {
+    match machine.name {
+        "riscv" => None,
+        "s390" => Some("QEMU has no SIE"),
+        _ => Some("they do not run there yet"),
+    }
+}
+
+/// Returns what a file of JSON lines has, by machine in the order in which they come.
+fn read(file: &Path) -> Result<Vec<Measured>> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut all: Vec<Measured> = Vec::new();
+    for (board, one) in text.lines().filter_map(Measurement::from_json) {
+        let board =
+            manifest::Machine::find(&board).with_context(|| format!("no machine `{board}`"))?;
+        let machine = Machine::find(board.bsp)?;
+        match all.iter_mut().find(|known| known.machine == machine) {
+            Some(known) => known.measurements.push(one),
+            None => all.push(Measured {
+                machine,
+                measurements: vec![one],
+            }),
+        }
+    }
+    ensure!(!all.is_empty(), "{} has no measurement", file.display());
+    Ok(all)
+}
+
+/// Prints the rows of a machine.
+fn print_rows(measured: &Measured, json: bool) -> Result<()> {
+    let machine = measured.machine.name;
+    if !json {
+        print!("{}", table::render(machine, &measured.measurements)?);
+        return Ok(());
+    }
+    let rows = peers::rows()?;
+    for one in &measured.measurements {
+        let row = rows.iter().find(|row| row.name == one.name);
+        let budget = row.and_then(|row| row.figures(machine).budget);
+        println!("{}", one.json(board(measured.machine), budget));
     }
     Ok(())
+}
+
+/// Returns a machine's name in manifests.
+fn board(machine: &Machine) -> &'static str {
+    let boards = ["qemu-virt", "qemu-q35", "qemu-ccw"];
+    let is_it =
+        |name: &&str| manifest::Machine::find(name).is_some_and(|it| it.bsp == machine.name);
+    boards.into_iter().find(is_it).unwrap_or_default()
 }
 
 /// Adds what one system gave.
@@ -142,7 +234,10 @@ fn programs(
         ..Options::default()
     };
     let _step = Step::begin(&format!("measuring {name}"));
-    let outcome = session::run(Launch::plain(exact().command(emulator, &system)), &options)?;
+    let outcome = session::run(
+        Launch::plain(exact().command(workspace, emulator, &system)?),
+        &options,
+    )?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let mut found: Vec<_> = outcome
         .lines
@@ -167,7 +262,15 @@ fn exact() -> MachineArgs {
     }
 }
 
-/// Returns the facts of the machine that is measured.
-fn machine() -> Result<&'static Machine> {
-    Machine::find("riscv")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::MACHINES;
+
+    #[test]
+    fn every_machine_has_a_board() {
+        for machine in &MACHINES {
+            assert_ne!(board(machine), "", "{}", machine.name);
+        }
+    }
 }

@@ -2,52 +2,55 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use anyhow::Result;
 
 use super::measure::Measurement;
+use super::peers::{self, Figures};
 
-/// Other systems' figures and our budgets.
-const PEERS: &str = include_str!("peers.toml");
-
-/// The file with the figures.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Peers {
-    row: Vec<Row>,
+/// One line of the table: what it is, ours, and what others need.
+#[derive(Debug)]
+pub struct Line {
+    /// What it is.
+    pub title: String,
+    /// What was measured.
+    pub ours: Option<Measurement>,
+    /// What others need, and the budget.
+    pub figures: Figures,
 }
 
-/// One row of the file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    name: String,
-    title: String,
-    budget: Option<u64>,
-    sel4: Option<u64>,
-    kvm: Option<u64>,
+/// Returns the lines for a machine, by the name of its family: known rows in their order, of which
+/// those are left out for which nobody has a figure, then what else was measured.
+pub fn lines(machine: &str, measurements: &[Measurement]) -> Result<Vec<Line>> {
+    let rows = peers::rows()?;
+    let is_new = |one: &&Measurement| !rows.iter().any(|row| row.name == one.name);
+    let new = measurements.iter().filter(is_new).map(|one| Line {
+        title: one.name.clone(),
+        ours: Some(one.clone()),
+        figures: Figures::default(),
+    });
+    let known = rows.iter().map(|row| Line {
+        title: row.title.clone(),
+        ours: measurements
+            .iter()
+            .find(|one| one.name == row.name)
+            .cloned(),
+        figures: row.figures(machine),
+    });
+    let has_any = |line: &Line| line.ours.is_some() || line.figures != Figures::default();
+    Ok(known.filter(has_any).chain(new).collect())
 }
 
-/// Returns the table: known rows in their order, then what else was measured.
-pub fn render(measurements: &[Measurement]) -> Result<String> {
-    let peers: Peers = toml::from_str(PEERS).context("peers.toml")?;
+/// Returns the table for a machine.
+pub fn render(machine: &str, measurements: &[Measurement]) -> Result<String> {
     let mut table = String::new();
-    line(
-        &mut table,
-        "",
-        ["Skerry", "budget", "seL4", "KVM"].map(str::to_owned),
-        "",
-    )?;
-    for row in &peers.row {
-        let ours = measurements.iter().find(|one| one.name == row.name);
+    let heads = ["Skerry", "budget", "seL4", "KVM"].map(str::to_owned);
+    write_line(&mut table, machine, heads, "")?;
+    for line in lines(machine, measurements)? {
+        let Figures { budget, sel4, kvm } = line.figures;
+        let ours = line.ours.as_ref();
+        let numbers = [ours.map(|one| one.value), budget, sel4, kvm].map(cell);
         let unit = ours.map_or(String::new(), |one| one.unit.to_string());
-        let numbers = [ours.map(|one| one.value), row.budget, row.sel4, row.kvm].map(cell);
-        line(&mut table, &row.title, numbers, &unit)?;
-    }
-    let is_new = |one: &&Measurement| !peers.row.iter().any(|row| row.name == one.name);
-    for one in measurements.iter().filter(is_new) {
-        let numbers = [Some(one.value), None, None, None].map(cell);
-        line(&mut table, &one.name, numbers, &one.unit.to_string())?;
+        write_line(&mut table, &line.title, numbers, &unit)?;
     }
     Ok(table)
 }
@@ -58,7 +61,7 @@ fn cell(number: Option<u64>) -> String {
 }
 
 /// Adds one line.
-fn line(table: &mut String, title: &str, cells: [String; 4], unit: &str) -> Result<()> {
+fn write_line(table: &mut String, title: &str, cells: [String; 4], unit: &str) -> Result<()> {
     let [ours, budget, sel4, kvm] = cells;
     let text = format!("{title:58} {ours:>8} {budget:>8} {sel4:>8} {kvm:>8}  {unit}");
     writeln!(table, "{}", text.trim_end())?;
@@ -70,17 +73,21 @@ mod tests {
     use super::super::measure::Unit;
     use super::*;
 
-    #[test]
-    fn every_measurement_has_a_line_known_or_not() {
-        let one = |name: &str| Measurement {
+    /// Returns a measurement.
+    fn one(name: &str) -> Measurement {
+        Measurement {
             name: name.to_owned(),
             unit: Unit::Instructions,
             value: 77,
-        };
-        let table = render(&[one("null_system_call"), one("brand_new")]).expect("renders");
+        }
+    }
+
+    #[test]
+    fn every_measurement_has_a_line_known_or_not() {
+        let table = render("riscv", &[one("null_system_call"), one("brand_new")]).expect("renders");
         let known = table
             .lines()
-            .find(|line| line.starts_with("null system call"))
+            .find(|line| line.starts_with("null system call "))
             .expect("there");
         let words: Vec<_> = known.split_whitespace().collect();
         assert_eq!(words[3..], ["77", "40", "128", "-", "instructions"]);
@@ -88,11 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_table_is_there_once() {
-        let peers: Peers = toml::from_str(PEERS).expect("parses");
-        let mut names: Vec<_> = peers.row.iter().map(|row| &row.name).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), peers.row.len());
+    fn each_machine_has_its_own_figures() {
+        let of = |machine| {
+            let lines = lines(machine, &[one("null_system_call")]).expect("is good");
+            (lines[0].figures.budget, lines[0].figures.sel4)
+        };
+        assert_eq!(of("x86"), (Some(30), Some(92)));
+        assert_eq!(of("s390"), (Some(25), None));
+    }
+
+    #[test]
+    fn a_row_without_a_figure_is_left_out() {
+        let table = render("s390", &[]).expect("renders");
+        assert!(!table.contains("Linux"), "{table}");
     }
 }

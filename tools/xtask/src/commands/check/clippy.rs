@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::build::cargo::build_core;
+use crate::build::disk;
 use crate::machine::{MACHINES, Machine};
 use crate::process;
 use crate::workspace::Workspace;
@@ -18,6 +19,9 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
     let mut host = clippy(workspace);
     host.arg("--all-targets");
     note(&mut report, "host", finish(&mut host));
+    let mut loader = clippy(workspace);
+    loader.args(["--target", disk::TARGET, "--package", disk::LOADER]);
+    note(&mut report, disk::TARGET, finish(&mut loader));
     for machine in &MACHINES {
         let packages = packages(workspace, machine, &mut report);
         let outcome = packages

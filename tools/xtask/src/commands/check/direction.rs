@@ -61,7 +61,7 @@ pub fn kind_of(folder: &str) -> Option<Kind> {
         ["kernel", "arena"] => Kind::Arena,
         ["kernel", "abi"] => Kind::Abi,
         ["bsp", _, "regs"] => Kind::Registers,
-        ["bsp", _] => Kind::Image,
+        ["bsp", _] | ["bsp", _, "loader"] => Kind::Image,
         ["servers", "rt"] => Kind::Runtime,
         ["servers", "api"] => Kind::Api,
         ["servers", "init"] => Kind::Init,

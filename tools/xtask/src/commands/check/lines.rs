@@ -53,7 +53,12 @@ const LIMITS: [(&str, &[&str], &[&str], usize); 9] = [
         4500,
     ),
     ("bsp/riscv/src/boot", &["bsp/riscv/src/boot/"], &[], 1500),
-    ("bsp/x86/src/boot", &["bsp/x86/src/boot/"], &[], 1500),
+    (
+        "bsp/x86/src/boot",
+        &["bsp/x86/src/boot/", "bsp/x86/loader/src/"],
+        &[],
+        1500,
+    ),
     ("bsp/s390/src/boot", &["bsp/s390/src/boot/"], &[], 1500),
 ];
 

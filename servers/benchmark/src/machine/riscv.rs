@@ -1,22 +1,46 @@
 //! RISC-V: instructions of partners and guests, put together at run time from their formats
 //! (Unprivileged ISA manual, chapter "RV32/64G Instruction Set Listings").
 
+use super::code::Code;
+use super::{Guest, Machine, Program};
 use crate::partner::{OTHER, WAITS_AT};
 use abi::CallNumber;
 use abi::Rights;
 use abi::call::MACHINE_REGISTERS;
-use abi::register::{RISCV, SIZE_U64};
+use abi::exit::RouteKey;
+use abi::register::{RISCV as FAMILY, SIZE_U64};
 
-/// Where a guest's memory begins.
-pub const GUEST_MEMORY: u64 = 0x8000_0000;
-/// Register id of a guest's program counter: the first of the core registers.
-pub const GUEST_COUNTER: u64 = RISCV | SIZE_U64 | 2 << 24;
-/// Bytes of an instruction.
-pub const INSTRUCTION: u64 = 4;
-/// Register of a faulting thread with the count before the fault.
-pub const BEFORE: u64 = MACHINE_REGISTERS + S2 as u64;
-/// Register of a faulting thread with the count after it.
-pub const AFTER: u64 = MACHINE_REGISTERS + S3 as u64;
+/// The machine.
+pub static RISCV: Machine = Machine {
+    echo,
+    answer,
+    wait,
+    fault,
+    fault_length: 4,
+    fault_registers: Some([MACHINE_REGISTERS + S2 as u64, MACHINE_REGISTERS + S3 as u64]),
+    table_reach: 1 << 21,
+    tables: 511,
+    guest: Guest {
+        memory: 0x8000_0000,
+        // The first of the core registers.
+        program_counter: FAMILY | SIZE_U64 | 2 << 24,
+        prepare: &[],
+        device: (RouteKey::Device, 0x1000_0000),
+        nothing: || rounds(li(ZERO, 0), add(S0, S0, ZERO)),
+        hypercall: || rounds(ECALL, add(S0, S0, ZERO)),
+        load: || rounds(ld(A2, 0, S0), add(S0, S0, ZERO)),
+        store: || rounds(sd(A2, 0, S0), add(S0, S0, ZERO)),
+        touch: || rounds(sd(ZERO, 0, S0), add(S0, S0, T1)),
+        pager,
+        start: |address, samples, rounds| {
+            [
+                (S0 as usize, address),
+                (S4 as usize, samples),
+                (S1 as usize, rounds),
+            ]
+        },
+    },
+};
 
 const ZERO: u32 = 0;
 const SP: u32 = 2;
@@ -38,60 +62,29 @@ const T6: u32 = 31;
 
 /// `ecall`
 const ECALL: u32 = 0x0000_0073;
-/// Bytes of the longest program.
-const BYTES: usize = 128;
-
-/// Instructions being put together.
-struct Code {
-    words: [u32; BYTES / 4],
-    count: usize,
-}
-
 impl Code {
-    /// Returns no instructions.
-    const fn new() -> Self {
-        Self {
-            words: [0; BYTES / 4],
-            count: 0,
-        }
-    }
-
     /// Adds instructions.
-    fn add<const N: usize>(mut self, words: [u32; N]) -> Self {
-        for word in words {
-            self.words[self.count] = word;
-            self.count += 1;
-        }
-        self
+    fn words<const N: usize>(self, words: [u32; N]) -> Self {
+        let add = |code: Self, word: u32| code.add(&word.to_le_bytes());
+        words.into_iter().fold(self, add)
     }
 
     /// Adds `j` to the instruction with the index `target`.
     fn jump(self, target: usize) -> Self {
-        let offset = (target as i32 - self.count as i32) * 4;
-        let bits = offset as u32;
+        let bits = self.distance(target * 4) as u32;
         let immediate = (bits >> 20 & 1) << 31
             | (bits >> 1 & 0x3ff) << 21
             | (bits >> 11 & 1) << 20
             | (bits >> 12 & 0xff) << 12;
-        self.add([immediate | 0x6f])
+        self.words([immediate | 0x6f])
     }
 
     /// Adds `bnez` of a register to the instruction with the index `target`.
     fn branch_unless_zero(self, register: u32, target: usize) -> Self {
-        let offset = (target as i32 - self.count as i32) * 4;
-        let bits = offset as u32;
+        let bits = self.distance(target * 4) as u32;
         let upper = (bits >> 12 & 1) << 31 | (bits >> 5 & 0x3f) << 25;
         let lower = (bits >> 1 & 0xf) << 8 | (bits >> 11 & 1) << 7;
-        self.add([upper | lower | register << 15 | 1 << 12 | 0x63])
-    }
-
-    /// Returns the bytes.
-    fn bytes(self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(self.words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
+        self.words([upper | lower | register << 15 | 1 << 12 | 0x63])
     }
 }
 
@@ -154,7 +147,7 @@ const fn place() -> u32 {
 const FOREVER: u32 = li(T0, -1);
 
 /// Answers each call with its own words: six instructions a round.
-pub fn echo() -> [u8; BYTES] {
+fn echo() -> Program {
     let receive = [place(), FOREVER, call(CallNumber::Receive), ECALL];
     let answer = [
         slli(A7, A7, 32),
@@ -163,25 +156,25 @@ pub fn echo() -> [u8; BYTES] {
         FOREVER,
         ECALL,
     ];
-    Code::new().add(receive).add(answer).jump(4).bytes()
+    Code::new().words(receive).words(answer).jump(4).finish()
 }
 
 /// Answers each message with so many words, which are zero: seven instructions a round.
-pub fn answer(words: i32) -> [u8; BYTES] {
+fn answer(words: u8) -> Program {
     let receive = [place(), FOREVER, call(CallNumber::Receive), ECALL];
     let answer = [
-        li(A7, words),
+        li(A7, i32::from(words)),
         slli(A7, A7, 32),
         addi(A7, A7, CallNumber::ReplyReceive as i32),
         place(),
         FOREVER,
         ECALL,
     ];
-    Code::new().add(receive).add(answer).jump(4).bytes()
+    Code::new().words(receive).words(answer).jump(4).finish()
 }
 
 /// Waits for signals and writes the count to the start of the page in the stack pointer.
-pub fn wait() -> [u8; BYTES] {
+fn wait() -> Program {
     let round = [
         place(),
         FOREVER,
@@ -190,18 +183,18 @@ pub fn wait() -> [u8; BYTES] {
         rdinstret(T6),
         sd(T6, 0, SP),
     ];
-    Code::new().add(round).jump(0).bytes()
+    Code::new().words(round).jump(0).finish()
 }
 
 /// Loads from address 0 for ever.
-pub fn fault() -> [u8; BYTES] {
+fn fault() -> Program {
     let round = [rdinstret(S2), ld(S4, 0, ZERO), rdinstret(S3)];
-    Code::new().add(round).jump(0).bytes()
+    Code::new().words(round).jump(0).finish()
 }
 
 /// Answers each missing page by mapping the next frame at the next address; address and slot are at
 /// the start of the page in the stack pointer. 14 instructions a round.
-pub fn pager() -> [u8; BYTES] {
+fn pager() -> Program {
     let rights = Rights::new().with_read(true).with_write(true).into_bits();
     let receive = [
         ld(GP, 0, SP),
@@ -224,16 +217,16 @@ pub fn pager() -> [u8; BYTES] {
     ];
     let answer = [call(CallNumber::ReplyReceive), place(), FOREVER, ECALL];
     Code::new()
-        .add(receive)
-        .add(map)
-        .add(answer)
+        .words(receive)
+        .words(map)
+        .words(answer)
         .jump(6)
-        .bytes()
+        .finish()
 }
 
 /// Returns a guest that counts an instruction and what follows from it, writes that down, and after
 /// the last round stores to address 0.
-fn rounds(instruction: u32, step: u32) -> [u8; BYTES] {
+fn rounds(instruction: u32, step: u32) -> Program {
     let round = [
         rdinstret(S2),
         instruction,
@@ -244,39 +237,10 @@ fn rounds(instruction: u32, step: u32) -> [u8; BYTES] {
         step,
         addi(S1, S1, -1),
     ];
-    let code = Code::new().add([page_size(T1)]).add(round);
-    let code = code.branch_unless_zero(S1, 1).add([sd(ZERO, 0, ZERO)]);
-    let end = code.count;
-    code.jump(end).bytes()
-}
-
-/// Makes hypercalls.
-pub fn hypercall() -> [u8; BYTES] {
-    rounds(ECALL, add(S0, S0, ZERO))
-}
-
-/// Loads from a device.
-pub fn load() -> [u8; BYTES] {
-    rounds(ld(A2, 0, S0), add(S0, S0, ZERO))
-}
-
-/// Stores to a device.
-pub fn store() -> [u8; BYTES] {
-    rounds(sd(A2, 0, S0), add(S0, S0, ZERO))
-}
-
-/// Stores to one page after the other.
-pub fn touch() -> [u8; BYTES] {
-    rounds(sd(ZERO, 0, S0), add(S0, S0, T1))
-}
-
-/// Returns what a guest's registers hold at the start: index in the register page, and value.
-pub const fn guest_start(address: u64, samples: u64, rounds: u64) -> [(usize, u64); 3] {
-    [
-        (S0 as usize, address),
-        (S1 as usize, rounds),
-        (S4 as usize, samples),
-    ]
+    let code = Code::new().words([page_size(T1)]).words(round);
+    let code = code.branch_unless_zero(S1, 1).words([sd(ZERO, 0, ZERO)]);
+    let end = code.here() / 4;
+    code.jump(end).finish()
 }
 
 #[cfg(test)]
@@ -290,12 +254,12 @@ mod tests {
         assert_eq!(sd(S3, 0, S4), 0x013a_3023);
         assert_eq!(sub(S3, S3, S2), 0x4129_89b3);
         assert_eq!(FOREVER, 0xfff0_0293);
-        let spin = Code::new().jump(0).bytes();
+        let spin = Code::new().jump(0).finish();
         assert_eq!(spin[..4], 0x0000_006f_u32.to_le_bytes());
         let back = Code::new()
-            .add([ECALL; 2])
+            .words([ECALL; 2])
             .branch_unless_zero(S1, 0)
-            .bytes();
+            .finish();
         assert_eq!(back[8..12], 0xfe04_9ce3_u32.to_le_bytes());
     }
 }

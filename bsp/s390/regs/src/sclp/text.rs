@@ -1,21 +1,9 @@
-//! Events that a system exchanges with the service processor (SCLP): big-endian, without alignment.
-//!
-//! IBM does not publish them; Linux's console driver stands in for that.
+//! Events with text: as bytes of ASCII, or as a line in EBCDIC.
 
-/// Type of an event with ASCII text.
-pub const ASCII: u8 = 0x1a;
-/// Type of an event with lines of EBCDIC text.
-pub const LINE: u8 = 0x02;
-/// Bytes of an event's header: length, type, flags, two reserved bytes.
-pub const EVENT_HEADER: usize = 6;
+use super::{ASCII, EVENT_HEADER, LINE};
+
 /// Bytes in front of the text of a line: header, message descriptor block, text object.
-const LINE_HEADER: usize = EVENT_HEADER + 12 + 10;
-
-/// Returns the bit of an event type in event masks of four bytes.
-#[must_use]
-pub const fn event_mask(kind: u8) -> u32 {
-    1 << (32 - kind as u32)
-}
+pub const LINE_HEADER: usize = EVENT_HEADER + 12 + 10;
 
 /// Writes parts one behind the other; returns how many bytes there are, or 0 where they do not fit.
 fn assemble(parts: &[&[u8]], into: &mut [u8]) -> usize {
@@ -42,6 +30,15 @@ fn length(header: usize, text: &[u8]) -> [u8; 2] {
 pub fn ascii_event(text: &[u8], into: &mut [u8]) -> usize {
     let size = length(EVENT_HEADER + 2, text);
     assemble(&[&size, &[ASCII, 0, 0, 0], text, b"\r\n"], into)
+}
+
+/// Writes the event that sends bytes to an ASCII console; returns its length, 0 where it does not
+/// fit.
+pub fn bytes_event(bytes: &[u8], into: &mut [u8]) -> usize {
+    assemble(
+        &[&length(EVENT_HEADER, bytes), &[ASCII, 0, 0, 0], bytes],
+        into,
+    )
 }
 
 /// Writes the event that shows a line of text on a line-mode console; returns its length, 0 where it
@@ -84,15 +81,16 @@ pub fn ebcdic(character: u8) -> u8 {
     EBCDIC.get(index).copied().unwrap_or(0x40)
 }
 
+/// Returns an EBCDIC character in ASCII; what has no place there is a space.
+#[must_use]
+pub fn ascii(character: u8) -> u8 {
+    let place = EBCDIC.iter().position(|known| *known == character);
+    place.map_or(b' ', |place| 0x20 + place as u8)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ASCII, LINE, ascii_event, ebcdic, event_mask, line_event};
-
-    #[test]
-    fn masks_count_types_from_the_first_bit() {
-        assert_eq!(event_mask(LINE), 0x4000_0000);
-        assert_eq!(event_mask(ASCII), 0x40);
-    }
+    use super::{ascii, ascii_event, bytes_event, ebcdic, line_event};
 
     #[test]
     fn an_ascii_event_has_its_text() {
@@ -100,6 +98,8 @@ mod tests {
         let length = ascii_event(b"ab", &mut event);
         assert_eq!(event[..length], *b"\0\x0a\x1a\0\0\0ab\r\n");
         assert_eq!(ascii_event(&[0; 9], &mut event), 0);
+        assert_eq!(bytes_event(b"a\n", &mut event), 8);
+        assert_eq!(event[..8], *b"\0\x08\x1a\0\0\0a\n");
     }
 
     #[test]
@@ -117,5 +117,11 @@ mod tests {
             b"AZaz09 ~\n\x80".map(ebcdic),
             *b"\xc1\xe9\x81\xa9\xf0\xf9\x40\xa1\x40\x40"
         );
+    }
+
+    #[test]
+    fn printable_characters_come_back() {
+        assert!((0x20..0x7f).all(|character| ascii(ebcdic(character)) == character));
+        assert_eq!([0x00, 0x15, 0xff].map(ascii), [b' '; 3]);
     }
 }

@@ -1,0 +1,227 @@
+//! Exits, devices and exceptions of s390x.
+
+use core::arch::asm;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+use s390_regs::lowcore;
+
+use super::control::{self, order};
+use super::facts::facts;
+use super::{prefix, service};
+use crate::interrupts::PROCESSORS;
+use crate::machine::{Exit, Machine, This};
+use crate::report::{Law, Verdict, equal, hold};
+
+/// Program interruptions: there is no such operation, no such memory; an operand is not as it
+/// should be.
+const OPERATION: u64 = 1;
+const ADDRESSING: u64 = 5;
+const SPECIFICATION: u64 = 6;
+/// Reads what the machine is.
+const READ_INFORMATION: u32 = 0x0002_0001;
+
+/// Ways to leave the guest.
+pub const EXITS: [Exit; 8] = [
+    Exit {
+        name: "service_call",
+        make: service::read_information,
+        is_quiet: false,
+    },
+    Exit {
+        name: "sense",
+        make: sense,
+        is_quiet: true,
+    },
+    Exit {
+        name: "store_identification",
+        make: identification,
+        is_quiet: true,
+    },
+    Exit {
+        name: "store_address",
+        make: address,
+        is_quiet: true,
+    },
+    Exit {
+        name: "store_prefix",
+        make: prefix,
+        is_quiet: true,
+    },
+    Exit {
+        name: "store_level",
+        make: level,
+        is_quiet: true,
+    },
+    Exit {
+        name: "injected_specification",
+        make: service_call_of_odd_block,
+        is_quiet: false,
+    },
+    Exit {
+        name: "injected_addressing",
+        make: load_of_nothing,
+        is_quiet: false,
+    },
+];
+
+/// Laws of devices.
+pub const DEVICE: [Law; 1] = [Law {
+    name: "the_console_takes_a_line",
+    check: service::print_checked,
+}];
+
+/// Laws of exceptions.
+pub const EXCEPTION: [Law; 5] = [
+    Law {
+        name: "a_load_of_nothing_is_an_addressing_exception",
+        check: load_of_nothing,
+    },
+    Law {
+        name: "a_store_to_nothing_is_an_addressing_exception",
+        check: store_to_nothing,
+    },
+    Law {
+        name: "a_service_call_of_an_odd_block_is_a_specification_exception",
+        check: service_call_of_odd_block,
+    },
+    Law {
+        name: "a_service_call_in_the_prefix_area_is_a_specification_exception",
+        check: || service_call_of(0x1000),
+    },
+    Law {
+        name: "an_operation_that_is_none_is_an_operation_exception",
+        check: no_operation,
+    },
+];
+
+/// Asks for its own state, which is that of a CPU that operates.
+fn sense() -> Verdict {
+    let (condition, _) = control::signal(control::own_address(), order::SENSE, 0);
+    equal("condition code", 0, condition)
+}
+
+/// Asks what the CPU is, twice.
+fn identification() -> Verdict {
+    equal(
+        "identification",
+        control::identification(),
+        control::identification(),
+    )
+}
+
+/// Asks for its address.
+fn address() -> Verdict {
+    let expected = facts().addresses[This::index()];
+    equal("address", expected.into(), control::own_address().into())
+}
+
+/// Asks for its prefix.
+fn prefix() -> Verdict {
+    let is_first = This::index() == 0;
+    hold(
+        (control::prefix() == 0) == is_first,
+        "prefix",
+        0,
+        control::prefix().into(),
+    )
+}
+
+/// Asks on what kind of machine it runs.
+fn level() -> Verdict {
+    let level = control::level();
+    hold((1..=3).contains(&level), "level", 3, level)
+}
+
+/// What a processor expects and gets: 0 for nothing, 1 for an exception, 2 for one that came; then
+/// its code and where it was.
+static PLACES: [[AtomicU64; 3]; PROCESSORS] =
+    [const { [const { AtomicU64::new(0) }; 3] }; PROCESSORS];
+
+/// Does what may provoke a program interruption, and returns its code and the address of the
+/// instruction. Execution went on behind that.
+fn catch(action: impl FnOnce()) -> (u64, u64) {
+    let [state, code, place] = &PLACES[This::index()];
+    state.store(1, Relaxed);
+    action();
+    match state.swap(0, Relaxed) {
+        2 => (code.load(Relaxed), place.load(Relaxed)),
+        _ => (0, 0),
+    }
+}
+
+/// Notes a program interruption. One that nobody expects ends the guest.
+pub extern "C" fn program_interruption() {
+    let code = u64::from(prefix::load_half(lowcore::CODES + 6));
+    let length = u64::from(prefix::load_half(lowcore::CODES + 4) & 7);
+    let behind = prefix::load(lowcore::PROGRAM_OLD + 8);
+    let [state, code_place, place] = &PLACES[This::index()];
+    assert!(
+        state.load(Relaxed) == 1,
+        "program interruption {code:#x} before {behind:#x}"
+    );
+    state.store(2, Relaxed);
+    code_place.store(code, Relaxed);
+    place.store(behind - length, Relaxed);
+}
+
+/// Compares an exception with what it should be.
+fn expect(found: (u64, u64), code: u64, at: u64) -> Verdict {
+    equal("code", code, found.0)?;
+    equal("instruction", at, found.1)
+}
+
+/// Loads behind all memory.
+fn load_of_nothing() -> Verdict {
+    let mut at = 0_u64;
+    let nothing = facts().memory + (1 << 20);
+    let found = catch(|| {
+        // SAFETY: the load is an exception, which is caught.
+        unsafe {
+            asm!("larl {0}, 2f", "2: lg {1}, 0({2})", out(reg) at, out(reg) _, in(reg_addr) nothing,
+                 options(nostack));
+        }
+    });
+    expect(found, ADDRESSING, at)
+}
+
+/// Stores behind all memory.
+fn store_to_nothing() -> Verdict {
+    let mut at = 0_u64;
+    let nothing = facts().memory + (1 << 20);
+    let found = catch(|| {
+        // SAFETY: the store is an exception, which is caught.
+        unsafe {
+            asm!("larl {0}, 2f", "2: stg {1}, 0({1})", out(reg) at, in(reg_addr) nothing, options(nostack));
+        }
+    });
+    expect(found, ADDRESSING, at)
+}
+
+/// Calls the service processor with a block that is not aligned.
+fn service_call_of_odd_block() -> Verdict {
+    service_call_of(0x10_0004)
+}
+
+/// Calls the service processor with a block where none may be.
+fn service_call_of(block: u64) -> Verdict {
+    let mut at = 0_u64;
+    let found = catch(|| {
+        // SAFETY: the call is an exception, which is caught.
+        unsafe {
+            asm!("larl {0}, 2f", "2: .insn rre, 0xb2200000, {1}, {2}", out(reg) at,
+                 in(reg) u64::from(READ_INFORMATION), in(reg) block, options(nostack));
+        }
+    });
+    expect(found, SPECIFICATION, at)
+}
+
+/// Executes what is no operation.
+fn no_operation() -> Verdict {
+    let mut at = 0_u64;
+    let found = catch(|| {
+        // SAFETY: it is an exception, which is caught.
+        unsafe { asm!("larl {0}, 2f", "2: .short 0", out(reg) at, options(nostack)) };
+    });
+    expect(found, OPERATION, at)
+}
