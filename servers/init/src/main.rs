@@ -33,11 +33,16 @@ mod system;
 mod start {
     use abi::boot::SLOT_FIRMWARE;
     use rt::Firmware;
+    use rt::heap::{ImageHeap, use_image};
 
     rt::entry!(main);
 
+    /// Nobody else could give the first process memory.
+    static HEAP: ImageHeap<{ 256 << 10 }> = ImageHeap::new();
+
     /// Builds the system and watches it; a system that cannot be built stops the machine.
     fn main(_: u64) -> ! {
+        use_image(&HEAP);
         if let Err(error) = super::system::run() {
             rt::log!("skerry: init cannot build the system: {error}");
             rt::log!("skerry: system ended: status 1");

@@ -9,6 +9,8 @@ extern crate alloc;
 #[cfg(target_os = "none")]
 mod blocks;
 #[cfg(target_os = "none")]
+mod measure;
+#[cfg(target_os = "none")]
 mod server;
 
 #[cfg(target_os = "none")]
@@ -17,7 +19,17 @@ mod start {
 
     /// Serves for ever.
     fn main(_: u64) -> ! {
+        if let Some(operations) = load_wanted() {
+            super::measure::run(operations);
+        }
         super::server::run()
+    }
+
+    /// Returns how many operations `load=OPERATIONS` in the arguments asks for.
+    fn load_wanted() -> Option<u64> {
+        let arguments = core::str::from_utf8(rt::grant::bytes("arguments")?).ok()?;
+        let mut words = arguments.split_whitespace();
+        words.find_map(|word| word.strip_prefix("load=")?.parse().ok())
     }
 }
 

@@ -1,4 +1,5 @@
-//! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself.
+//! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself, and the
+//! memory server's allocator, counted by that.
 
 use std::path::Path;
 
@@ -19,6 +20,8 @@ use super::{TIMEOUT, exact};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
 const MEMORY: Size = Size::from_bytes(254 << 20);
+/// What the memory server counts of itself before it serves.
+const LOAD: &str = "load=1000000";
 /// The guest's package.
 const PACKAGE: &str = "guest-benchmark";
 
@@ -39,6 +42,7 @@ pub fn measure(
     let overrides = Overrides {
         cores: Some(1),
         guest,
+        arguments: vec![("mem".to_owned(), LOAD.to_owned())],
         ..Overrides::default()
     };
     let system = system::build(workspace, &file, &overrides, "bench-exits")?;

@@ -1,0 +1,94 @@
+//! A mixed load of allocations and frees, the same for every allocator that it is given.
+//!
+//! Orders 0 to 9, each half as probable as the one below; lifetimes are random: whatever is live is
+//! as likely to go next. The load keeps some four fifths of the memory in use.
+
+use alloc::vec::Vec;
+
+/// The largest order of the load.
+const MAX_ORDER: u32 = 9;
+
+/// What the load needs of an allocator.
+pub trait Allocator {
+    /// What names a block in use.
+    type Block: Copy;
+    /// Takes a block, or `None` where there is none.
+    fn allocate(&mut self, order: u8) -> Option<Self::Block>;
+    /// Gives a block back.
+    fn free(&mut self, block: Self::Block);
+}
+
+/// One operation of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Takes a block of this order.
+    Allocate(u8),
+    /// Gives a block of this order back.
+    Free(u8),
+}
+
+/// The load, and what it has in use.
+#[derive(Debug)]
+pub struct Load<B> {
+    random: u64,
+    live: Vec<(B, u8)>,
+    used: u64,
+    /// Frames that it wants to have in use.
+    target: u64,
+}
+
+impl<B: Copy> Load<B> {
+    /// Makes the load for a memory of so many frames.
+    #[must_use]
+    pub fn new(seed: u64, frames: u64) -> Self {
+        Self {
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            // Room for all of it, so that nothing grows while somebody counts: the mean block of
+            // the load has some 5 frames.
+            live: Vec::with_capacity(usize::try_from(frames / 2).unwrap_or(0)),
+            used: 0,
+            target: frames / 5 * 4,
+        }
+    }
+
+    /// Returns the next number (xorshift64*).
+    fn next(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Makes one operation, with `watch` around the allocator's part of it.
+    pub fn step<A: Allocator<Block = B>>(
+        &mut self,
+        allocator: &mut A,
+        watch: &mut impl FnMut(Operation, &mut dyn FnMut()),
+    ) {
+        let drawn = self.next();
+        // Below the target three of four operations allocate, above it one of four.
+        let allocates = (drawn >> 62 != 0) == (self.used < self.target);
+        if allocates || self.live.is_empty() {
+            let order = (drawn as u32).trailing_zeros().min(MAX_ORDER) as u8;
+            let mut block = None;
+            watch(Operation::Allocate(order), &mut || {
+                block = allocator.allocate(order);
+            });
+            if let Some(block) = block {
+                self.live.push((block, order));
+                self.used += 1 << order;
+            }
+        } else {
+            let place = (drawn >> 20) % self.live.len() as u64;
+            let (block, order) = self.live.swap_remove(place as usize);
+            watch(Operation::Free(order), &mut || allocator.free(block));
+            self.used -= 1 << order;
+        }
+    }
+
+    /// Returns the frames that it has in use.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+}

@@ -1,0 +1,118 @@
+//! Counts what the allocator's own part of a request takes, where `arguments` ask for it:
+//! `load=OPERATIONS`.
+//!
+//! The load is that of `mem::load`, on frames that are described and never touched.
+
+use mem::load::{Allocator, Load, Operation};
+use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Refusal, Want};
+use rt::sys::{counted_instructions, instruction_counter};
+
+/// Frames of the memory that is described: 256 MiB.
+const FRAMES: u64 = 1 << 16;
+/// Order whose blocks tell of fragmentation: 2 MiB.
+const LARGE_ORDER: u8 = 9;
+
+/// The allocator for one owner.
+struct OfOne {
+    folios: Folios,
+    owner: Owner,
+}
+
+impl OfOne {
+    fn new() -> Result<Self, Refusal> {
+        let mut folios = Folios::new(Geometry {
+            section_shift: 15,
+            vmemmap: true,
+            gigantic: Gigantic::OneGib,
+        });
+        let memory = Memory {
+            first: FrameNumber::new(FRAMES).ok_or(Refusal::Overflow)?,
+            frames: FRAMES,
+            node: 0,
+        };
+        folios.donate(memory, 0)?;
+        let owner = folios.add_owner(FRAMES)?;
+        Ok(Self { folios, owner })
+    }
+}
+
+impl Allocator for OfOne {
+    type Block = Extent;
+
+    fn allocate(&mut self, order: u8) -> Option<Extent> {
+        let want = Want {
+            order,
+            node: None,
+            movable: true,
+        };
+        self.folios.allocate(self.owner, want).ok()
+    }
+
+    fn free(&mut self, extent: Extent) {
+        let (base, frames) = (extent.base(), extent.frames());
+        if let Err(refusal) = self.folios.free_frames(self.owner, base, frames) {
+            rt::log!("mem: the load's own folio was refused: {refusal:?}");
+        }
+    }
+}
+
+/// Instructions and operations of a kind.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    instructions: u64,
+    operations: u64,
+}
+
+impl Sum {
+    /// Adds an operation.
+    fn add(&mut self, instructions: u64) {
+        self.instructions += instructions;
+        self.operations += 1;
+    }
+
+    /// Prints the mean.
+    fn print(self, name: &str) {
+        let mean = self.instructions.checked_div(self.operations).unwrap_or(0);
+        rt::log!("bench {name} instructions={mean}");
+    }
+}
+
+/// Makes the load and prints what its operations took, on average.
+pub fn run(operations: u64) {
+    let Ok(mut allocator) = OfOne::new() else {
+        rt::log!("mem: there is no memory for the load");
+        return;
+    };
+    let cost = rt::sys::counting_cost();
+    let mut load = Load::new(1, FRAMES);
+    // Single frames and all orders, allocated and freed.
+    let mut sums = [[Sum::default(); 2]; 2];
+    for _ in 0..operations {
+        load.step(&mut allocator, &mut |operation, act| {
+            let before = instruction_counter();
+            act();
+            let taken = counted_instructions(before, instruction_counter());
+            let (frees, order) = match operation {
+                Operation::Allocate(order) => (0, order),
+                Operation::Free(order) => (1, order),
+            };
+            let taken = taken.saturating_sub(cost);
+            sums[1][frees].add(taken);
+            if order == 0 {
+                sums[0][frees].add(taken);
+            }
+        });
+    }
+    let [[single, single_free], [all, all_free]] = sums;
+    single.print("mem_allocate_frame");
+    single_free.print("mem_free_frame");
+    all.print("mem_allocate_mixed");
+    all_free.print("mem_free_mixed");
+    let metrics = allocator.folios.metrics();
+    rt::log!(
+        "mem: load: {operations} operations, {} of {FRAMES} frames used, {} of 1000 free frames below order {LARGE_ORDER}, {} bytes of descriptors",
+        load.used(),
+        metrics.fragmentation(LARGE_ORDER),
+        allocator.folios.footprint()
+    );
+}

@@ -1,0 +1,127 @@
+//! One level of the tree: words of 64 units, and for each order the words that have a run of it.
+
+use super::index::Index;
+use super::word::{WORD_ORDER, best, orders, runs, units};
+use alloc::vec::Vec;
+
+/// Orders of runs in a word: those below a whole word, and whole words, which only the top level
+/// has.
+pub const RUN_ORDERS: usize = WORD_ORDER as usize + 1;
+
+/// The units of one size.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// Bit *i*: unit *i* of the word is free in this level. A word whose units are all free is one
+    /// free unit of the level above instead, and has none here.
+    words: Vec<u64>,
+    /// Number of the first word, counted from frame 0.
+    first: u64,
+    /// The words that have a run of each order.
+    with_run: [Index; RUN_ORDERS],
+    /// Whether no level is above, so that full words stay here.
+    is_top: bool,
+}
+
+impl Level {
+    /// Makes a level of the words from `first` to `last`, without free units.
+    pub fn new(first: u64, last: u64, is_top: bool) -> Self {
+        let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        Self {
+            words: alloc::vec![0; count],
+            first,
+            with_run: core::array::from_fn(|_| Index::new(count)),
+            is_top,
+        }
+    }
+
+    /// Returns the bytes that the level takes for itself.
+    pub fn footprint(&self) -> usize {
+        let indexes = self.with_run.iter().map(Index::footprint);
+        size_of_val(self.words.as_slice()) + indexes.sum::<usize>()
+    }
+
+    /// Takes a run of this order out of the first word that has one. Returns the number of its
+    /// first unit.
+    #[inline]
+    pub fn take(&mut self, order: u8) -> Option<u64> {
+        let index = self.with_run[usize::from(order)].first()?;
+        let free = self.words[index];
+        let bit = best(free, order);
+        self.write(index, free & !(units(order) << bit));
+        Some((self.first + index as u64) * 64 + u64::from(bit))
+    }
+
+    /// Fills word `number` with free units, all but the first run of this order, which is taken.
+    pub fn open(&mut self, number: u64, order: u8) {
+        self.write(self.index(number), !units(order));
+    }
+
+    /// Frees the run of this order that begins at `unit`. Returns the number of its word if all of
+    /// that is free now: it has left this level.
+    #[inline]
+    pub fn give(&mut self, unit: u64, order: u8) -> Option<u64> {
+        let number = unit / 64;
+        let index = self.index(number);
+        let free = self.words[index] | units(order) << (unit % 64);
+        if free == u64::MAX && !self.is_top {
+            self.write(index, 0);
+            return Some(number);
+        }
+        self.write(index, free);
+        None
+    }
+
+    /// Takes `unit`, if it is free in this level.
+    pub fn take_at(&mut self, unit: u64) -> bool {
+        if !self.is_free(unit) {
+            return false;
+        }
+        let index = self.index(unit / 64);
+        self.write(index, self.words[index] & !(1 << (unit % 64)));
+        true
+    }
+
+    /// Returns whether `unit` is free in this level.
+    pub fn is_free(&self, unit: u64) -> bool {
+        let index = (unit / 64).checked_sub(self.first);
+        let word = index.and_then(|index| self.words.get(usize::try_from(index).ok()?));
+        word.is_some_and(|free| free >> (unit % 64) & 1 == 1)
+    }
+
+    /// Returns how many free runs there are of each order, every free unit counted in the largest
+    /// run that it lies in.
+    pub fn count_runs(&self) -> [u64; RUN_ORDERS] {
+        let mut counts = [0; RUN_ORDERS];
+        for &free in &self.words {
+            let mut rest = free;
+            for order in (0..=WORD_ORDER).rev() {
+                let mut starts = runs(rest, order);
+                counts[usize::from(order)] += u64::from(starts.count_ones());
+                while starts != 0 {
+                    rest &= !(units(order) << starts.trailing_zeros());
+                    starts &= starts - 1;
+                }
+            }
+        }
+        counts
+    }
+
+    /// Returns the index of a word.
+    #[inline]
+    const fn index(&self, number: u64) -> usize {
+        (number - self.first) as usize
+    }
+
+    /// Writes the free units of a word, and notes where that changes which runs it has.
+    #[inline]
+    fn write(&mut self, index: usize, free: u64) {
+        let before = orders(core::mem::replace(&mut self.words[index], free));
+        let after = orders(free);
+        for with_run in self.with_run.iter_mut().take(after).skip(before) {
+            with_run.insert(index);
+        }
+        for with_run in self.with_run.iter_mut().take(before).skip(after) {
+            with_run.remove(index);
+        }
+    }
+}
