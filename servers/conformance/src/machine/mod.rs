@@ -107,6 +107,9 @@ pub struct Guest {
     pub has_windows: bool,
     /// Register id and value that end the guest's wait where it waits until it takes a line.
     pub end_of_wait: Option<(u64, u64)>,
+    /// Changes bits of a control register that are the host's, reads it into the result register and
+    /// makes a hypercall; and what is read. `None` where all bits are the guest's.
+    pub control: Option<(&'static [u8], u64)>,
     /// Bits of an address that are told of an access to memory that is not there.
     pub told: u64,
     /// The line that `enable` is about.

@@ -123,6 +123,7 @@ pub static RISCV: Machine = Machine {
         timer_line: 1 << 6,
         has_windows: false,
         end_of_wait: None,
+        control: None,
         told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,

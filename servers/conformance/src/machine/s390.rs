@@ -169,6 +169,7 @@ pub static S390: Machine = Machine {
         timer_line: 0,
         has_windows: true,
         end_of_wait: Some((PSW_MASK, OPEN)),
+        control: None,
         told: !0xfff,
         // External.
         line: 1,
