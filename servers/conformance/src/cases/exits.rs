@@ -135,6 +135,23 @@ pub const CASES: &[Case] = &[
     ),
     success(
         CallNumber::VcpuResume,
+        "an instruction that has to be emulated arrives with its bits, again and again",
+        |context| {
+            let machine = &machine::current().guest;
+            let (code, bits) = machine.emulated;
+            let guest = context.guest(code)?;
+            guest.vcpu.resume()?;
+            for _ in 0..2 {
+                let message = guest.next_exit(context, ExitClass::Instruction)?;
+                ensure_equal!(message.words[0], machine.memory);
+                ensure_equal!(message.words[1], bits);
+                reply(&exit_reply(ExitReply::Resume))?;
+            }
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::VcpuResume,
         "general registers are in the page, both ways",
         |context| {
             let guest = accessing(context, machine::current().guest.device_load)?;

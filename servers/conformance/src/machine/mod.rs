@@ -71,6 +71,8 @@ pub struct Guest {
     pub width: u32,
     /// Two hypercalls, then spins.
     pub hypercall: &'static [u8],
+    /// An instruction that has to be emulated, and the bits that are told of it.
+    pub emulated: (&'static [u8], u64),
     /// Stores the second argument register at the first, then makes a hypercall.
     pub store: &'static [u8],
     /// Stores the second argument register at the first in the device's address space, in a way that

@@ -80,6 +80,8 @@ pub static RISCV: Machine = Machine {
         root_pages: 4,
         width: 64,
         hypercall: &code::<3, 12>([ECALL, ECALL, SPIN]),
+        // csrr a0, hstatus
+        emulated: (&code::<1, 4>([0x6000_2573]), 0x6000_2573),
         // sd a1, 0(a0)
         store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
         device_store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),

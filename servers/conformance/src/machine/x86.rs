@@ -128,6 +128,8 @@ const fn machine(code: &Code) -> Machine {
             root_pages: 1,
             width: 32,
             hypercall: code.hypercall,
+            // cpuid
+            emulated: (&[0x0f, 0xa2], 0xa20f),
             store: code.store,
             device_store: code.device_store,
             device_load: code.device_load,
