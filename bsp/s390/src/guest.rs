@@ -312,7 +312,13 @@ impl S390Guest {
         id: u64,
     ) -> Result<u64, Error> {
         if id == abi::register::TIMER_DEADLINE {
-            return Ok(self.deadline());
+            let comparator = self.block.get(sie::CLOCK_COMPARATOR);
+            let hosts = comparator.wrapping_sub(self.block.get(sie::EPOCH));
+            return Ok(if comparator == u64::MAX {
+                comparator
+            } else {
+                hosts
+            });
         }
         let register = Register::from_id(id).ok_or(Error::NoSuchRegister)?;
         if register == Register::Instruction {

@@ -377,7 +377,7 @@ pub const CR4: u64 = 0x0035_0fff;
 
 /// Returns whether a register takes a value: what the hardware would refuse at the entry is refused
 /// here (APM, "Canonicalization and Consistency Checks"; SDM 3C, "Checks on the Guest State Area").
-fn is_good(register: Register, value: u64) -> bool {
+pub fn is_good(register: Register, value: u64) -> bool {
     const FLAGS: u64 = 0x3f_7fd7;
     const EFER: u64 = 0xd01;
     match register {

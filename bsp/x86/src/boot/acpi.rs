@@ -7,8 +7,6 @@ use heapless::Vec;
 /// A signal of an ISA interrupt that differs from the usual.
 #[derive(Clone, Copy, Debug)]
 pub struct Override {
-    /// The ISA interrupt.
-    pub source: u32,
     /// The line that it is on.
     pub line: u32,
     /// Level-triggered.
@@ -134,7 +132,6 @@ impl Machine {
         let flags = number::<2>(row, 8);
         // More than 16 ISA interrupts there are not.
         let _ = self.overrides.push(Override {
-            source: number::<1>(row, 3) as u32,
             line: number::<4>(row, 4) as u32,
             active_low: flags & 3 == 3,
             level: flags >> 2 & 3 == 3,

@@ -156,12 +156,6 @@ fn start_interrupts(machine: &Machine) {
         irq::add_controller(*physical, *first);
     }
     for signal in &machine.overrides {
-        if signal.line != signal.source {
-            warn(format_args!(
-                "ISA interrupt {} is on line {}",
-                signal.source, signal.line
-            ));
-        }
         irq::set_signal(signal.line, signal.level, signal.active_low);
     }
 }

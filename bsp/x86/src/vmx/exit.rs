@@ -1,12 +1,13 @@
 //! Between a guest's entries: the event that is injected, and what an exit was.
 
 use super::structure::{State, change, note, read, write};
-use crate::guest::{INTERRUPT, NON_MASKABLE, TIMER, VALID, X86Guest};
+use crate::guest::{self, INTERRUPT, NON_MASKABLE, TIMER, VALID, X86Guest};
 use abi::exit::RouteKey;
 use core::arch::asm;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::Exit;
 use x86_regs::Cr0;
+use x86_regs::one_reg::Register;
 use x86_regs::vmcs::{
     self, BLOCKED_BY_MOV_SS, BLOCKED_BY_NMI, BLOCKED_BY_STI, ControlAccess, Event, Field, Reason,
     Violation, exit, kind,
@@ -52,6 +53,8 @@ pub fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
     ];
     if reason.entry_failed() {
         note(guest, change::STALE_EVENT);
+        let [reason, ..] = details;
+        let details = [u64::MAX, reason, qualification];
         return Some(Exit::Other { details });
     }
     let is_delivered = keep_event(guest);
@@ -83,14 +86,55 @@ pub fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
         exit::READ_REGISTER => instruction(0x320f),
         exit::WRITE_REGISTER => instruction(0x300f),
         exit::CONTROL_REGISTER => {
-            instruction(ControlAccess::from_bits(qualification).instruction())
+            control_register(guest, ControlAccess::from_bits(qualification), registers);
+            None
         }
         exit::PORT => {
             let first = vmcs::Port::from_bits(qualification).described();
             Some(guest.port_exit(first, read(Field::EXIT_LENGTH), registers))
         }
         exit::EPT_VIOLATION => Some(violation(guest, qualification, is_delivered)),
-        _ => Some(Exit::Other { details }),
+        _ => Some(other(reason.basic(), details)),
+    }
+}
+
+/// Returns an exit of no class of its own: with SVM's code and the processor's own reason, or with
+/// that reason and [`VALID`] where SVM has no such exit.
+fn other(basic: u16, [reason, qualification, event]: [u64; 3]) -> Exit {
+    let code = exit::other(basic, qualification, Event::from_bits(event as u32));
+    let details = [code.unwrap_or(VALID | reason), qualification, event];
+    Exit::Other { details }
+}
+
+/// Makes an access to a control register of which some bits are not the guest's.
+fn control_register(guest: &X86Guest, access: ControlAccess, registers: &[AtomicU64; 16]) {
+    const STACK_POINTER: u8 = 4;
+    const TO: u8 = 0;
+    let word = &registers[usize::from(access.register())];
+    let value = match access.register() {
+        STACK_POINTER => read(Field::GUEST_RSP),
+        _ => word.load(Ordering::Relaxed),
+    };
+    match (access.number(), access.kind()) {
+        // The instruction is made again: with what it sets in the shadow, it no longer leaves the
+        // guest, and the processor makes it with all that goes with it.
+        // Outside of 64-bit mode the upper half is none of the value.
+        (0, TO) if guest::is_good(Register::Cr0, value & 0xffff_ffff) => {
+            write(Field::CR0_SHADOW, value & 0xffff_ffff);
+        }
+        (8, TO) if value < 16 => {
+            guest.vmx.priority.set(value);
+            guest.skip(read(Field::EXIT_LENGTH));
+        }
+        (8, 1) => {
+            match access.register() {
+                STACK_POINTER => write(Field::GUEST_RSP, guest.vmx.priority.get()),
+                _ => word.store(guest.vmx.priority.get(), Ordering::Relaxed),
+            }
+            guest.skip(read(Field::EXIT_LENGTH));
+        }
+        // #GP with an error code of 0.
+        _ => guest.vmx.event.set(VALID | 1 << 11 | 3 << 8 | 13),
     }
 }
 
@@ -132,7 +176,7 @@ fn exception(
     if event.unblocked_nmi() && is_delivered {
         note(guest, change::NMI_LASTS);
     }
-    Some(Exit::Other { details })
+    Some(other(exit::EXCEPTION, details))
 }
 
 /// Returns the exit of an access that the guest's tables do not allow.

@@ -148,6 +148,8 @@ fn find_controls() -> bool {
         .with_hlt(true)
         .with_mwait(true)
         .with_rdpmc(true)
+        .with_cr8_load(true)
+        .with_cr8_store(true)
         .with_debug_registers(true)
         .with_ports(true)
         .with_msr_bitmaps(true)

@@ -32,6 +32,8 @@ pub struct State {
     pub cr2: Word,
     /// The debug status.
     pub dr6: Word,
+    /// The priority that interrupts have to be above: CR8.
+    pub priority: Word,
     /// The event that is injected at the next entry, as [`Register::Event`] has it.
     pub event: Word,
     /// Length of the instruction that it is the effect of.

@@ -74,6 +74,19 @@ pub const CASES: &[Case] = &[
     ),
     success(
         CallNumber::VcpuResume,
+        "a guest has all bits of its control registers, those that are the host's too",
+        |context| {
+            let control = machine::current().guest.control;
+            let (code, value) = control.ok_or(Stop::Skipped("all bits are the guest's"))?;
+            let guest = context.guest(code)?;
+            guest.vcpu.resume()?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            ensure_equal!(guest.register(2), value);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::VcpuResume,
         "an answered hypercall is over: the next one follows, and sequence numbers grow",
         |context| {
             let guest = context.guest(machine::current().guest.hypercall)?;
@@ -117,6 +130,23 @@ pub const CASES: &[Case] = &[
             let again = guest.next_exit(context, ExitClass::Memory)?;
             ensure_equal!(again.words[0], first.words[0]);
             ensure_equal!(again.sequence, first.sequence + 1);
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::VcpuResume,
+        "an instruction that has to be emulated arrives with its bits, again and again",
+        |context| {
+            let machine = &machine::current().guest;
+            let (code, bits) = machine.emulated;
+            let guest = context.guest(code)?;
+            guest.vcpu.resume()?;
+            for _ in 0..2 {
+                let message = guest.next_exit(context, ExitClass::Instruction)?;
+                ensure_equal!(message.words[0], machine.memory);
+                ensure_equal!(message.words[1], bits);
+                reply(&exit_reply(ExitReply::Resume))?;
+            }
             Ok(())
         },
     ),

@@ -71,6 +71,8 @@ pub struct Guest {
     pub width: u32,
     /// Two hypercalls, then spins.
     pub hypercall: &'static [u8],
+    /// An instruction that has to be emulated, and the bits that are told of it.
+    pub emulated: (&'static [u8], u64),
     /// Stores the second argument register at the first, then makes a hypercall.
     pub store: &'static [u8],
     /// Stores the second argument register at the first in the device's address space, in a way that
@@ -107,6 +109,9 @@ pub struct Guest {
     pub has_windows: bool,
     /// Register id and value that end the guest's wait where it waits until it takes a line.
     pub end_of_wait: Option<(u64, u64)>,
+    /// Changes bits of a control register that are the host's, reads it into the result register and
+    /// makes a hypercall; and what is read. `None` where all bits are the guest's.
+    pub control: Option<(&'static [u8], u64)>,
     /// Bits of an address that are told of an access to memory that is not there.
     pub told: u64,
     /// The line that `enable` is about.

@@ -80,6 +80,8 @@ pub static RISCV: Machine = Machine {
         root_pages: 4,
         width: 64,
         hypercall: &code::<3, 12>([ECALL, ECALL, SPIN]),
+        // csrr a0, hstatus
+        emulated: (&code::<1, 4>([0x6000_2573]), 0x6000_2573),
         // sd a1, 0(a0)
         store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
         device_store: &code::<3, 12>([0x00b5_3023, ECALL, SPIN]),
@@ -123,6 +125,7 @@ pub static RISCV: Machine = Machine {
         timer_line: 1 << 6,
         has_windows: false,
         end_of_wait: None,
+        control: None,
         told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,

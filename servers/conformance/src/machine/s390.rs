@@ -135,6 +135,8 @@ pub static S390: Machine = Machine {
         root_pages: 1,
         width: 64,
         hypercall: &joined::<12>(&[&DIAGNOSE, &DIAGNOSE, &SPIN]),
+        // servc %r2, %r3
+        emulated: (&[0xb2, 0x20, 0, 0x23], 0xb220_0023_0000),
         // stg %r3, 0(%r2)
         store: &joined::<14>(&[&[0xe3, 0x30, 0x20, 0, 0, 0x24], &DIAGNOSE, &SPIN]),
         device_store: &[],
@@ -169,6 +171,7 @@ pub static S390: Machine = Machine {
         timer_line: 0,
         has_windows: true,
         end_of_wait: Some((PSW_MASK, OPEN)),
+        control: None,
         told: !0xfff,
         // External.
         line: 1,

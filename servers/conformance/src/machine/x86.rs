@@ -27,6 +27,7 @@ struct Code {
     device_store: &'static [u8],
     device_load: &'static [u8],
     wait: &'static [u8],
+    control: &'static [u8],
 }
 
 /// Returns those with a hypercall of the bytes 0f 01 and this one.
@@ -43,6 +44,11 @@ macro_rules! code {
             device_load: &[0xed, 0x90, 0x90, 0x0f, 0x01, $last, 0xeb, 0xfe],
             // nop; nop; hlt; hypercall; jmp .
             wait: &[0x90, 0x90, 0xf4, 0x0f, 0x01, $last, 0xeb, 0xfe],
+            // mov eax, 0x40000031; mov cr0, eax; xor eax, eax; mov eax, cr0; hypercall; jmp .
+            control: &[
+                0xb8, 0x31, 0, 0, 0x40, 0x0f, 0x22, 0xc0, 0x31, 0xc0, 0x0f, 0x20, 0xc0, 0x0f, 0x01,
+                $last, 0xeb, 0xfe,
+            ],
         }
     };
 }
@@ -122,6 +128,8 @@ const fn machine(code: &Code) -> Machine {
             root_pages: 1,
             width: 32,
             hypercall: code.hypercall,
+            // cpuid
+            emulated: (&[0x0f, 0xa2], 0xa20f),
             store: code.store,
             device_store: code.device_store,
             device_load: code.device_load,
@@ -143,6 +151,8 @@ const fn machine(code: &Code) -> Machine {
             timer_line: 4,
             has_windows: true,
             end_of_wait: None,
+            // Numeric errors, and caches off.
+            control: Some((code.control, 0x4000_0031)),
             told: u64::MAX,
             // Non-maskable.
             line: 2,

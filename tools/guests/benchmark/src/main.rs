@@ -4,6 +4,10 @@
 
 #[cfg(all(target_os = "none", target_arch = "riscv64"))]
 mod riscv;
+#[cfg(all(target_os = "none", not(target_arch = "s390x")))]
+mod rows;
+#[cfg(all(target_os = "none", target_arch = "x86_64"))]
+mod x86;
 
 /// Stops: there is nobody to tell.
 #[cfg(target_os = "none")]

@@ -3,8 +3,8 @@
 use core::arch::{asm, global_asm};
 use core::fmt::{self, Write};
 
-/// Rounds of each row.
-const ROUNDS: usize = 2000;
+use crate::rows::{self, Counted};
+
 /// The UART's scratch register.
 const SCRATCH: u64 = 0x1000_0007;
 
@@ -26,13 +26,6 @@ global_asm!(
     ".popsection",
     main = sym main,
 );
-
-/// What an instruction took, and the error that it left in the first register.
-#[derive(Clone, Copy)]
-struct Counted {
-    instructions: u64,
-    error: u64,
-}
 
 /// Makes an SBI call between two readings of the counter.
 #[inline(never)]
@@ -57,7 +50,7 @@ fn sbi(extension: u64, function: u64, arguments: [u64; 4]) -> Counted {
     }
     Counted {
         instructions: after.wrapping_sub(before),
-        error,
+        is_refused: error != 0,
     }
 }
 
@@ -79,7 +72,7 @@ fn load(address: u64) -> Counted {
     }
     Counted {
         instructions: after.wrapping_sub(before),
-        error: 0,
+        is_refused: false,
     }
 }
 
@@ -100,7 +93,7 @@ fn store(address: u64) -> Counted {
     }
     Counted {
         instructions: after.wrapping_sub(before),
-        error: 0,
+        is_refused: false,
     }
 }
 
@@ -124,58 +117,20 @@ impl Write for Console {
     }
 }
 
-/// Measures one row and prints its line.
-#[inline(never)]
-fn row(name: &str, action: impl Fn() -> Counted) {
-    let cost = cost();
-    let mut taken = [0_u32; ROUNDS];
-    for place in &mut taken {
-        let counted = action();
-        if counted.error != 0 {
-            let _ = writeln!(Console, "{name}: refused");
-            return;
-        }
-        *place = u32::try_from(counted.instructions.wrapping_sub(cost)).unwrap_or(u32::MAX);
-    }
-    taken.sort_unstable();
-    let [least, median, most] = [taken[0], taken[ROUNDS / 2], taken[ROUNDS - 1]];
-    let _ = writeln!(
-        Console,
-        "bench {name} instructions={median} ({least} to {most}, {ROUNDS} rounds)"
-    );
-}
-
-/// Measures the first touch of each folio but the first, in which the guest itself lies.
-///
-/// The memory is 254 MiB, mapped when it is touched: folios of 128, 64, 32, … 2 MiB.
-#[inline(never)]
-fn first_touches() {
-    const START: u64 = 0x8000_0000;
-    const WHOLE: u64 = 256 << 20;
-    let cost = cost();
-    let mut taken = [0_u64; 6];
-    for (place, order) in taken.iter_mut().zip((21..=26).rev()) {
-        let counted = load(START + WHOLE - (2 << order));
-        *place = counted.instructions.wrapping_sub(cost);
-    }
-    taken.sort_unstable();
-    let [least, .., most] = taken;
-    let _ = writeln!(
-        Console,
-        "bench stage_2_fault instructions={} ({least} to {most}, 6 folios)",
-        taken[3]
-    );
-}
+/// Where memory begins.
+const MEMORY: u64 = 0x8000_0000;
 
 /// Measures everything and switches the virtual machine off.
 extern "C" fn main(hart: u64) -> ! {
-    first_touches();
-    row("exit_to_vcpu_server", || sbi(BASE, 0, [0; 4]));
-    row("device_access_described", || load(SCRATCH));
-    row("device_store_described", || store(SCRATCH));
-    row("set_timer", || sbi(TIME, 0, [u64::MAX, 0, 0, 0]));
-    row("ipi_to_self", || sbi(IPI, 0, [1, hart, 0, 0]));
-    row("remote_fence_to_self", || {
+    let cost = cost();
+    let row = |name, action: &dyn Fn() -> Counted| rows::row(&mut Console, name, cost, action);
+    rows::first_touches(&mut Console, MEMORY, cost, load);
+    row("exit_to_vcpu_server", &|| sbi(BASE, 0, [0; 4]));
+    row("device_access_described", &|| load(SCRATCH));
+    row("device_store_described", &|| store(SCRATCH));
+    row("set_timer", &|| sbi(TIME, 0, [u64::MAX, 0, 0, 0]));
+    row("ipi_to_self", &|| sbi(IPI, 0, [1, hart, 0, 0]));
+    row("remote_fence_to_self", &|| {
         sbi(RFENCE, 1, [1, hart, 0, u64::MAX])
     });
     sbi(RESET, 0, [0; 4]);

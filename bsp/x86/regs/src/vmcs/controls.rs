@@ -39,8 +39,13 @@ pub struct Primary {
     pub mwait: bool,
     /// RDPMC leaves the guest.
     pub rdpmc: bool,
-    #[bits(10)]
-    __: u16,
+    #[bits(7)]
+    __: u8,
+    /// Loads of CR8 leave the guest.
+    pub cr8_load: bool,
+    /// Stores of CR8 leave the guest.
+    pub cr8_store: bool,
+    __: bool,
     /// The guest is left as soon as it can take a non-maskable interrupt.
     pub nmi_window: bool,
     /// Debug registers leave the guest.
@@ -143,6 +148,8 @@ mod tests {
             (7, Primary::new().with_hlt(true)),
             (10, Primary::new().with_mwait(true)),
             (11, Primary::new().with_rdpmc(true)),
+            (19, Primary::new().with_cr8_load(true)),
+            (20, Primary::new().with_cr8_store(true)),
             (22, Primary::new().with_nmi_window(true)),
             (23, Primary::new().with_debug_registers(true)),
             (24, Primary::new().with_ports(true)),

@@ -1,5 +1,6 @@
 //! Why a guest was left, and the details that come with it.
 
+use super::Event;
 use bitfield_struct::bitfield;
 
 /// An exception, or a non-maskable interrupt.
@@ -8,6 +9,8 @@ pub const EXCEPTION: u16 = 0;
 pub const INTERRUPT: u16 = 1;
 /// INIT, which waits.
 pub const INIT: u16 = 3;
+/// An exception while a double fault was delivered.
+pub const TRIPLE_FAULT: u16 = 2;
 /// The guest can take an interrupt.
 pub const INTERRUPT_WINDOW: u16 = 7;
 /// The guest can take a non-maskable interrupt.
@@ -18,16 +21,24 @@ pub const CPUID: u16 = 10;
 pub const HLT: u16 = 12;
 /// INVD.
 pub const INVD: u16 = 13;
+/// RDPMC.
+pub const RDPMC: u16 = 15;
 /// VMCALL.
 pub const VMCALL: u16 = 18;
 /// A control register.
 pub const CONTROL_REGISTER: u16 = 28;
+/// A debug register.
+pub const DEBUG_REGISTER: u16 = 29;
 /// A port.
 pub const PORT: u16 = 30;
 /// RDMSR.
 pub const READ_REGISTER: u16 = 31;
 /// WRMSR.
 pub const WRITE_REGISTER: u16 = 32;
+/// MWAIT.
+pub const MWAIT: u16 = 36;
+/// MONITOR.
+pub const MONITOR: u16 = 39;
 /// An access that the extended page tables do not allow.
 pub const EPT_VIOLATION: u16 = 48;
 /// The guest's timer came to its end.
@@ -143,31 +154,40 @@ pub struct ControlAccess {
     __: u32,
 }
 
-impl ControlAccess {
-    /// Returns the bytes of the shortest instruction that does the same, the first the least
-    /// significant; LMSW has its memory operand at the address in rax.
-    #[must_use]
-    pub const fn instruction(self) -> u64 {
-        const CLTS: u64 = 0x060f;
-        const LMSW: u64 = 0x010f;
-        let (number, register) = (self.number() as u64, self.register() as u64);
-        let high = number >> 3 << 2 | register >> 3;
-        let operands = (number & 7) << 3 | register & 7;
-        match self.kind() {
-            2 => CLTS,
-            3 if self.in_memory() => LMSW | 6 << 19,
-            3 => LMSW | (0xc0 | 6 << 3) << 16,
-            kind => {
-                let code = if kind == 0 { 0x220f } else { 0x200f };
-                let bytes = code | (0xc0 | operands) << 16;
-                if high == 0 {
-                    bytes
-                } else {
-                    bytes << 8 | 0x40 | high
-                }
-            }
+/// Exit qualification of a debug register (SDM 3C, "Exit Qualification for MOV DR").
+#[bitfield(u64)]
+#[derive(PartialEq, Eq)]
+pub struct DebugAccess {
+    /// The debug register.
+    #[bits(3)]
+    pub number: u8,
+    __: bool,
+    /// MOV from it.
+    pub load: bool,
+    #[bits(59)]
+    __: u64,
+}
+
+/// Returns the exit code that SVM has for an exit of no class of its own (APM, appendix "SVM
+/// Intercept Exit Codes"), so that a server has one list of them; `None` where SVM has none.
+#[must_use]
+pub const fn other(basic: u16, qualification: u64, event: Event) -> Option<u64> {
+    const INVALID_INSTRUCTION: u64 = 0x80;
+    Some(match basic {
+        EXCEPTION => 0x40 + event.vector() as u64,
+        TRIPLE_FAULT => 0x7f,
+        RDPMC => 0x6f,
+        // VMX's own instructions, as SVM's: CPUID tells a guest of neither.
+        19..=27 | 50 | 53 => INVALID_INSTRUCTION,
+        DEBUG_REGISTER => {
+            let access = DebugAccess::from_bits(qualification);
+            let first = if access.load() { 0x20 } else { 0x30 };
+            first + access.number() as u64
         }
-    }
+        MWAIT => 0x8b,
+        MONITOR => 0x8a,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -188,16 +208,29 @@ mod tests {
     }
 
     #[test]
-    fn control_accesses_are_named_by_their_instructions() {
-        let named = |bits| ControlAccess::from_bits(bits).instruction();
-        // mov cr0, rax; mov rbx, cr4; mov cr4, r9; mov cr8, rcx; clts; lmsw ax.
-        assert_eq!(named(0), 0xc0_220f);
-        assert_eq!(named(3 << 8 | 1 << 4 | 4), 0xe3_200f);
-        assert_eq!(named(9 << 8 | 4), 0xe122_0f41);
-        assert_eq!(named(1 << 8 | 8), 0xc122_0f44);
-        assert_eq!(named(2 << 4), 0x060f);
-        assert_eq!(named(3 << 4), 0xf0_010f);
-        assert_eq!(named(3 << 4 | 1 << 6), 0x30_010f);
+    fn exits_without_a_class_have_the_codes_of_svm() {
+        let event = Event::new().with_vector(17);
+        for (basic, qualification, code) in [
+            (EXCEPTION, 0, Some(0x51)),
+            (TRIPLE_FAULT, 0, Some(0x7f)),
+            (DEBUG_REGISTER, 7, Some(0x37)),
+            (DEBUG_REGISTER, 1 << 4 | 6, Some(0x26)),
+            (RDPMC, 0, Some(0x6f)),
+            (20, 0, Some(0x80)),
+            (MONITOR, 0, Some(0x8a)),
+            (9, 0, None),
+        ] {
+            assert_eq!(other(basic, qualification, event), code, "{basic}");
+        }
+    }
+
+    #[test]
+    fn control_accesses_name_both_registers() {
+        let access = ControlAccess::from_bits(9 << 8 | 1 << 4 | 8);
+        assert_eq!(
+            (access.number(), access.kind(), access.register()),
+            (8, 1, 9)
+        );
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Args {
     /// Prints one JSON object a line in place of the table.
     #[arg(long)]
     json: bool,
+    /// Fails where a row is above its budget.
+    #[arg(long)]
+    gate: bool,
     /// Leaves out Linux, which takes most of the time.
     #[arg(long)]
     no_linux: bool,
@@ -71,39 +74,49 @@ pub struct Measured {
     pub measurements: Vec<Measurement>,
 }
 
-/// Measures and prints; fails if something could not be measured.
+/// Measures and prints; fails if something could not be measured, or is above its budget where
+/// that is asked for.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     let mut failed = Vec::new();
     let all = match &args.read {
         Some(file) => read(file)?,
-        None => {
-            setup::rust::ensure()?;
-            session::watch_interrupts()?;
-            let machines = args.machine.iter();
-            let measured = machines.map(|one| machine_rows(&workspace, one.0, args, &mut failed));
-            measured.collect::<Result<_>>()?
-        }
+        None => measure(&workspace, args, &mut failed)?,
     };
+    failed
+        .iter()
+        .for_each(|what| eprintln!("not measured: {what}"));
     for one in &all {
         print_rows(one, args.json)?;
         if let Some(revision) = &args.compare {
             let before = compare::measure(&workspace, revision, one.machine, args.no_linux)?;
             print!("{}", compare::render(revision, &before, &one.measurements)?);
         }
+        let above = above_budget(one)?;
+        above
+            .iter()
+            .for_each(|line| eprintln!("above its budget: {line}"));
+        failed.extend(above.into_iter().filter(|_| args.gate));
     }
     if let Some(file) = &args.html {
         fs::write(file, html::page(&all)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    failed
-        .iter()
-        .for_each(|what| eprintln!("not measured: {what}"));
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Measures all machines that are asked for; adds to `failed` what could not be measured.
+fn measure(workspace: &Workspace, args: &Args, failed: &mut Vec<String>) -> Result<Vec<Measured>> {
+    setup::rust::ensure()?;
+    session::watch_interrupts()?;
+    let machines = args.machine.iter();
+    machines
+        .map(|one| machine_rows(workspace, one.0, args, failed))
+        .collect()
 }
 
 /// Returns the rows of a machine; adds to `failed` what could not be measured.
@@ -122,7 +135,7 @@ fn machine_rows(
             add(&stem, programs(workspace, &emulator, &file, &stem));
         }
     }
-    match without_servers(machine) {
+    match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",
             machine.name
@@ -142,12 +155,14 @@ fn machine_rows(
 }
 
 /// Returns why a guest's exits are not measured with the servers that guests have on this machine.
-fn without_servers(machine: &Machine) -> Option<&'static str> {
-    match machine.name {
-        "riscv" => None,
-        "s390" => Some("QEMU has no SIE"),
-        _ => Some("they do not run there yet"),
+fn without_servers(workspace: &Workspace, machine: &Machine) -> Option<&'static str> {
+    if machine.name == "s390" {
+        return Some("QEMU has no SIE");
     }
+    let own = format!("vcpu-{}", machine.name);
+    let found = workspace.binary("vcpu", machine.name);
+    let is_there = found.is_ok_and(|found| found == own);
+    (!is_there).then_some("they do not run there yet")
 }
 
 /// Returns what a file of JSON lines has, by machine in the order in which they come.
@@ -185,6 +200,17 @@ fn print_rows(measured: &Measured, json: bool) -> Result<()> {
         println!("{}", one.json(board(measured.machine), budget));
     }
     Ok(())
+}
+
+/// Returns the rows that are above their budget, as lines.
+fn above_budget(measured: &Measured) -> Result<Vec<String>> {
+    let machine = measured.machine.name;
+    let lines = table::lines(machine, &measured.measurements)?;
+    let above = lines.into_iter().filter_map(|line| {
+        let (ours, budget) = (line.ours?.value, line.figures.budget?);
+        (ours > budget).then(|| format!("{machine}: {}: {ours} of {budget}", line.title))
+    });
+    Ok(above.collect())
 }
 
 /// Returns a machine's name in manifests.
@@ -266,6 +292,21 @@ fn exact() -> MachineArgs {
 mod tests {
     use super::*;
     use crate::machine::MACHINES;
+
+    #[test]
+    fn a_row_at_its_budget_is_within_it() {
+        let of = |value| Measured {
+            machine: &MACHINES[0],
+            measurements: vec![Measurement {
+                name: "null_system_call".to_owned(),
+                unit: Unit::Instructions,
+                value,
+            }],
+        };
+        assert_eq!(above_budget(&of(40)).expect("is good").len(), 0);
+        let above = above_budget(&of(41)).expect("is good");
+        assert_eq!(above, ["riscv: null system call: 41 of 40"]);
+    }
 
     #[test]
     fn every_machine_has_a_board() {

@@ -43,15 +43,14 @@ fn packages(workspace: &Workspace, machine: &Machine, report: &mut Report) -> Ve
             .absent
             .push(format!("package `{image}` for {}", machine.target));
     }
-    if machine.servers {
-        let servers = workspace.packages().filter(|package| {
-            matches!(
-                kind(workspace, package),
-                Some(Kind::Init | Kind::Server | Kind::Device | Kind::Driver | Kind::Runtime)
-            )
-        });
-        packages.extend(servers.map(|package| package.name.to_string()));
-    }
+    let belongs = |kind| match kind {
+        Kind::Guest => true,
+        Kind::Init | Kind::Server | Kind::Device | Kind::Driver | Kind::Runtime => machine.servers,
+        _ => false,
+    };
+    let others = workspace.packages();
+    let others = others.filter(|package| kind(workspace, package).is_some_and(belongs));
+    packages.extend(others.map(|package| package.name.to_string()));
     packages
 }
 

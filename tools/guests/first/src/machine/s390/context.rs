@@ -2,12 +2,12 @@
 
 use core::arch::global_asm;
 
-use super::{control, prefix};
+use super::{control, laws, prefix};
 use crate::machine::{Machine, This};
-use crate::report::{Law, Verdict, Why, equal};
+use crate::report::{Law, Verdict, Why, equal, hold};
 
 /// Laws of the general registers.
-pub const LAWS: [Law; 3] = [
+pub const LAWS: [Law; 4] = [
     Law {
         name: "all_survive_a_store_of_the_identification",
         check: || survive(Instruction::Identification),
@@ -19,6 +19,13 @@ pub const LAWS: [Law; 3] = [
     Law {
         name: "all_survive_a_store_of_the_address",
         check: || survive(Instruction::Address),
+    },
+    Law {
+        name: "all_but_the_target_survive_a_forwarded_load",
+        check: || {
+            laws::need_device()?;
+            survive(Instruction::Load)
+        },
     },
 ];
 
@@ -35,7 +42,12 @@ enum Instruction {
     Sense = 1,
     /// STORE CPU ADDRESS.
     Address = 2,
+    /// DIAGNOSE that loads a byte of a device into r4, by r5.
+    Load = 3,
 }
+
+/// Where `Load` loads to.
+const TARGET: usize = 4;
 
 /// General registers before and after.
 #[repr(C)]
@@ -51,11 +63,16 @@ global_asm!(
     "_exit_with_all:",
     "    stmg %r6, %r15, 256(%r2)",
     "    stg %r2, {context}",
+    "    cghi %r3, 2",
+    "    jh 12f",
     "    cghi %r3, 1",
     "    lmg %r0, %r15, 0(%r2)",
     "    jl 10f",
     "    je 11f",
     "    stap {place}",
+    "    j 20f",
+    "12: lmg %r0, %r15, 0(%r2)",
+    "    .insn rs, 0x83000000, %r4, %r5, 0x510",
     "    j 20f",
     "10: stidp {place}",
     "    j 20f",
@@ -95,12 +112,16 @@ fn once(instruction: Instruction, round: u64) -> Verdict {
         after: [0; 16],
         kept: [0; 10],
     };
-    context.before[5] = control::own_address().into();
+    context.before[5] = match instruction {
+        Instruction::Load => laws::SCRATCH,
+        _ => control::own_address().into(),
+    };
     // SAFETY: the context is large enough, interruptions are masked, and the instruction changes
     // nothing but what is compared.
     unsafe { _exit_with_all(&raw mut context, instruction as u64) };
     for (register, (before, after)) in context.before.into_iter().zip(context.after).enumerate() {
-        if before != after {
+        let is_target = instruction == Instruction::Load && register == TARGET;
+        if before != after && !is_target {
             return Err(Why::Broken {
                 what: NAMES[register],
                 expected: before,
@@ -119,6 +140,12 @@ fn once(instruction: Instruction, round: u64) -> Verdict {
             equal("stored", control::own_address().into(), stored)
         }
         Instruction::Sense => Ok(1),
+        Instruction::Load => hold(
+            context.after[TARGET] < 0x100,
+            "loaded",
+            0xff,
+            context.after[TARGET],
+        ),
     }
 }
 

@@ -11,7 +11,7 @@ use super::facts::facts;
 use super::{prefix, service};
 use crate::interrupts::PROCESSORS;
 use crate::machine::{Exit, Machine, This};
-use crate::report::{Law, Verdict, equal, hold};
+use crate::report::{Law, Verdict, Why, equal, hold};
 
 /// Program interruptions: there is no such operation, no such memory; an operand is not as it
 /// should be.
@@ -22,7 +22,7 @@ const SPECIFICATION: u64 = 6;
 const READ_INFORMATION: u32 = 0x0002_0001;
 
 /// Ways to leave the guest.
-pub const EXITS: [Exit; 8] = [
+pub const EXITS: [Exit; 10] = [
     Exit {
         name: "service_call",
         make: service::read_information,
@@ -54,6 +54,16 @@ pub const EXITS: [Exit; 8] = [
         is_quiet: true,
     },
     Exit {
+        name: "forwarded_store",
+        make: forwarded_store,
+        is_quiet: true,
+    },
+    Exit {
+        name: "forwarded_load",
+        make: forwarded_load,
+        is_quiet: true,
+    },
+    Exit {
         name: "injected_specification",
         make: service_call_of_odd_block,
         is_quiet: false,
@@ -66,10 +76,16 @@ pub const EXITS: [Exit; 8] = [
 ];
 
 /// Laws of devices.
-pub const DEVICE: [Law; 1] = [Law {
-    name: "the_console_takes_a_line",
-    check: service::print_checked,
-}];
+pub const DEVICE: [Law; 2] = [
+    Law {
+        name: "the_console_takes_a_line",
+        check: service::print_checked,
+    },
+    Law {
+        name: "a_forwarded_access_reaches_its_register",
+        check: forwarded,
+    },
+];
 
 /// Laws of exceptions.
 pub const EXCEPTION: [Law; 5] = [
@@ -163,6 +179,64 @@ pub extern "C" fn program_interruption() {
     state.store(2, Relaxed);
     code_place.store(code, Relaxed);
     place.store(behind - length, Relaxed);
+}
+
+/// Scratch register of a 16550, whose registers have the numbers from 0 on.
+pub const SCRATCH: u64 = 7;
+/// In the description of an access: it stores.
+pub const STORE: u64 = 1 << 34;
+/// What exits store to it, on whichever processor they are made.
+const KNOWN: u8 = 0xa5;
+/// Whether there is a device: 0 where nobody tried, 1 for no, 2 for yes.
+static HAS_DEVICE: AtomicU64 = AtomicU64::new(0);
+
+/// Accesses a byte of a device by DIAGNOSE with our own code; returns what is in the register of
+/// the value behind it.
+fn access(description: u64, value: u64) -> u64 {
+    let found: u64;
+    // SAFETY: the access is to a register without effects, or is an exception, which is caught.
+    unsafe {
+        asm!(".insn rs, 0x83000000, %r2, %r3, 0x510", inout("r2") value => found,
+             in("r3") description, options(nostack));
+    }
+    found
+}
+
+/// Says why there is no device; the first to ask tries it.
+pub fn need_device() -> Verdict {
+    if HAS_DEVICE.load(Relaxed) == 0 {
+        let (code, _) = catch(|| {
+            access(SCRATCH | STORE, KNOWN.into());
+        });
+        HAS_DEVICE.store(if code == 0 { 2 } else { 1 }, Relaxed);
+    }
+    match HAS_DEVICE.load(Relaxed) {
+        2 => Ok(1),
+        _ => Err(Why::Skipped("the bare machine has no DIAGNOSE of ours")),
+    }
+}
+
+/// Writes the scratch register and reads it back, every value.
+fn forwarded() -> Verdict {
+    need_device()?;
+    for value in 0..=255 {
+        access(SCRATCH | STORE, value | 0x1200);
+        equal("scratch register", value, access(SCRATCH, u64::MAX))?;
+    }
+    Ok(256)
+}
+
+/// Writes it.
+fn forwarded_store() -> Verdict {
+    need_device()?;
+    access(SCRATCH | STORE, KNOWN.into());
+    Ok(1)
+}
+
+/// Reads it.
+fn forwarded_load() -> Verdict {
+    need_device()?;
+    equal("scratch register", KNOWN.into(), access(SCRATCH, 0))
 }
 
 /// Compares an exception with what it should be.

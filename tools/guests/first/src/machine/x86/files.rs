@@ -150,7 +150,7 @@ const ADDRESSES: [u32; 6] = [
 /// Others, each with the bits that it keeps.
 const OTHERS: [(u32, u64); 4] = [
     (0x174, 0xffff),                      // SYSENTER_CS
-    (0x277, 0x0606_0606_0606_0606),       // PAT: any of two types in each entry
+    (0x277, 0x0505_0505_0505_0505),       // PAT: UC, WC, WT or WP in each entry
     (0xc000_0081, 0xffff_ffff_0000_0000), // STAR
     (0xc000_0084, 0xffff_ffff),           // SFMASK
 ];

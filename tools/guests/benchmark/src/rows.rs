@@ -1,0 +1,61 @@
+//! Rows of many rounds.
+
+use core::fmt::Write;
+
+/// Rounds of each row.
+const ROUNDS: usize = 2000;
+
+/// What an instruction took, and whether what it asked for was refused.
+#[derive(Clone, Copy)]
+pub struct Counted {
+    /// Instructions between the two readings of the counter, that of reading included.
+    pub instructions: u64,
+    /// It was refused.
+    pub is_refused: bool,
+}
+
+/// Measures one row and prints its line; `cost` is what two readings with nothing between them are
+/// apart.
+#[inline(never)]
+pub fn row(console: &mut impl Write, name: &str, cost: u64, action: impl Fn() -> Counted) {
+    let mut taken = [0_u32; ROUNDS];
+    for place in &mut taken {
+        let counted = action();
+        if counted.is_refused {
+            let _ = writeln!(console, "{name}: refused");
+            return;
+        }
+        *place = u32::try_from(counted.instructions.wrapping_sub(cost)).unwrap_or(u32::MAX);
+    }
+    taken.sort_unstable();
+    let [least, median, most] = [taken[0], taken[ROUNDS / 2], taken[ROUNDS - 1]];
+    let _ = writeln!(
+        console,
+        "bench {name} instructions={median} ({least} to {most}, {ROUNDS} rounds)"
+    );
+}
+
+/// Measures the first touch of each folio but the first, in which the guest itself lies.
+///
+/// The memory is 254 MiB from `start` on, mapped when it is touched: folios of 128, 64, 32, … 2 MiB.
+#[inline(never)]
+pub fn first_touches(
+    console: &mut impl Write,
+    start: u64,
+    cost: u64,
+    touch: impl Fn(u64) -> Counted,
+) {
+    const WHOLE: u64 = 256 << 20;
+    let mut taken = [0_u64; 6];
+    for (place, order) in taken.iter_mut().zip((21..=26).rev()) {
+        let counted = touch(start + WHOLE - (2 << order));
+        *place = counted.instructions.wrapping_sub(cost);
+    }
+    taken.sort_unstable();
+    let [least, .., most] = taken;
+    let _ = writeln!(
+        console,
+        "bench stage_2_fault instructions={} ({least} to {most}, 6 folios)",
+        taken[3]
+    );
+}
