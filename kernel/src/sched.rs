@@ -49,10 +49,12 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn is_settled(&self) -> bool {
         let inbox = &self.core.inbox;
         let asked = inbox.first.get() | inbox.lock_released.get() | self.core.unsettled.get();
-        let current = self.core.current.get();
-        asked == 0
-            && !self.round.keeps_lock()
-            && current.is_some_and(|current| self.execution(current).state() == State::Ready)
+        let goes_on = |current| {
+            let execution = self.execution(current);
+            let charged = self.core.budget.address();
+            execution.state() == State::Ready && execution.budget.address() == charged
+        };
+        asked == 0 && !self.round.keeps_lock() && self.core.current.get().is_some_and(goes_on)
     }
 
     /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
