@@ -11,10 +11,10 @@
 use crate::account::Owner;
 use crate::descriptor::{Descriptor, State};
 use crate::extent::Extent;
-use crate::folios::{Folios, Pool, Use, Want, give_range};
+use crate::folios::Folios;
 use crate::geometry::FrameNumber;
 use crate::map::Memory;
-use crate::radix::Radix;
+use crate::pool::{self, Pool, Use, Want};
 use crate::refusal::Refusal;
 use alloc::vec::Vec;
 
@@ -74,22 +74,14 @@ impl Folios {
             let at = base.plus(index);
             let descriptor = self.map.get(at);
             if let Some(pool) = self.pools.get_mut(usize::from(descriptor.pool())) {
-                pool.tree.take_at(at.number());
+                pool.take_at(at.number());
             }
             self.map.set(at, descriptor.with_pool(number));
         }
-        let mut tree = Radix::new(base.number(), end);
-        give_range(
-            &mut tree,
-            base.number(),
-            end,
-            self.map.geometry().max_order(),
-        );
-        self.pools.push(Pool {
-            tree,
-            node,
-            purpose: Use::Area(Memory { node, ..memory }),
-        });
+        let memory = Memory { node, ..memory };
+        let max_order = self.map.geometry().max_order();
+        self.pools
+            .push(Pool::new(memory, end, max_order, Use::Area(memory)));
         Ok(Area(number))
     }
 
@@ -192,7 +184,7 @@ impl Folios {
         for frame in frames {
             let pool = self.map.get(frame).pool();
             let pool = self.pools.get_mut(usize::from(pool));
-            if pool.is_some_and(|pool| pool.tree.take_at(frame.number())) {
+            if pool.is_some_and(|pool| pool.take_at(frame.number())) {
                 kept.push(frame);
             }
         }
@@ -204,7 +196,7 @@ impl Folios {
         for &frame in frames {
             let pool = self.map.get(frame).pool();
             if let Some(pool) = self.pools.get_mut(usize::from(pool)) {
-                pool.tree.give(frame.number(), 0);
+                pool.give(frame.number(), 0);
             }
         }
     }
@@ -216,17 +208,13 @@ impl Folios {
             node: Some(from.node()),
             movable: true,
         };
-        if let Ok((pool, first)) = self.take(want)
-            && let Some(base) = FrameNumber::new(first)
-        {
-            let node = self
-                .pools
-                .get(usize::from(pool))
-                .map_or(0, |pool| pool.node);
-            let head = self.map.get(base).with_state(State::Head);
-            self.map
-                .set(base, head.with_order(from.order()).with_leaving(true));
-            let to = Extent::block(&self.map, base, from.order(), node);
+        if let Ok(taken) = pool::take(&mut self.pools, want) {
+            let head = self.map.get(taken.first).with_state(State::Head);
+            self.map.set(
+                taken.first,
+                head.with_order(from.order()).with_leaving(true),
+            );
+            let to = Extent::block(&self.map, taken.first, from.order(), taken.node);
             moves.push(Move { from, to });
             return true;
         }

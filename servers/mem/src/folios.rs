@@ -10,38 +10,9 @@ use crate::descriptor::{Descriptor, State};
 use crate::extent::Extent;
 use crate::geometry::{FrameNumber, Geometry};
 use crate::map::{FrameMap, Memory};
-use crate::radix::Radix;
+use crate::pool::{self, Pool, Use, Want};
 use crate::refusal::Refusal;
 use alloc::vec::Vec;
-
-/// What is wanted of an allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
-    /// Base-two logarithm of the frames.
-    pub order: u8,
-    /// The node to prefer, where one is preferred; others serve where it has nothing.
-    pub node: Option<u8>,
-    /// Whether the contents may be moved to other frames later. Only then the folio may come from
-    /// an area.
-    pub movable: bool,
-}
-
-/// What a pool is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// For everything.
-    Ordinary,
-    /// Lent to what is movable until a contiguous request comes.
-    Area(Memory),
-}
-
-/// Free frames of a kind.
-#[derive(Clone, Debug)]
-pub(crate) struct Pool {
-    pub tree: Radix,
-    pub node: u8,
-    pub purpose: Use,
-}
 
 /// Largest number of pools: a descriptor's field has 8 bits.
 const MAX_POOLS: usize = 256;
@@ -105,14 +76,9 @@ impl Folios {
         let end = memory.end()?;
         let pool = self.next_pool()?;
         self.map.add(memory, pool)?;
-        let first = memory.first.number();
-        let mut tree = Radix::new(first, end);
-        give_range(&mut tree, first, end, self.map.geometry().max_order());
-        self.pools.push(Pool {
-            tree,
-            node: memory.node,
-            purpose: Use::Ordinary,
-        });
+        let max_order = self.map.geometry().max_order();
+        self.pools
+            .push(Pool::new(memory, end, max_order, Use::Ordinary));
         Ok(())
     }
 
@@ -170,66 +136,24 @@ impl Folios {
     #[inline]
     pub fn allocate(&mut self, owner: Owner, want: Want) -> Result<Extent, Refusal> {
         self.check_order(want.order)?;
-        let account = self.accounts.get(owner.index()).ok_or(Refusal::Unknown)?;
+        let account = self.accounts.get_mut(owner.index());
+        let account = account.ok_or(Refusal::Unknown)?;
         account.check(1 << want.order)?;
-        let (pool, first) = self.take(want)?;
-        let base = FrameNumber::new(first).ok_or(Refusal::Overflow)?;
+        let taken = pool::take(&mut self.pools, want)?;
+        account.charge(1 << want.order);
         let head = Descriptor::new()
             .with_state(State::Head)
-            .with_pool(pool)
+            .with_pool(taken.pool)
             .with_order(want.order)
             .with_movable(want.movable)
             .with_owner(owner.number());
-        self.map.set(base, head);
-        self.charge(owner.number(), 1 << want.order);
-        let node = self
-            .pools
-            .get(usize::from(pool))
-            .map_or(0, |pool| pool.node);
-        Ok(Extent::block(&self.map, base, want.order, node))
-    }
-
-    /// Takes a block out of the best pool that has one; returns the pool and the first frame.
-    #[inline]
-    pub(crate) fn take(&mut self, want: Want) -> Result<(u8, u64), Refusal> {
-        if let [pool] = self.pools.as_mut_slice()
-            && want.node.is_none_or(|node| node == pool.node)
-        {
-            let first = pool.tree.take(want.order).ok_or(Refusal::OutOfMemory)?;
-            return Ok((0, first));
-        }
-        self.take_by_preference(want)
-    }
-
-    /// Takes a block out of several pools: those of the wanted node first, and of these the areas
-    /// first where something is movable and most of what is free lies in areas.
-    fn take_by_preference(&mut self, want: Want) -> Result<(u8, u64), Refusal> {
-        if want.node.is_some_and(|node| !self.has_node(node)) {
-            return Err(Refusal::Unknown);
-        }
-        let areas_first = want.movable && self.free_in_areas() > self.free() / 2;
-        for is_near in [true, false] {
-            for area in [areas_first, !areas_first] {
-                if area && !want.movable {
-                    continue;
-                }
-                for (index, pool) in self.pools.iter_mut().enumerate() {
-                    let near = want.node.is_none_or(|node| node == pool.node);
-                    if near != is_near || matches!(pool.purpose, Use::Area(_)) != area {
-                        continue;
-                    }
-                    if let Some(first) = pool.tree.take(want.order) {
-                        return Ok((u8::try_from(index).unwrap_or(u8::MAX), first));
-                    }
-                }
-            }
-        }
-        Err(Refusal::OutOfMemory)
-    }
-
-    /// Returns whether memory of a node was donated.
-    fn has_node(&self, node: u8) -> bool {
-        self.pools.iter().any(|pool| pool.node == node)
+        self.map.set(taken.first, head);
+        Ok(Extent::block(
+            &self.map,
+            taken.first,
+            want.order,
+            taken.node,
+        ))
     }
 
     /// Frees frames of an owner: whole folios, or parts of them, which divides those.
@@ -351,13 +275,13 @@ impl Folios {
             return;
         };
         if !head.damaged() {
-            pool.tree.give(base.number(), head.order());
+            pool.give(base.number(), head.order());
             return;
         }
         for index in 0..1 << head.order() {
             let frame = base.plus(index);
             if !self.map.get(frame).poisoned() {
-                pool.tree.give(frame.number(), 0);
+                pool.give(frame.number(), 0);
             }
         }
     }
@@ -373,17 +297,13 @@ impl Folios {
     /// Returns the frames that are free.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.pools.iter().map(|pool| pool.tree.free()).sum()
+        pool::free(&self.pools)
     }
 
     /// Returns the frames that are free in areas.
     #[must_use]
     pub fn free_in_areas(&self) -> u64 {
-        let areas = self
-            .pools
-            .iter()
-            .filter(|pool| matches!(pool.purpose, Use::Area(_)));
-        areas.map(|pool| pool.tree.free()).sum()
+        pool::free_in_areas(&self.pools)
     }
 
     /// Returns whether a frame is free.
@@ -391,8 +311,7 @@ impl Folios {
     pub fn is_free(&self, frame: FrameNumber) -> bool {
         let descriptor = self.map.get(frame);
         let pool = self.pools.get(usize::from(descriptor.pool()));
-        descriptor.state() == State::Plain
-            && pool.is_some_and(|pool| pool.tree.is_free(frame.number()))
+        descriptor.state() == State::Plain && pool.is_some_and(|pool| pool.is_free(frame.number()))
     }
 }
 
@@ -409,15 +328,4 @@ fn check_free(head: &Descriptor, owner: u16, at: FrameNumber) -> Result<(), Refu
         return Err(Refusal::Busy { at });
     }
     Ok(())
-}
-
-/// Gives the frames `first..end` to a tree, in blocks of at most an order.
-pub(crate) fn give_range(tree: &mut Radix, first: u64, end: u64, max_order: u8) {
-    let mut at = first;
-    while at < end {
-        let aligned = at.trailing_zeros().min((end - at).ilog2());
-        let order = u8::try_from(aligned).unwrap_or(0).min(max_order);
-        tree.give(at, order);
-        at += 1 << order;
-    }
 }

@@ -1,6 +1,7 @@
 //! How the memory is.
 
-use crate::folios::{Folios, Use};
+use crate::folios::Folios;
+use crate::pool::{Pool, Use};
 use crate::radix::ORDERS;
 
 /// What is free and used.
@@ -28,19 +29,19 @@ impl Metrics {
 }
 
 impl Folios {
-    /// Returns how the memory is.
+    /// Returns how the memory is; small blocks that wait to be used again are given back for that.
     #[must_use]
-    pub fn metrics(&self) -> Metrics {
+    pub fn metrics(&mut self) -> Metrics {
         let mut metrics = Metrics::default();
-        for pool in &self.pools {
-            metrics.free += pool.tree.free();
-            let counts = pool.tree.count_blocks();
+        for pool in &mut self.pools {
+            metrics.free += pool.free();
+            let counts = pool.whole_tree().count_blocks();
             for (sum, count) in metrics.free_blocks.iter_mut().zip(counts) {
                 *sum += count;
             }
             if let Use::Area(memory) = pool.purpose {
                 metrics.area_frames += memory.frames;
-                metrics.area_free += pool.tree.free();
+                metrics.area_free += pool.free();
             }
         }
         metrics
@@ -49,7 +50,7 @@ impl Folios {
     /// Returns the bytes that descriptors and trees take.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        let trees = self.pools.iter().map(|pool| pool.tree.footprint());
+        let trees = self.pools.iter().map(Pool::footprint);
         self.map.footprint() + trees.sum::<usize>()
     }
 }

@@ -160,7 +160,7 @@ impl Folios {
         if self.is_free(frame) {
             let pool = usize::from(self.map.get(frame).pool());
             if let Some(pool) = self.pools.get_mut(pool) {
-                pool.tree.take_at(frame.number());
+                pool.take_at(frame.number());
             }
         }
         self.map.set(frame, self.map.get(frame).with_poisoned(true));

@@ -60,7 +60,7 @@ fn run<A: Allocator>(allocator: &mut A, operations: u64) -> u64 {
 }
 
 #[test]
-fn less_is_fragmented_than_in_a_plain_buddy() {
+fn no_more_is_fragmented_than_in_a_plain_buddy() {
     let operations = std::env::var("MEM_OPERATIONS").ok();
     let operations = operations.and_then(|count| count.parse().ok());
     let operations = operations.unwrap_or(10_000_000);
@@ -74,7 +74,7 @@ fn less_is_fragmented_than_in_a_plain_buddy() {
     println!(
         "{operations} operations, {used} of {FRAMES} frames used: free below order {ORDER}: {ours} of 1000, plain buddy {theirs}"
     );
-    assert!(ours < theirs);
+    assert!(ours <= theirs);
 }
 
 #[test]

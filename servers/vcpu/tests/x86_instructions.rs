@@ -26,6 +26,7 @@ fn combine(operator: Operator, source: Source, to_register: bool) -> Operation {
 }
 
 /// Bytes in 64-bit mode, what they do, and the size of the operand.
+#[expect(clippy::too_many_lines, reason = "a table, a row per instruction")]
 fn table() -> Vec<(&'static [u8], Operation, u8)> {
     use Operation::{Bit, Exchange, Store};
     use Source::{Immediate, Register};

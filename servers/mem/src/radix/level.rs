@@ -14,6 +14,8 @@ pub struct Level {
     /// Bit *i*: unit *i* of the word is free in this level. A word whose units are all free is one
     /// free unit of the level above instead, and has none here.
     words: Vec<u64>,
+    /// Of how many orders, from 0 on, each word has runs.
+    orders: Vec<u8>,
     /// Number of the first word, counted from frame 0.
     first: u64,
     /// The words that have a run of each order.
@@ -28,6 +30,7 @@ impl Level {
         let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
         Self {
             words: alloc::vec![0; count],
+            orders: alloc::vec![0; count],
             first,
             with_run: core::array::from_fn(|_| Index::new(count)),
             is_top,
@@ -37,7 +40,7 @@ impl Level {
     /// Returns the bytes that the level takes for itself.
     pub fn footprint(&self) -> usize {
         let indexes = self.with_run.iter().map(Index::footprint);
-        size_of_val(self.words.as_slice()) + indexes.sum::<usize>()
+        self.words.len() * (size_of::<u64>() + size_of::<u8>()) + indexes.sum::<usize>()
     }
 
     /// Takes a run of this order out of the first word that has one. Returns the number of its
@@ -49,6 +52,24 @@ impl Level {
         let bit = best(free, order);
         self.write(index, free & !(units(order) << bit));
         Some((self.first + index as u64) * 64 + u64::from(bit))
+    }
+
+    /// Takes up to `limit` runs of this order out of the first word that has one, and names the
+    /// first unit of each.
+    pub fn take_some(&mut self, order: u8, limit: usize, mut name: impl FnMut(u64)) -> bool {
+        let Some(index) = self.with_run[usize::from(order)].first() else {
+            return false;
+        };
+        let mut free = self.words[index];
+        let mut count = 0;
+        while count < limit && runs(free, order) != 0 {
+            let bit = best(free, order);
+            free &= !(units(order) << bit);
+            name((self.first + index as u64) * 64 + u64::from(bit));
+            count += 1;
+        }
+        self.write(index, free);
+        true
     }
 
     /// Fills word `number` with free units, all but the first run of this order, which is taken.
@@ -113,14 +134,28 @@ impl Level {
     }
 
     /// Writes the free units of a word, and notes where that changes which runs it has.
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, index: usize, free: u64) {
-        let before = orders(core::mem::replace(&mut self.words[index], free));
+        self.words[index] = free;
         let after = orders(free);
-        for with_run in self.with_run.iter_mut().take(after).skip(before) {
+        let before = core::mem::replace(&mut self.orders[index], after);
+        if before != after {
+            self.note(index, before, after);
+        }
+    }
+
+    /// Notes that a word has runs of another number of orders.
+    fn note(&mut self, index: usize, before: u8, after: u8) {
+        for with_run in self.with_run[..usize::from(after)]
+            .iter_mut()
+            .skip(before.into())
+        {
             with_run.insert(index);
         }
-        for with_run in self.with_run.iter_mut().take(before).skip(after) {
+        for with_run in self.with_run[..usize::from(before)]
+            .iter_mut()
+            .skip(after.into())
+        {
             with_run.remove(index);
         }
     }

@@ -71,6 +71,23 @@ impl Radix {
         Some(unit << (level * usize::from(WORD_ORDER)))
     }
 
+    /// Takes some blocks of an order below [`WORD_ORDER`], at most `limit`, which lie near each other,
+    /// and names the first frame of each. Returns whether there was one.
+    pub fn take_some(&mut self, order: u8, limit: usize, mut name: impl FnMut(u64)) -> bool {
+        let [lowest, ..] = &mut self.levels;
+        let mut count = 0;
+        let found = lowest.take_some(order, limit, |first| {
+            count += 1;
+            name(first);
+        });
+        self.free -= count << order;
+        if found {
+            return true;
+        }
+        let first = self.take(order);
+        first.map(name).is_some()
+    }
+
     /// Takes a run of units of a level.
     fn take_unit(&mut self, level: usize, order: u8) -> Option<u64> {
         if let Some(unit) = self.levels.get_mut(level)?.take(order) {

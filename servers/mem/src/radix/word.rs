@@ -17,6 +17,10 @@ const STARTS: [u64; WORD_ORDER as usize] = [
     0x0000_0001_0000_0001,
 ];
 
+/// Bits at which a run of each order above 0 can begin.
+const STARTS_ABOVE: [u64; WORD_ORDER as usize] =
+    [STARTS[1], STARTS[2], STARTS[3], STARTS[4], STARTS[5], 1];
+
 /// Returns the units of the run of this order that begins at unit 0.
 pub const fn units(order: u8) -> u64 {
     match order {
@@ -53,12 +57,7 @@ pub fn best(free: u64, order: u8) -> u32 {
     let mut found = runs(free, order);
     for smaller in order..WORD_ORDER {
         let length = 1 << smaller;
-        let pairs = found & (found >> length);
-        let pairs = if smaller + 1 < WORD_ORDER {
-            pairs & STARTS[usize::from(smaller) + 1]
-        } else {
-            pairs & 1
-        };
+        let pairs = found & (found >> length) & STARTS_ABOVE[usize::from(smaller)];
         let alone = found & !(pairs | pairs << length);
         if alone != 0 {
             return alone.trailing_zeros();
@@ -70,16 +69,20 @@ pub fn best(free: u64, order: u8) -> u32 {
 
 /// Returns of how many orders there are free runs: of those from 0 on.
 #[inline]
-pub fn orders(free: u64) -> usize {
+pub fn orders(free: u64) -> u8 {
+    if free == 0 {
+        return 0;
+    }
     let mut found = free;
-    for (order, starts) in STARTS.iter().enumerate() {
-        found &= starts;
+    let mut order = 0;
+    while order < WORD_ORDER {
+        found &= (found >> (1 << order)) & STARTS_ABOVE[usize::from(order)];
+        order += 1;
         if found == 0 {
             return order;
         }
-        found &= found >> (1 << order);
     }
-    usize::from(WORD_ORDER) + usize::from(found & 1 == 1)
+    order + 1
 }
 
 #[cfg(test)]
@@ -126,7 +129,8 @@ mod tests {
         fn there_are_runs_of_the_orders_below_the_first_that_has_none(a: u64, b: u64, c: u64) {
             for free in [a, a & b & c, a | b | c, !(1 << (a % 64)), u64::MAX, 0] {
                 let has_run = |order: &u8| runs(free, *order) != 0;
-                prop_assert_eq!(orders(free), (0..=WORD_ORDER).filter(has_run).count());
+                let expected = (0..=WORD_ORDER).filter(has_run).count();
+                prop_assert_eq!(usize::from(orders(free)), expected);
             }
         }
     }

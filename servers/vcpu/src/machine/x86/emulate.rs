@@ -93,11 +93,11 @@ impl X86 {
     ) -> Result<Outcome, Trouble> {
         match it.operation {
             Operation::Load { to, wide, signed } => {
-                self.load(vcpu, fault, it, (to, wide, signed), effects)
+                self.load((vcpu, fault), it, (to, wide, signed), effects)
             }
             Operation::Store(source) => {
                 let value = operand(vcpu, source, it.size, effects)?;
-                self.store(vcpu, fault, (it, it.length), value, effects)
+                self.store((vcpu, fault), (it, it.length), value, effects)
             }
             Operation::MoveString | Operation::StoreString | Operation::LoadString => {
                 self.string(vcpu, fault, it, effects)
@@ -109,8 +109,7 @@ impl X86 {
     /// Loads into a register: forwarded, where the kernel can say what happens to the register.
     fn load<E: Effects>(
         &mut self,
-        vcpu: VcpuId,
-        fault: Fault,
+        (vcpu, fault): (VcpuId, Fault),
         it: &Instruction,
         (to, wide, signed): (Part, u8, bool),
         effects: &mut E,
@@ -161,8 +160,7 @@ impl X86 {
     /// Stores a value, and lets the instruction pointer go on by `length`.
     fn store<E: Effects>(
         &mut self,
-        vcpu: VcpuId,
-        fault: Fault,
+        (vcpu, fault): (VcpuId, Fault),
         (it, length): (&Instruction, u8),
         value: u64,
         effects: &mut E,
@@ -225,7 +223,7 @@ impl X86 {
         if let Some(to) = destination(it.operation) {
             set_part(vcpu, (to, it.size), result, effects)?;
         } else if stores(it.operation) {
-            return self.store(vcpu, fault, (it, it.length), result, effects);
+            return self.store((vcpu, fault), (it, it.length), result, effects);
         }
         advance(vcpu, fault.program_counter, it.length, effects)?;
         Ok(Outcome::Resume)
@@ -266,7 +264,7 @@ impl X86 {
                 false => effects.general(vcpu, 0),
             };
             let length = count_element(vcpu, it, effects)?;
-            return self.store(vcpu, fault, (it, length), value, effects);
+            return self.store((vcpu, fault), (it, length), value, effects);
         }
         let value = self.value(vcpu, fault, it.size, effects);
         if is_move {

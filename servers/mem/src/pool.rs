@@ -1,0 +1,299 @@
+//! The free frames of a range of memory: a tree, and before it *magazines* of small blocks that
+//! were freed a moment ago or are taken next.
+//!
+//! Most requests are for a few frames, and most of what is freed is wanted again at once: those
+//! neither divide nor coalesce anything. What lies in a magazine is free; whoever looks at certain
+//! frames empties the magazines first.
+
+use crate::geometry::FrameNumber;
+use crate::map::Memory;
+use crate::radix::Radix;
+use crate::refusal::Refusal;
+
+/// What is wanted of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Base-two logarithm of the frames.
+    pub order: u8,
+    /// The node to prefer, where one is preferred; others serve where it has nothing.
+    pub node: Option<u8>,
+    /// Whether the contents may be moved to other frames later. Only then the folio may come from
+    /// an area.
+    pub movable: bool,
+}
+
+/// What a pool is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// For everything.
+    Ordinary,
+    /// Lent to what is movable until a contiguous request comes.
+    Area(Memory),
+}
+
+/// Orders that have a magazine: below this.
+const ORDERS: usize = 4;
+/// Blocks of a magazine.
+const BLOCKS: usize = 64;
+/// Blocks that an empty magazine gets at once.
+const REFILL: usize = 24;
+
+/// First frames of blocks of one order.
+#[derive(Clone, Debug)]
+struct Magazine {
+    count: usize,
+    blocks: [u64; BLOCKS],
+}
+
+impl Magazine {
+    const fn new() -> Self {
+        Self {
+            count: 0,
+            blocks: [0; BLOCKS],
+        }
+    }
+
+    /// Takes the block that came last.
+    #[inline]
+    fn pop(&mut self) -> Option<u64> {
+        let count = self.count.checked_sub(1)?;
+        self.count = count;
+        self.blocks.get(count).copied()
+    }
+
+    /// Adds a block; returns whether there was room.
+    #[inline]
+    fn push(&mut self, first: u64) -> bool {
+        let Some(place) = self.blocks.get_mut(self.count) else {
+            return false;
+        };
+        *place = first;
+        self.count += 1;
+        true
+    }
+}
+
+/// Free frames of a kind.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    tree: Radix,
+    magazines: [Magazine; ORDERS],
+    /// The node that it belongs to.
+    pub node: u8,
+    /// What it is for.
+    pub purpose: Use,
+}
+
+impl Pool {
+    /// Makes a pool of memory, all of it free; blocks up to an order are given at once.
+    pub fn new(memory: Memory, end: u64, max_order: u8, purpose: Use) -> Self {
+        let first = memory.first.number();
+        let mut tree = Radix::new(first, end);
+        let mut at = first;
+        while at < end {
+            let aligned = at.trailing_zeros().min((end - at).ilog2());
+            let order = u8::try_from(aligned).unwrap_or(0).min(max_order);
+            tree.give(at, order);
+            at += 1 << order;
+        }
+        Self {
+            tree,
+            magazines: [const { Magazine::new() }; ORDERS],
+            node: memory.node,
+            purpose,
+        }
+    }
+
+    /// Returns whether it is kept for contiguous requests.
+    #[must_use]
+    pub const fn is_area(&self) -> bool {
+        matches!(self.purpose, Use::Area(_))
+    }
+
+    /// Takes a block; returns its first frame.
+    #[inline]
+    pub fn take(&mut self, order: u8) -> Option<u64> {
+        match self.magazines.get_mut(usize::from(order)) {
+            Some(magazine) => match magazine.pop() {
+                Some(first) => Some(first),
+                None => self.refill(order),
+            },
+            None => self.take_whole(order),
+        }
+    }
+
+    /// Takes a block whose magazine is empty, and others for that.
+    #[inline(never)]
+    fn refill(&mut self, order: u8) -> Option<u64> {
+        let magazine = self.magazines.get_mut(usize::from(order))?;
+        let found = self.tree.take_some(order, REFILL, |first| {
+            magazine.push(first);
+        });
+        if found {
+            magazine.pop()
+        } else {
+            self.take_whole(order)
+        }
+    }
+
+    /// Takes a block out of the tree, if need be with what is in the magazines.
+    #[inline(never)]
+    fn take_whole(&mut self, order: u8) -> Option<u64> {
+        let found = self.tree.take(order);
+        if found.is_some() || self.held() == 0 {
+            return found;
+        }
+        self.empty_magazines();
+        self.tree.take(order)
+    }
+
+    /// Frees a block.
+    #[inline]
+    pub fn give(&mut self, first: u64, order: u8) {
+        let magazine = self.magazines.get_mut(usize::from(order));
+        if magazine.is_none_or(|magazine| !magazine.push(first)) {
+            self.give_whole(first, order);
+        }
+    }
+
+    /// Frees a block for which no magazine has room, and the older half of a full one.
+    #[inline(never)]
+    fn give_whole(&mut self, first: u64, order: u8) {
+        self.tree.give(first, order);
+        if let Some(magazine) = self.magazines.get_mut(usize::from(order)) {
+            for &first in &magazine.blocks[..BLOCKS / 2] {
+                self.tree.give(first, order);
+            }
+            magazine.blocks.copy_within(BLOCKS / 2.., 0);
+            magazine.count = BLOCKS / 2;
+        }
+    }
+
+    /// Gives what is in the magazines to the tree.
+    pub fn empty_magazines(&mut self) {
+        for (order, magazine) in (0..).zip(&mut self.magazines) {
+            while let Some(first) = magazine.pop() {
+                self.tree.give(first, order);
+            }
+        }
+    }
+
+    /// Takes this frame, if it is free.
+    pub fn take_at(&mut self, frame: u64) -> bool {
+        self.empty_magazines();
+        self.tree.take_at(frame)
+    }
+
+    /// Returns whether a frame is free.
+    #[must_use]
+    pub fn is_free(&self, frame: u64) -> bool {
+        let is_held = |(order, magazine): (usize, &Magazine)| {
+            let first = frame >> order << order;
+            magazine.blocks[..magazine.count].contains(&first)
+        };
+        self.tree.is_free(frame) || self.magazines.iter().enumerate().any(is_held)
+    }
+
+    /// Returns how many frames are in the magazines.
+    fn held(&self) -> u64 {
+        let magazines = self.magazines.iter().enumerate();
+        magazines
+            .map(|(order, magazine)| (magazine.count as u64) << order)
+            .sum()
+    }
+
+    /// Returns how many frames are free.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.tree.free() + self.held()
+    }
+
+    /// Returns the tree, in which all that is free is.
+    pub fn whole_tree(&mut self) -> &Radix {
+        self.empty_magazines();
+        &self.tree
+    }
+
+    /// Returns the bytes that the pool takes for itself.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.tree.footprint() + size_of::<Self>()
+    }
+}
+
+/// A block that was taken out of one of several pools.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Index of the pool.
+    pub pool: u8,
+    /// Its node.
+    pub node: u8,
+    /// The first frame.
+    pub first: FrameNumber,
+}
+
+impl Taken {
+    fn new(index: usize, node: u8, first: u64) -> Result<Self, Refusal> {
+        Ok(Self {
+            pool: u8::try_from(index).map_err(|_| Refusal::Unknown)?,
+            node,
+            first: FrameNumber::new(first).ok_or(Refusal::Overflow)?,
+        })
+    }
+}
+
+/// Takes a block out of the best pool that has one.
+///
+/// # Errors
+///
+/// [`Refusal::OutOfMemory`], [`Refusal::Unknown`] (node).
+#[inline]
+pub fn take(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
+    match pools {
+        [only] if want.node.is_none_or(|node| node == only.node) => {
+            let first = only.take(want.order).ok_or(Refusal::OutOfMemory)?;
+            Taken::new(0, only.node, first)
+        }
+        _ => take_by_preference(pools, want),
+    }
+}
+
+/// Takes a block out of several pools: those of the wanted node first, and of these the areas
+/// first where something is movable and most of what is free lies in areas.
+fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
+    let is_near = |pool: &Pool| want.node.is_none_or(|node| node == pool.node);
+    if !pools.iter().any(is_near) {
+        return Err(if pools.is_empty() {
+            Refusal::OutOfMemory
+        } else {
+            Refusal::Unknown
+        });
+    }
+    let areas_first = want.movable && free_in_areas(pools) > free(pools) / 2;
+    let kinds = [(true, areas_first), (true, !areas_first)];
+    let kinds = kinds
+        .into_iter()
+        .chain(kinds.map(|(_, area)| (false, area)));
+    for (near, area) in kinds.filter(|(_, area)| want.movable || !area) {
+        for (index, pool) in pools.iter_mut().enumerate() {
+            if is_near(pool) == near
+                && pool.is_area() == area
+                && let Some(first) = pool.take(want.order)
+            {
+                return Taken::new(index, pool.node, first);
+            }
+        }
+    }
+    Err(Refusal::OutOfMemory)
+}
+
+/// Returns the frames that are free.
+pub fn free(pools: &[Pool]) -> u64 {
+    pools.iter().map(Pool::free).sum()
+}
+
+/// Returns the frames that are free in areas.
+pub fn free_in_areas(pools: &[Pool]) -> u64 {
+    let areas = pools.iter().filter(|pool| pool.is_area());
+    areas.map(Pool::free).sum()
+}
