@@ -231,8 +231,11 @@ pub trait Arch: Sized + Sync + 'static {
     /// Returns how many spaces can have a number of their own; a machine without tags in its TLB
     /// returns a bound.
     fn space_tags(&self) -> u64;
-    /// Makes a process's tables current on this core; `None` is the kernel's own.
-    fn load_space(&self, space: Option<(u64, SpaceTag)>);
+    /// Returns the word that [`Arch::load_space`] takes for a process's root table; `None` is the
+    /// kernel's own. It is never 0.
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64;
+    /// Makes the tables current on this core that a word is of.
+    fn load_space(&self, word: u64);
     /// Drops cached translations of a process on this core.
     fn flush_space(&self, tag: SpaceTag);
     /// Drops cached translations of all processes on this core.

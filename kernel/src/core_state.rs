@@ -24,6 +24,8 @@ pub struct CoreState {
     pub timer: Word,
     /// Threads that wait for the capability lock.
     pub lock_waiters: Queue,
+    /// 1 when something happened that the scheduler has to look at.
+    pub unsettled: Word,
     /// The vCPU whose state is in this core.
     pub loaded_guest: Link<Execution>,
     /// The address space in this core: address of its `AddressSpace`, or 0.
@@ -54,6 +56,7 @@ impl CoreState {
             deadlines: Link::none(),
             timer: Word::new(u64::MAX),
             lock_waiters: Queue::new(),
+            unsettled: Word::new(0),
             loaded_guest: Link::none(),
             loaded_space: Word::new(0),
             inbox: Inbox {

@@ -14,6 +14,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let core = self.core;
         let execution = self.execution(item);
+        self.core.unsettled.set(1);
         execution.deadline.set(deadline);
         execution.raise(flag::TIMED);
         let (mut before, mut after) = (None, core.deadlines.get());

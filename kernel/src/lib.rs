@@ -19,6 +19,7 @@ pub mod deadline;
 pub mod delete;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod fast;
 pub mod fault;
 pub mod guest;
 pub mod ipc;
@@ -34,7 +35,7 @@ pub mod visit;
 pub mod word;
 
 use arch::Arch;
-use arena::Arena;
+use arena::{Arena, Entry};
 use cap::lock::CapLock;
 use core_state::CoreState;
 use delete::Round;
@@ -95,13 +96,17 @@ impl<A: Arch> Kernel<A> {
     /// Begins a kernel entry of core `core`; `None` where [`Arena::enter`] says so.
     #[inline]
     pub fn enter(&self, core: usize) -> Option<Visit<'_, A>> {
-        let entry = self.arena.enter(core)?;
-        let core = self.core_at(core);
-        Some(Visit {
+        Some(self.visit(self.arena.enter(core)?))
+    }
+
+    /// Goes on with a kernel entry that was begun in this kernel's arena.
+    #[inline(always)]
+    pub fn visit<'k>(&'k self, entry: Entry<'k>) -> Visit<'k, A> {
+        Visit {
             kernel: self,
+            core: self.core_at(entry.core()),
             entry,
-            core,
-        })
+        }
     }
 
     /// Returns the state of a core.

@@ -28,6 +28,35 @@ impl<A: Arch> Visit<'_, A> {
         self.enqueue(item, goes_on);
     }
 
+    /// Lets a thread run that got what it waited for: at once in place of `waits`, if that is what
+    /// the scheduler would decide.
+    pub(crate) fn run_instead(&self, waits: ExecutionRef, next: ExecutionRef) {
+        let thread = self.thread(next);
+        let execution = thread.execution();
+        if self.core.current.get() == Some(waits)
+            && execution.flags() == 0
+            && self.goes_first(execution, execution)
+            && let Some(space) = self.fast_space(thread)
+        {
+            execution.set_state(State::Ready);
+            return self.fast_switch(next, space);
+        }
+        self.make_ready(next);
+    }
+
+    /// Returns whether the current execution goes on without a decision: nothing happened since the
+    /// last one that could change it.
+    pub(crate) fn is_settled(&self) -> bool {
+        let inbox = &self.core.inbox;
+        let asked = inbox.first.get() | inbox.lock_released.get() | self.core.unsettled.get();
+        let goes_on = |current| {
+            let execution = self.execution(current);
+            let charged = self.core.budget.address();
+            execution.state() == State::Ready && execution.budget.address() == charged
+        };
+        asked == 0 && !self.round.keeps_lock() && self.core.current.get().is_some_and(goes_on)
+    }
+
     /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
     /// of the turn is left. Whoever waited for something else begins a new one, behind its equals.
     fn continues_turn(&self, execution: &Execution, waited: State) -> bool {
@@ -46,6 +75,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Puts an execution into its ready queue.
     fn enqueue(&self, item: ExecutionRef, first: bool) {
+        self.core.unsettled.set(1);
         let core = self.core;
         let execution = self.execution(item);
         let priority = Self::priority_of(execution);
@@ -84,6 +114,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn set_priority(&self, item: ExecutionRef, priority: u64) {
         let execution = self.execution(item);
         let queued = execution.has(flag::QUEUED);
+        self.core.unsettled.set(1);
         self.dequeue(item);
         execution.priority.set(priority);
         if queued {
@@ -107,6 +138,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Decides who runs, charges time, and sets the timer.
     pub(crate) fn schedule(&self) {
+        self.core.unsettled.set(0);
         let core = self.core;
         let now = self.arch.now();
         self.charge(core, now);

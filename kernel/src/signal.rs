@@ -12,7 +12,7 @@ use arena::Handle;
 use core::sync::atomic::Ordering;
 
 /// Returns the bits that a badge signals.
-const fn bits_of(badge: u64) -> u64 {
+pub(crate) const fn bits_of(badge: u64) -> u64 {
     if badge == 0 { 1 } else { badge }
 }
 

@@ -42,7 +42,8 @@ impl<A: Arch> Deref for Visit<'_, A> {
 impl<A: Arch> Visit<'_, A> {
     /// Handles a trap of the core.
     pub fn handle(&mut self, trap: Trap) {
-        self.leave_guest(matches!(trap, Trap::Timer | Trap::Ipi | Trap::External));
+        let is_interrupt = matches!(trap, Trap::Timer | Trap::Ipi | Trap::External);
+        self.leave_guest(is_interrupt);
         match trap {
             Trap::Call => self.system_call(),
             Trap::Fault {
@@ -55,7 +56,9 @@ impl<A: Arch> Visit<'_, A> {
             Trap::External => self.external_interrupts(),
             Trap::Exit(exit) => self.guest_exit(exit),
         }
-        self.settle();
+        if is_interrupt || !self.is_settled() {
+            self.settle();
+        }
     }
 
     /// Does what other cores asked of this one, and decides who runs next.
@@ -75,6 +78,16 @@ impl<A: Arch> Visit<'_, A> {
             }
             Some(current) => Next::Thread(self.thread(current)),
         }
+    }
+
+    /// Returns the thread that runs, if one does.
+    pub fn current_thread(&self) -> Option<&Thread<A>> {
+        self.entry.find(self.core.current.get()?.cast())
+    }
+
+    /// Returns the vCPU that runs, if one does.
+    pub fn current_vcpu(&self) -> Option<&Vcpu<A>> {
+        self.entry.find(self.core.current.get()?.cast())
     }
 
     /// Returns an execution that the kernel keeps the name of: out of line, as all of these, for

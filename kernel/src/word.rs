@@ -77,6 +77,12 @@ impl<T> Link<T> {
         Handle::from_address(self.address.load(Ordering::Relaxed))
     }
 
+    /// Returns the address, or 0.
+    #[inline(always)]
+    pub fn address(&self) -> u64 {
+        self.address.load(Ordering::Relaxed)
+    }
+
     /// Sets the handle.
     #[inline(always)]
     pub fn set(&self, handle: Option<Handle<T>>) {

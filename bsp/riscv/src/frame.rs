@@ -23,8 +23,6 @@ const A7: usize = 17;
 const T0: usize = 5;
 /// Register of result 8: t1.
 const T1: usize = 6;
-/// Registers that a call preserves: sp, gp, tp.
-const PRESERVED: core::ops::RangeInclusive<usize> = 2..=4;
 
 /// Returns the register that holds argument or result `index`.
 const fn register_of(index: usize) -> usize {
@@ -83,8 +81,10 @@ impl UserFrame for RiscvFrame {
 
     fn complete(&self) {
         self.pc.add(4);
-        for (number, register) in self.x.iter().enumerate() {
-            if !PRESERVED.contains(&number) {
+        let [_, link, _, _, _, others @ ..] = &self.x;
+        link.set(0);
+        for chunk in others.as_chunks::<9>().0 {
+            for register in chunk {
                 register.set(0);
             }
         }

@@ -105,14 +105,20 @@ impl Arch for Riscv {
         }
     }
 
-    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
-        let bits = ASID_BITS.load(Ordering::Relaxed);
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
         let (root, asid) = match space {
-            Some((root, tag)) => (root, if bits == 0 { 0 } else { tag.0 }),
+            Some((root, tag)) if ASID_BITS.load(Ordering::Relaxed) != 0 => (root, tag.0),
+            Some((root, _)) => (root, 0),
             None => (paging::physical_of(&raw const paging::ROOT), 0),
         };
-        csr::write!(number::SATP, 8 << 60 | asid << 44 | root >> 12);
-        if bits == 0 {
+        8 << 60 | asid << 44 | root >> 12
+    }
+
+    #[inline(always)]
+    fn load_space(&self, word: u64) {
+        csr::write!(number::SATP, word);
+        // No space but the kernel's own has ASID 0 where there are ASIDs.
+        if word << 4 >> 48 == 0 {
             csr::fence_all();
         }
     }

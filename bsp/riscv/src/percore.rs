@@ -16,8 +16,6 @@ pub struct PerCore {
     pub core: Word,
     /// The hart's number in the machine.
     pub hart: Word,
-    /// Address of the thread's or vCPU's object that runs; see `mode`.
-    pub object: Word,
     /// [`THREAD`] or [`GUEST`].
     pub mode: Word,
     /// Generation of the guest tags of this hart.
@@ -49,7 +47,6 @@ impl PerCore {
             stack: Word::new(0),
             core: Word::new(0),
             hart: Word::new(0),
-            object: Word::new(0),
             mode: Word::new(0),
             tag_generation: Word::new(1),
             next_tag: Word::new(1),

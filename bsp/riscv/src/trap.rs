@@ -1,16 +1,17 @@
 //! Traps: what happened, and what the hart does next.
 
 use crate::boot::KERNEL;
-use crate::entry::{_return_to, DIRECT_MAP};
+use crate::entry::{_resume, _return_to, DIRECT_MAP};
 use crate::guest::{self, FS};
 use crate::machine::Riscv;
 use crate::percore::{self, GUEST, PerCore, THREAD};
 use crate::{csr, sbi};
 use abi::fault::FaultKind;
-use arena::{Entry, Handle};
+use core::arch::asm;
 use core::fmt::Write;
+use core::mem::ManuallyDrop;
 use kernel::arch::Trap;
-use kernel::object::thread::Thread;
+use kernel::fast::{Fast, Resume};
 use kernel::object::vcpu::Vcpu;
 use kernel::{Kernel, Next, Visit};
 use riscv_regs::csr as number;
@@ -27,23 +28,77 @@ pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 /// Handles a trap out of a thread or a guest, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let hart = percore::current();
-    let kernel = kernel();
     let cause = csr::read!(number::SCAUSE);
-    let mut visit = enter(kernel, hart);
+    let mut visit = enter_from_user(hart);
     let what = if hart.mode.get() == GUEST {
-        guest_trap(&visit.entry, hart, cause)
+        guest_trap(&visit, cause)
     } else {
-        thread_trap(&visit.entry, hart, cause)
+        thread_trap(&visit, cause)
     };
     visit.handle(what);
-    leave(kernel, hart, visit)
+    leave(kernel(), hart, visit)
+}
+
+/// Makes a system call of a thread of which arguments, stack, global and thread pointer and program
+/// counter were saved.
+pub extern "C" fn call() -> ! {
+    let hart = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    match visit.fast_call() {
+        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
+        Some(Fast::Next) | None => general_call(),
+    }
+}
+
+/// Returns to a thread behind its system call.
+#[inline(always)]
+fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>) -> ! {
+    let registers = &raw const resume.to.frame as u64;
+    hart.frame.set(registers);
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
+    // been in the kernel again; a thread made a call, so that sstatus sends this hart to user mode.
+    unsafe {
+        asm!(
+            "j {resume}",
+            resume = sym _resume,
+            in("a0") registers,
+            in("a7") resume.info,
+            in("t0") resume.badge,
+            in("t1") resume.count,
+            in("t2") &raw const resume.from.frame,
+            options(noreturn),
+        )
+    }
+}
+
+/// Makes a system call that is not one of the most frequent.
+#[cold]
+extern "C" fn general_call() -> ! {
+    let hart = percore::current();
+    let mut visit = enter_from_user(hart);
+    match visit.fast_rare_call() {
+        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
+        Some(Fast::Next) => {}
+        None => visit.handle(Trap::Call),
+    }
+    leave(kernel(), hart, visit)
 }
 
 /// Returns the kernel.
+#[inline(always)]
 fn kernel() -> &'static Kernel<Riscv> {
-    KERNEL
-        .get()
-        .expect("traps come only after the kernel was made")
+    debug_assert!(KERNEL.is_completed());
+    // SAFETY: traps come only after the kernel was made.
+    unsafe { KERNEL.get_unchecked() }
+}
+
+/// Begins a kernel entry of this hart out of a thread or a guest.
+#[inline(always)]
+fn enter_from_user(hart: &PerCore) -> Visit<'static, Riscv> {
+    let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
+    // SAFETY: this hart entered before it ran a thread or a guest (1); traps are off in the kernel,
+    // which leaves no entry behind (2).
+    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
 }
 
 /// Begins a kernel entry of this hart.
@@ -55,9 +110,9 @@ pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Visit<'a, Riscv> 
 }
 
 /// Returns what a trap out of a thread was.
-fn thread_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
-    if let Some(thread) = Handle::<Thread<Riscv>>::from_address(hart.object.get()) {
-        entry.get(thread).frame.pc.set(csr::read!(number::SEPC));
+fn thread_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
+    if let Some(thread) = visit.current_thread() {
+        thread.frame.pc.set(csr::read!(number::SEPC));
     }
     let address = csr::read!(number::STVAL);
     let fault = |kind| Trap::Fault {
@@ -79,11 +134,10 @@ fn thread_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
 }
 
 /// Returns what a trap out of a guest was.
-fn guest_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
-    let Some(vcpu) = Handle::<Vcpu<Riscv>>::from_address(hart.object.get()) else {
+fn guest_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
+    let Some(vcpu) = visit.current_vcpu() else {
         return Trap::Ipi;
     };
-    let vcpu = entry.get(vcpu);
     let status = csr::read!(number::SSTATUS);
     vcpu.guest.pc.set(csr::read!(number::SEPC));
     vcpu.guest.supervisor.set(u64::from(status & SPP != 0));
@@ -94,7 +148,7 @@ fn guest_trap(entry: &Entry<'_>, hart: &PerCore, cause: u64) -> Trap {
         return interrupt(cause & !INTERRUPT);
     }
     let page = vcpu.register_page().object.get();
-    let registers = entry.words(page, abi::PAGE_SIZE).unwrap_or(&[]);
+    let registers = visit.entry.words(page, abi::PAGE_SIZE).unwrap_or(&[]);
     Trap::Exit(guest::exit(&vcpu.guest, cause, registers))
 }
 
@@ -122,10 +176,9 @@ pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Visit<'_, Ri
                 return_to_thread(hart, registers, pc);
             }
             Next::Guest(vcpu, page) => {
-                let object = &raw const *vcpu as u64;
                 let (pc, status) = guest_entry(vcpu);
                 drop(visit);
-                enter_guest(hart, (object, DIRECT_MAP + page), (pc, status));
+                enter_guest(hart, DIRECT_MAP + page, (pc, status));
             }
             Next::Idle => {
                 drop(visit);
@@ -156,7 +209,6 @@ fn wait_for_interrupt() -> Trap {
 /// Returns to a thread.
 fn return_to_thread(hart: &PerCore, registers: u64, pc: u64) -> ! {
     hart.frame.set(registers);
-    hart.object.set(thread_of(registers));
     hart.mode.set(THREAD);
     csr::write!(number::SEPC, pc);
     csr::write!(number::HSTATUS, guest::hstatus() & !(1 << 7));
@@ -165,11 +217,6 @@ fn return_to_thread(hart: &PerCore, registers: u64, pc: u64) -> ! {
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
     // been in the kernel again; sepc and sstatus send the hart to user mode.
     unsafe { _return_to(registers) }
-}
-
-/// Returns the physical address of the thread whose frame is at `registers`.
-fn thread_of(registers: u64) -> u64 {
-    registers - core::mem::offset_of!(Thread<Riscv>, frame) as u64 - DIRECT_MAP
 }
 
 /// Returns program counter and status bits for entering a guest.
@@ -186,10 +233,9 @@ fn guest_entry(vcpu: &Vcpu<Riscv>) -> (u64, u64) {
 }
 
 /// Enters a guest.
-fn enter_guest(hart: &PerCore, (object, registers): (u64, u64), (pc, status): (u64, u64)) -> ! {
+fn enter_guest(hart: &PerCore, registers: u64, (pc, status): (u64, u64)) -> ! {
     const SPVP: u64 = 1 << 8;
     hart.frame.set(registers);
-    hart.object.set(object - DIRECT_MAP);
     hart.mode.set(GUEST);
     csr::write!(number::SEPC, pc);
     let privilege = if status & SPP != 0 { SPVP } else { 0 };

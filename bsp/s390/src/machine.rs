@@ -109,8 +109,12 @@ impl Arch for S390 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
-        paging::load(space.map(|(root, _)| root));
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
+        paging::primary(space.map(|(root, _)| root))
+    }
+
+    fn load_space(&self, word: u64) {
+        paging::load(word);
     }
 
     fn flush_space(&self, _tag: SpaceTag) {

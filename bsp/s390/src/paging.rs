@@ -209,12 +209,17 @@ pub const fn space_of(root: u64) -> Asce {
         .with_root(TableType::RegionThird)
 }
 
-/// Makes a root table that of the primary space; `None` is the real space, without a table.
-pub fn load(root: Option<u64>) {
-    let space = root.map_or(Asce::new().with_real_space(true), space_of);
+/// Returns the ASCE of a root table as [`load`] takes it; `None` is the real space, without a table.
+pub fn primary(root: Option<u64>) -> u64 {
+    root.map_or(Asce::new().with_real_space(true), space_of)
+        .into_bits()
+}
+
+/// Makes a space the primary one.
+pub fn load(space: u64) {
     let [_, place] = &percore::current().control;
-    place.set(space.into_bits());
-    crate::control::load!("1", space.into_bits());
+    place.set(space);
+    crate::control::load!("1", space);
     float::clear();
 }
 

@@ -85,11 +85,16 @@ impl Arch for X86 {
         paging::SPACE_TAGS
     }
 
-    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
         match space {
-            Some((root, tag)) => paging::load(root, tag.0),
-            None => paging::load(paging::physical_of(&raw const paging::ROOT), 0),
+            Some((root, tag)) => paging::root_word(root, tag.0),
+            None => paging::root_word(paging::physical_of(&raw const paging::ROOT), 0),
         }
+    }
+
+    #[inline(always)]
+    fn load_space(&self, word: u64) {
+        crate::cpu::set_cr3(word);
     }
 
     fn flush_space(&self, tag: SpaceTag) {

@@ -313,15 +313,10 @@ pub fn flush_kernel() {
     cpu::set_cr4(control);
 }
 
-/// Makes a root table current; its cached translations under `tag` stay valid.
-#[inline(always)]
-pub fn load(root: u64, tag: u64) {
+/// Returns what CR3 is for a root table; its cached translations under `tag` stay valid.
+pub fn root_word(root: u64, tag: u64) -> u64 {
     const KEEP: u64 = 1 << 63;
-    if has_tags() {
-        cpu::set_cr3(root | tag | KEEP);
-    } else {
-        cpu::set_cr3(root);
-    }
+    if has_tags() { root | tag | KEEP } else { root }
 }
 
 /// Drops cached translations of a space on this core.

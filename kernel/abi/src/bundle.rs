@@ -57,8 +57,8 @@ pub struct Segment {
 /// A file in the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Its name.
-    pub name: &'a str,
+    /// Its name, as it is in the bundle: whoever looks for a file has a name to compare with it.
+    pub name: &'a [u8],
     /// Page-aligned offset in the bundle.
     pub offset: u64,
     /// Bytes.
@@ -251,7 +251,7 @@ impl<'a> Bundle<'a> {
         let name = self.bytes.get(row..row + NAME_SIZE)?;
         let end = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_SIZE);
         Some(Entry {
-            name: core::str::from_utf8(&name[..end]).ok()?,
+            name: &name[..end],
             offset: u64_at(self.bytes, row + 40)?,
             length: u64_at(self.bytes, row + 48)?,
             checksum: u32_at(self.bytes, row + 56)?,
@@ -261,7 +261,9 @@ impl<'a> Bundle<'a> {
     /// Returns the entry with this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Entry<'a>> {
-        self.entries().flatten().find(|entry| entry.name == name)
+        self.entries()
+            .flatten()
+            .find(|entry| entry.name == name.as_bytes())
     }
 
     /// Returns the bytes of an entry, not checked against its checksum.

@@ -5,12 +5,16 @@ use crate::{Arena, Handle, Object, Part, Quiescent, RAW, TABLE};
 use core::mem::size_of;
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// One kernel entry of one core. References to objects live no longer than the borrow of it.
 pub struct Entry<'a> {
     arena: &'a Arena,
     core: usize,
+    // What looks at objects need of the arena, which never changes.
+    base: NonNull<u8>,
+    physical: u64,
+    kinds: &'a [AtomicU8],
 }
 
 /// Why a range cannot change its kind.
@@ -25,7 +29,13 @@ pub enum KindError {
 impl<'a> Entry<'a> {
     /// Makes the entry of `core`.
     pub(crate) const fn new(arena: &'a Arena, core: usize) -> Self {
-        Self { arena, core }
+        Self {
+            arena,
+            core,
+            base: arena.base,
+            physical: arena.physical,
+            kinds: arena.kinds,
+        }
     }
 
     /// Returns the core that entered.
@@ -56,8 +66,29 @@ impl<'a> Entry<'a> {
     /// objects are `stride` apart. One function for all types, for calls are shorter than copies.
     #[inline(never)]
     fn locate(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
-        let aligned = address.wrapping_sub(self.arena.physical) & (stride.min(PAGE_SIZE) - 1);
-        (self.arena.kind(address) == kind && aligned == 0).then(|| self.arena.pointer(address))
+        self.locate_here(address, kind, stride)
+    }
+
+    /// Does what [`Entry::locate`] does.
+    #[inline(always)]
+    fn locate_here(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
+        // Below the arena this wraps to a page that has no kind byte.
+        let offset = usize::try_from(address.wrapping_sub(self.physical)).ok()?;
+        let found = self.kinds.get(offset / PAGE_SIZE as usize)?;
+        let aligned = offset as u64 & (stride.min(PAGE_SIZE) - 1) == 0;
+        if found.load(Ordering::Relaxed) != kind || !aligned {
+            return None;
+        }
+        // SAFETY: a page with a kind lies in the arena, which is one mapping.
+        Some(unsafe { self.base.add(offset) })
+    }
+
+    /// Returns what [`Entry::find`] returns, looked at in place: for paths that are short.
+    #[inline(always)]
+    pub fn look<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
+        let pointer = self.locate_here(handle.address(), T::KIND, T::STRIDE)?;
+        // SAFETY: as in `find`.
+        Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
     /// Returns the object that `handle` names.

@@ -1,13 +1,29 @@
 //! An arena over ordinary memory, for programs and tests on a developer's machine.
 
-use crate::{Arena, PAGE_SIZE, RAW};
+use crate::{Arena, PAGE_SIZE, RAW, TABLE};
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU8;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::boxed::Box;
 use std::vec::Vec;
 
 impl Arena {
+    /// Returns every word of the pages that hold objects, for comparisons.
+    #[must_use]
+    pub fn object_words(&self) -> Vec<u64> {
+        let pages = self.kinds.iter().enumerate();
+        let objects = pages.filter(|(_, kind)| kind.load(Ordering::Relaxed) > TABLE);
+        let words = objects.flat_map(|(page, _)| (0..512).map(move |word| page * 4096 + word * 8));
+        words
+            .map(|offset| {
+                // SAFETY: the offset is that of a word in a page of the arena.
+                let pointer = unsafe { self.base.add(offset) };
+                // SAFETY: the memory is mapped for ever and accessed as atomics only.
+                unsafe { pointer.cast::<AtomicU64>().as_ref() }.load(Ordering::Relaxed)
+            })
+            .collect()
+    }
+
     /// Makes an arena of `pages` pages of zeroed memory that is never given back, all of them raw,
     /// with physical addresses from `physical` on.
     ///

@@ -110,6 +110,17 @@ impl Arena {
         }
     }
 
+    /// Begins a kernel entry of a core that entered before, without looking whether it is inside.
+    ///
+    /// # Safety
+    ///
+    /// 1. `core` entered before, with [`Arena::enter`].
+    /// 2. No entry of `core` lives, and none is begun as long as this one lives.
+    #[inline(always)]
+    pub const unsafe fn enter_alone(&self, core: usize) -> Entry<'_> {
+        Entry::new(self, core)
+    }
+
     /// Ends a kernel entry.
     fn leave(&self, core: usize) {
         self.entered[core].store(KNOWN, Ordering::Release);

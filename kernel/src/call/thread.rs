@@ -223,6 +223,7 @@ impl<A: Arch> Visit<'_, A> {
                 execution.budget.set(handle);
                 if let Some(budget) = handle.map(|handle| self.entry.get(handle)) {
                     budget.owner.set(Some(item));
+                    self.note_turns(budget);
                 }
             }
             Role::Notification => {
@@ -231,6 +232,15 @@ impl<A: Arch> Visit<'_, A> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Notes in the execution that a budget is bound to whether the budget has a turn.
+    fn note_turns(&self, budget: &Budget) {
+        if let Some(item) = budget.owner.get() {
+            let owner = self.execution(item);
+            owner.lower(flag::TURNS);
+            owner.raise(if budget.takes_turns() { flag::TURNS } else { 0 });
         }
     }
 
@@ -271,6 +281,8 @@ impl<A: Arch> Visit<'_, A> {
             .set(if turn == 0 { amount } else { turn });
         budget.object.grace.set(0);
         budget.object.since.set(self.arch.now());
+        self.note_turns(budget.object);
+        self.core.unsettled.set(1);
         let mut runs = budget.object.owner.get();
         while let Some(item) = runs {
             self.wake_exhausted(item);

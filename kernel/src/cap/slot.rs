@@ -144,6 +144,13 @@ impl Slot {
         Tag::from_bits(self.tag.shared().load(Ordering::Acquire))
     }
 
+    /// Returns the tag of a slot inside an object of this core, which filled it: whatever goes with
+    /// the tag was written here.
+    #[inline(always)]
+    pub fn own_tag(&self) -> Tag {
+        Tag::from_bits(self.tag.get())
+    }
+
     /// Sets the tag, after all else was written.
     pub fn set_tag(&self, tag: Tag) {
         self.tag.shared().store(tag.into_bits(), Ordering::Release);

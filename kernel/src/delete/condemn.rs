@@ -202,7 +202,11 @@ impl<A: Arch> Visit<'_, A> {
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
         let [last, others] = &space.free;
-        for word in [&space.root, last, others, &space.fund_next, &space.fund_end] {
+        let fund = [&space.fund_next, &space.fund_end];
+        for word in [&space.root, &space.word, last, others]
+            .into_iter()
+            .chain(fund)
+        {
             word.set(0);
         }
         // Mappings that capabilities remember are those of the space before.

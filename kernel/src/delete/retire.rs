@@ -28,7 +28,7 @@ impl<A: Arch> Visit<'_, A> {
         let loaded = Handle::from_address(core.loaded_space.get());
         let loaded = loaded.and_then(|space| self.entry.part::<AddressSpace, A>(space));
         if loaded.is_some_and(|space| space.root.get() == 0) {
-            self.arch.load_space(None);
+            self.arch.load_space(self.arch.space_word(None));
             core.loaded_space.set(0);
         }
         if let Some(guest) = core.loaded_guest.get()
@@ -152,6 +152,7 @@ impl<A: Arch> Visit<'_, A> {
     fn unbind_budget(&self, item: ExecutionRef, budget: u64) {
         let execution = self.execution(item);
         execution.own_budget.set(0);
+        execution.lower(flag::TURNS);
         let core = self.core;
         let handle = Handle::<Budget>::from_address(budget);
         if execution.budget.get() == handle {

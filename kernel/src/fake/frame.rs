@@ -1,7 +1,9 @@
 //! Saved registers of a fake thread, which share their places as on a real machine: arguments and
 //! results are the same registers.
 
+use super::FakeArch;
 use crate::arch::UserFrame;
+use crate::fast::Resume;
 use abi::call::{ARGUMENTS, MACHINE_REGISTERS, ThreadRegister};
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::FromBytes;
@@ -50,6 +52,19 @@ impl FakeFrame {
     /// Returns how many system calls were completed.
     pub fn completed(&self) -> u64 {
         self.completed.load(Ordering::Relaxed)
+    }
+
+    /// Does what a machine does on its way out of a fast path.
+    pub fn hand_over(&self, resume: &Resume<'_, FakeArch>) {
+        let values = self.values();
+        let to = &resume.to.frame;
+        to.complete();
+        let count = usize::try_from(resume.count).unwrap();
+        for (index, value) in values.into_iter().enumerate().skip(1).take(count) {
+            to.set_result(index, value);
+        }
+        to.set_info(resume.info);
+        to.set_result(7, resume.badge);
     }
 
     /// Returns the register that `number` names.

@@ -6,6 +6,7 @@ use super::{CORES, FakeArch, FakeFrame, on_core};
 use crate::arch::{Arch, Stage, TableEntry, Trap};
 use crate::boot::{BootPlan, Range};
 use crate::core_state::CoreState;
+use crate::fast::Fast;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
@@ -14,7 +15,7 @@ use crate::{Kernel, Next, Visit};
 use abi::bundle;
 use abi::{CallNumber, CallWord, Error, MessageInfo, PAGE_SIZE, Rights};
 use arena::{Arena, Handle};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::vec::Vec;
@@ -74,6 +75,8 @@ pub struct Machine {
     /// Calls that were begun: the thread, and how many it had completed before.
     begun: Mutex<HashMap<u64, u64>>,
     answers: Mutex<HashMap<u64, Answer>>,
+    general_only: AtomicBool,
+    fast_calls: AtomicU64,
 }
 
 impl Machine {
@@ -105,6 +108,8 @@ impl Machine {
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
             begun: Mutex::default(),
             answers: Mutex::default(),
+            general_only: AtomicBool::new(false),
+            fast_calls: AtomicU64::new(0),
         };
         let bytes = tiny_bundle();
         let pages = PAGES as u64 - BUNDLE_PAGES;
@@ -163,9 +168,56 @@ impl Machine {
         visit.expect("a core enters the kernel once at a time")
     }
 
+    /// Leaves every call to the general path, as a kernel without fast paths does.
+    pub fn leave_all_to_the_general_path(&self) {
+        self.general_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns what a thread's call gave, if it is done.
+    pub fn finish_if_done(&self, thread: u64) -> Option<Answer> {
+        self.is_done(thread).then(|| self.answer(thread)).flatten()
+    }
+
+    /// Returns every word of every object, and what the cores have: two machines on which the same
+    /// happened have the same.
+    pub fn image(&self) -> Vec<u64> {
+        let mut image = self.kernel.arena().object_words();
+        for core in self.kernel.cores.iter().take(self.cores) {
+            let links = [
+                core.current.address(),
+                core.budget.address(),
+                core.deadlines.address(),
+            ];
+            image.extend(links);
+            image.extend([core.ready_bits.get(), core.loaded_space.get()]);
+        }
+        image
+    }
+
+    /// Returns whether calls are tried on the fast path first.
+    fn takes_fast_paths(&self) -> bool {
+        !self.general_only.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many traps took a fast path.
+    pub fn fast_paths_taken(&self) -> u64 {
+        self.fast_calls.load(Ordering::Relaxed)
+    }
+
     /// Lets a core trap, and leave the kernel again.
     pub fn trap(&self, core: usize, trap: Trap) {
         let mut visit = self.visit(core);
+        if trap == Trap::Call && self.takes_fast_paths() {
+            let fast = visit.fast_call().or_else(|| visit.fast_rare_call());
+            if let Some(fast) = fast {
+                self.fast_calls.fetch_add(1, Ordering::Relaxed);
+                match fast {
+                    Fast::Behind(resume) => resume.from.frame.hand_over(&resume),
+                    Fast::Next => drop(visit.next()),
+                }
+                return;
+            }
+        }
         visit.handle(trap);
         match visit.next() {
             Next::Thread(_) | Next::Guest(..) | Next::Idle => {}

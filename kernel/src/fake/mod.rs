@@ -211,11 +211,16 @@ impl Arch for FakeArch {
         }
     }
 
-    fn load_space(&self, space: Option<(u64, SpaceTag)>) {
+    fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
         let (root, tag) = space.map_or((0, 0), |(root, tag)| (root, tag.0 + 1));
+        1 << 63 | root << 13 | tag
+    }
+
+    fn load_space(&self, word: u64) {
+        assert!(word >> 63 == 1, "this is the word of a space");
         let [root_place, tag_place] = &self.here().space;
-        root_place.store(root, Ordering::SeqCst);
-        tag_place.store(tag, Ordering::SeqCst);
+        root_place.store(word << 1 >> 14, Ordering::SeqCst);
+        tag_place.store(word & 0x1fff, Ordering::SeqCst);
     }
 
     fn flush_space(&self, tag: SpaceTag) {

@@ -165,11 +165,8 @@ impl<A: Arch> Visit<'_, A> {
         vcpu.exit_pending.set(0);
         let [first, second, third, ..] = words;
         if vcpu.access.get() != 0 {
-            let access = AccessInfo::from_bits(vcpu.access.replace(0));
-            if let Some(registers) = self.registers(vcpu) {
-                self.arch
-                    .guest_complete(&vcpu.guest, registers, access, first);
-            }
+            let access = vcpu.access.replace(0);
+            self.complete_access(vcpu, access, first);
             return self.make_ready(item);
         }
         match ExitReply::from_number(u64::from(label)) {
@@ -188,6 +185,15 @@ impl<A: Arch> Visit<'_, A> {
             }
             Some(ExitReply::Idle) => self.idle_vcpu(item, vcpu.execution()),
             Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
+        }
+    }
+
+    /// Ends the access that a device answered with `value`.
+    pub(crate) fn complete_access(&self, vcpu: &Vcpu<A>, access: u64, value: u64) {
+        if let Some(registers) = self.registers(vcpu) {
+            let access = AccessInfo::from_bits(access);
+            self.arch
+                .guest_complete(&vcpu.guest, registers, access, value);
         }
     }
 

@@ -113,6 +113,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Lets an execution of this core run on another budget, and with it everyone that it lent
     /// the one before to.
     pub(crate) fn change_budget(&self, item: ExecutionRef, budget: Option<Handle<Budget>>) {
+        self.core.unsettled.set(1);
         let before = self.execution(item).budget.get();
         self.execution(item).budget.set(budget);
         self.wake_exhausted(item);

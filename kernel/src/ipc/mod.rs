@@ -63,8 +63,7 @@ impl<A: Arch> Visit<'_, A> {
         if let Some(receiver) = self.pop(&endpoint.receivers) {
             self.remove_deadline(receiver);
             self.deliver(caller, receiver);
-            self.make_ready(receiver);
-            return;
+            return self.run_instead(caller, receiver);
         }
         let execution = self.execution(caller);
         execution.set_state(State::Calling);

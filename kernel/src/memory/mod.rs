@@ -118,6 +118,8 @@ impl<A: Arch> Visit<'_, A> {
             self.arch.initialise_root(words);
         }
         space.root.set(root);
+        let tag = SpaceTag(space.tag.get());
+        space.word.set(self.arch.space_word(Some((root, tag))));
     }
 
     /// Returns how many more spaces can be tagged.
@@ -178,8 +180,7 @@ impl<A: Arch> Visit<'_, A> {
             .cores
             .shared()
             .fetch_or(1 << self.entry.core(), core::sync::atomic::Ordering::SeqCst);
-        self.arch
-            .load_space(Some((space.root.get(), SpaceTag(space.tag.get()))));
+        self.arch.load_space(space.word.get());
     }
 
     /// Returns whether a thread's space has tables, so that it can run.

@@ -75,6 +75,8 @@ pub mod flag {
     pub const FAULTED: u64 = 64;
     /// Its parked call came from another core and runs here.
     pub const SHIPPED: u64 = 128;
+    /// Its own budget has a turn.
+    pub const TURNS: u64 = 256;
 }
 
 /// What a thread and a vCPU have in common. Fields belong to the execution's core, except `inbox`.
@@ -145,6 +147,12 @@ impl Execution {
     #[inline(always)]
     pub fn has(&self, flag: u64) -> bool {
         self.flags.get() & flag != 0
+    }
+
+    /// Returns all flags.
+    #[inline(always)]
+    pub fn flags(&self) -> u64 {
+        self.flags.get()
     }
 
     /// Sets a flag.

@@ -29,7 +29,9 @@ pub struct AddressSpace {
     pub fund_next: Word,
     /// End of the newest fund.
     pub fund_end: Word,
-    unused: [u64; 7],
+    /// What makes the tables of a process current, or 0 while there is no root.
+    pub word: Word,
+    unused: [u64; 6],
 }
 
 /// The address space of a process.

@@ -139,7 +139,7 @@ fn start_cpu_state(cpu: &PerCore) {
     control::load!("0", control0);
     control::load!("6", 0);
     timer::set(u64::MAX);
-    paging::load(None);
+    paging::load(paging::primary(None));
 }
 
 /// Returns bytes of physical memory.

@@ -74,19 +74,6 @@ pub const CASES: &[Case] = &[
     ),
     success(
         CallNumber::VcpuResume,
-        "a guest has all bits of its control registers, those that are the host's too",
-        |context| {
-            let control = machine::current().guest.control;
-            let (code, value) = control.ok_or(Stop::Skipped("all bits are the guest's"))?;
-            let guest = context.guest(code)?;
-            guest.vcpu.resume()?;
-            guest.next_exit(context, ExitClass::Hypercall)?;
-            ensure_equal!(guest.register(2), value);
-            Ok(())
-        },
-    ),
-    success(
-        CallNumber::VcpuResume,
         "an answered hypercall is over: the next one follows, and sequence numbers grow",
         |context| {
             let guest = context.guest(machine::current().guest.hypercall)?;

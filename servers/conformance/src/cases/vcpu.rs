@@ -1,4 +1,4 @@
-//! Refusals of the calls on guests.
+//! Refusals of the calls on guests, and what a guest has for itself.
 
 use super::prelude::*;
 use crate::machine;
@@ -40,6 +40,19 @@ const fn route(base: u64, length: u64) -> Route {
 
 /// The cases.
 pub const CASES: &[Case] = &[
+    success(
+        CallNumber::VcpuResume,
+        "a guest has all bits of its control registers, those that are the host's too",
+        |context| {
+            let control = machine::current().guest.control;
+            let (code, value) = control.ok_or(Stop::Skipped("all bits are the guest's"))?;
+            let guest = context.guest(code)?;
+            guest.vcpu.resume()?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            ensure_equal!(guest.register(2), value);
+            Ok(())
+        },
+    ),
     success(CallNumber::VcpuBind, "every binding, and back", |context| {
         let vcpu = bare(context)?;
         let bindings = [
