@@ -7,6 +7,7 @@ mod derivation;
 mod device;
 mod exits;
 mod fault;
+mod guest_memory;
 mod laws;
 mod mapping;
 mod message;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Case]] = &[
     deletion::CASES,
     vcpu::CASES,
     exits::CASES,
+    guest_memory::CASES,
     registers::CASES,
     cores::CASES,
 ];

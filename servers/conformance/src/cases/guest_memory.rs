@@ -1,0 +1,87 @@
+//! Memory of guests that run: it comes, changes and goes.
+
+use super::exits::{VALUE, exit_reply};
+use super::prelude::*;
+use crate::guest::guest_rights;
+use crate::machine;
+use abi::exit::{ExitClass, ExitReply};
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    success(
+        CallNumber::Map,
+        "guest memory that is mapped on demand",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.store)?;
+            let address = machine.memory + (1 << 20);
+            guest.set_register(0, address + 16);
+            guest.set_register(1, VALUE);
+            guest.vcpu.resume()?;
+            let message = guest.next_exit(context, ExitClass::Memory)?;
+            ensure_equal!(message.words[1], (address + 16) & machine.told);
+            let frame = context.frame(12)?;
+            let window = context.window(Frame::at(context.copy(frame.capability())?.slot()))?;
+            frame.map(guest.space.capability(), address, guest_rights())?;
+            reply(&exit_reply(ExitReply::Resume))?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            ensure_equal!(machine.cut(window.load(2)), machine.cut(VALUE));
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::Map,
+        "guest memory of 2 MiB at once",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.store)?;
+            guest.memory_frame.unmap()?;
+            let frame = context.frame(21)?;
+            let window = context.window(Frame::at(context.copy(frame.capability())?.slot()))?;
+            window.write_code(machine.store);
+            frame.map(guest.space.capability(), machine.memory, guest_rights())?;
+            guest.set_register(0, machine.memory + (1 << 21) - 8);
+            guest.set_register(1, VALUE);
+            guest.vcpu.resume()?;
+            guest.next_exit(context, ExitClass::Hypercall)?;
+            let last = window.load(window.words() - 1);
+            ensure_equal!(machine.cut(last), machine.cut(VALUE));
+            Ok(())
+        },
+    ),
+    success(
+        CallNumber::Protect,
+        "a store to protected guest memory leaves the guest",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.count)?;
+            let address = machine.memory + 0x1000;
+            guest.set_register(0, address);
+            guest
+                .memory_frame
+                .protect(0x1000, 0x1000, Rights::new().with_read(true))?;
+            guest.vcpu.resume()?;
+            let message = guest.next_exit(context, ExitClass::Memory)?;
+            ensure_equal!(message.words[1], address);
+            guest.memory_frame.protect(0x1000, 0x1000, guest_rights())?;
+            reply(&exit_reply(ExitReply::Resume))?;
+            context.until("the guest counts", || guest.memory.load(0x200) > 10)
+        },
+    ),
+    success(
+        CallNumber::Unmap,
+        "a running guest loses its memory at once",
+        |context| {
+            let machine = &machine::current().guest;
+            let guest = context.guest(machine.count)?;
+            guest.set_register(0, machine.memory + 0x1000);
+            guest.vcpu.resume()?;
+            context.until("the guest counts", || guest.memory.load(0x200) > 10)?;
+            guest.memory_frame.unmap()?;
+            let count = guest.memory.load(0x200);
+            guest.next_exit(context, ExitClass::Memory)?;
+            ensure_equal!(guest.memory.load(0x200), count);
+            Ok(())
+        },
+    ),
+];
