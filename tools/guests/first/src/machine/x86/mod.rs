@@ -54,10 +54,12 @@ impl Machine for X86 {
             port::print(b"\n");
         }
         if status == 0 {
-            // Soft-off of ACPI: sleep type 0 of the machine q35, and the switch.
+            // Soft-off of ACPI: sleep type 0 of the machine q35, and the switch. The machine may go
+            // on for some instructions, which must not be those that report a failure.
             processor::output_word(0x604, 0x2000);
+        } else {
+            processor::output_long(0xf4, status.into());
         }
-        processor::output_long(0xf4, status.into());
         loop {
             // SAFETY: it stands still for ever.
             unsafe { asm!("cli", "hlt", options(nostack)) };
