@@ -4,10 +4,9 @@
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use riscv_regs::translation::Mode;
+use riscv_regs::isa::Offer;
 use riscv_regs::{Extension, isa};
-use vcpu::machine::riscv::fdt::{
-    Description, Range, Serial, TreeError, default_extensions, device_tree,
-};
+use vcpu::machine::riscv::fdt::{Description, Range, Serial, TreeError, abilities, device_tree};
 use vcpu::machine::riscv::loader::{Memory, Place};
 
 const SERIALS: [Serial; 2] = [
@@ -27,10 +26,14 @@ const SERIALS: [Serial; 2] = [
     },
 ];
 
+fn offer(extensions: &[Extension]) -> Offer {
+    Offer::new(extensions.iter().copied().collect(), 64, 128)
+}
+
 fn description() -> Description<'static> {
     Description {
         harts: 2,
-        extensions: default_extensions(true),
+        abilities: abilities(offer(&[Extension::Sstc])),
         mode: Mode::Sv39,
         timebase: 10_000_000,
         memory: Memory::new(0x8000_0000, 256 << 20).unwrap(),
@@ -122,10 +125,14 @@ fn contexts_of_the_plic_are_the_harts_supervisors_in_order() {
 
 #[test]
 fn both_forms_of_the_isa_name_a_set_that_validates() {
-    for sstc in [false, true] {
-        let extensions = default_extensions(sstc).with(Extension::Zilsd);
+    for offered in [
+        &[][..],
+        &[Extension::Sstc, Extension::Zbb, Extension::Svpbmt],
+    ] {
+        let mut abilities = abilities(offer(offered));
+        abilities.extensions = abilities.extensions.with(Extension::Zilsd);
         let blob = device_tree(&Description {
-            extensions,
+            abilities,
             ..description()
         })
         .unwrap();
@@ -138,8 +145,30 @@ fn both_forms_of_the_isa_name_a_set_that_validates() {
         let accepted = isa::validate(xlen, from_string).accepted;
         assert_eq!(accepted, from_list);
         assert!(!from_list.contains(Extension::Zilsd), "not on rv64");
-        assert_eq!(from_list.contains(Extension::Sstc), sstc);
+        assert!(from_list.contains_all(offered));
+        assert_eq!(from_list.contains(Extension::Sstc), !offered.is_empty());
     }
+}
+
+#[test]
+fn blocks_are_told_with_their_extension_and_not_without() {
+    let sizes = |offered: &[Extension]| {
+        let blob = device_tree(&Description {
+            abilities: abilities(offer(offered)),
+            ..description()
+        });
+        let blob = blob.unwrap();
+        let tree = Fdt::new(&blob).unwrap();
+        let hart = tree.find_node("/cpus/cpu@1").unwrap();
+        ["riscv,cbom-block-size", "riscv,cboz-block-size"]
+            .map(|name| hart.property(name).map(|_| cells(&hart, name)[0]))
+    };
+    assert_eq!(sizes(&[Extension::Zba]), [None, None]);
+    assert_eq!(sizes(&[Extension::Zicboz]), [None, Some(128)]);
+    assert_eq!(
+        sizes(&[Extension::Zicbom, Extension::Zicboz]),
+        [Some(64), Some(128)]
+    );
 }
 
 #[test]

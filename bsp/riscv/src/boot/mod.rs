@@ -17,6 +17,7 @@ use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::csr as number;
+use riscv_regs::isa::{Extension, Offer};
 use spin::Once;
 use tree::Host;
 
@@ -59,8 +60,8 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
             length: bytes.len() as u64,
         },
     );
-    timer::set_has_sstc(host.has_sstc);
-    guest::set_has_state_enable(host.has_state_enable);
+    timer::set_has_sstc(host.extensions.contains(Extension::Sstc));
+    guest::set_extensions(host.extensions);
     start_interrupts(&host);
     let arena = make_arena(&host, &mut free);
     let kernel = KERNEL.call_once(|| Kernel::new(Riscv, arena, &CORES));
@@ -105,7 +106,7 @@ fn boot_first(
             base: device_tree,
             length: tree_length,
         },
-        features: u64::from(host.has_sstc),
+        features: offer(&host).into_bits(),
     };
     let mut visit = trap::enter(kernel, hart);
     if let Err(error) = visit.boot(&plan) {
@@ -114,6 +115,12 @@ fn boot_first(
     GO.store(1, Ordering::Release);
     visit.settle();
     trap::leave(kernel, hart, visit)
+}
+
+/// Returns what guests can have: what the harts and their firmware let the hypervisor turn on.
+fn offer(host: &Host<'_>) -> Offer {
+    let [management, zero] = host.blocks;
+    Offer::new(guest::enabled(host.extensions), management, zero)
 }
 
 /// Begins on another hart, with translation on and a stack.
@@ -282,7 +289,7 @@ fn announce(host: &Host<'_>, free: &Ranges) {
     } else {
         "no H extension: no guests"
     };
-    let sstc = if host.has_sstc {
+    let sstc = if timer::has_sstc() {
         "Sstc"
     } else {
         "timer by firmware"

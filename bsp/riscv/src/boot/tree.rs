@@ -27,10 +27,10 @@ pub struct Host<'a> {
     pub bundle: Option<Range>,
     /// Ticks per second of the time counter.
     pub ticks_per_second: u64,
-    /// Every hart has Sstc.
-    pub has_sstc: bool,
-    /// Every hart has Smstateen.
-    pub has_state_enable: bool,
+    /// The extensions that every hart has.
+    pub extensions: ExtensionSet,
+    /// Bytes of the blocks of Zicbom and of Zicboz; 0 where the harts differ or do not say.
+    pub blocks: [u32; 2],
     tree: Tree<'a>,
 }
 
@@ -88,8 +88,8 @@ impl<'a> Host<'a> {
             contexts: Vec::new(),
             bundle: None,
             ticks_per_second: 0,
-            has_sstc: true,
-            has_state_enable: true,
+            extensions: ExtensionSet::EMPTY,
+            blocks: [0; 2],
             tree,
         };
         host.read_memory();
@@ -133,6 +133,7 @@ impl<'a> Host<'a> {
             return;
         };
         self.ticks_per_second = cpus.property("timebase-frequency").map_or(0, number);
+        let mut is_first = true;
         for cpu in cpus.children() {
             let is_cpu = lists(cpu, "device_type", "cpu");
             let is_okay = cpu.property("status").is_none() || lists(cpu, "status", "okay");
@@ -143,11 +144,27 @@ impl<'a> Host<'a> {
             else {
                 continue;
             };
-            let extensions = extensions_of(cpu);
-            self.has_sstc &= extensions.contains(Extension::Sstc);
-            self.has_state_enable &= extensions.contains(Extension::Smstateen);
+            self.note_abilities(cpu, is_first);
+            is_first = false;
             if hart != boot_hart && self.harts.push(hart).is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Narrows what every hart can do by what this one can; the first says it all.
+    fn note_abilities(&mut self, cpu: Node<'_>, is_first: bool) {
+        let extensions = extensions_of(cpu);
+        let blocks = ["riscv,cbom-block-size", "riscv,cboz-block-size"]
+            .map(|name| cpu.property(name).map_or(0, number) as u32);
+        if is_first {
+            (self.extensions, self.blocks) = (extensions, blocks);
+            return;
+        }
+        self.extensions = self.extensions.intersection(extensions);
+        for (known, block) in self.blocks.iter_mut().zip(blocks) {
+            if *known != block {
+                *known = 0;
             }
         }
     }

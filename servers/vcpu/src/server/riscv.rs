@@ -2,9 +2,7 @@
 
 use super::{Platform, Setup, World};
 use crate::machine::Boot;
-use crate::machine::riscv::fdt::{
-    Description, Range, Serial, TreeError, default_extensions, device_tree,
-};
+use crate::machine::riscv::fdt::{Description, Range, Serial, TreeError, abilities, device_tree};
 use crate::machine::riscv::loader::{Extras, Flattened, LoadError, Memory, Plan, plan_flattened};
 use crate::machine::riscv::{Identity, Riscv};
 use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
@@ -14,6 +12,7 @@ use core::fmt;
 use guest_memory::CopyError;
 use irq_api::MAX_SOURCE;
 use riscv_regs::instruction::Length;
+use riscv_regs::isa::Offer;
 use riscv_regs::one_reg::ConfigRegister;
 use riscv_regs::translation::Mode;
 use riscv_regs::{Gpr, Interrupt, Register};
@@ -23,8 +22,6 @@ use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
 const SERIAL: &str = "device-uart16550";
 /// Room for the device tree.
 const TREE_BYTES: u64 = 0x1_0000;
-/// Bit of the `features` grant: the harts have Sstc.
-const SSTC: u64 = 1;
 
 /// The server's RISC-V.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +155,7 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
         .collect();
     let description = Description {
         harts: u32::try_from(setup.vcpus.len()).map_err(|_| Failure::Machine)?,
-        extensions: default_extensions(setup.features & SSTC != 0),
+        abilities: abilities(Offer::from_bits(setup.features)),
         mode: mode(setup),
         timebase: u32::try_from(setup.ticks).map_err(|_| Failure::Machine)?,
         memory,

@@ -5,10 +5,12 @@
 //! the validated set.
 
 mod extension;
+mod offer;
 mod parse;
 mod validate;
 
 pub use extension::{Extension, ExtensionSet};
+pub use offer::Offer;
 pub use parse::{IsaError, from_list, from_string};
 pub use validate::{Validated, validate};
 

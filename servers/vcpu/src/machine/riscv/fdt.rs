@@ -4,7 +4,7 @@ use super::loader::{Memory, Place};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use riscv_regs::isa::validate;
+use riscv_regs::isa::{Offer, validate};
 use riscv_regs::translation::Mode;
 use riscv_regs::{Extension, ExtensionSet, Interrupt, Xlen};
 use vm_fdt::{FdtWriter, FdtWriterResult};
@@ -39,8 +39,8 @@ pub struct Serial {
 pub struct Description<'a> {
     /// Number of harts; hart ids are 0 to `harts - 1`.
     pub harts: u32,
-    /// Extensions of every hart; what does not fit together is left out.
-    pub extensions: ExtensionSet,
+    /// What every hart can do; extensions that do not fit together are left out.
+    pub abilities: Offer,
     /// Largest mode of satp.
     pub mode: Mode,
     /// Ticks per second of the counter.
@@ -70,14 +70,18 @@ pub enum TreeError {
     Format,
 }
 
-/// Returns the extensions that every guest of this project gets, with Sstc where the machine has it.
+/// Returns what a guest's harts have: what every guest of this project gets, and what the machine
+/// offers.
 #[must_use]
-pub fn default_extensions(sstc: bool) -> ExtensionSet {
-    use Extension::{A, C, D, F, I, M, Sstc, Zicntr, Zicsr, Zifencei};
-    let set: ExtensionSet = [I, M, A, F, D, C, Zicntr, Zicsr, Zifencei]
+pub fn abilities(machine: Offer) -> Offer {
+    use Extension::{A, C, D, F, I, M, Zicntr, Zicsr, Zifencei};
+    let basic: ExtensionSet = [I, M, A, F, D, C, Zicntr, Zicsr, Zifencei]
         .into_iter()
         .collect();
-    if sstc { set.with(Sstc) } else { set }
+    Offer {
+        extensions: basic.union(machine.extensions),
+        ..machine
+    }
 }
 
 /// Returns the device tree blob.
@@ -141,8 +145,9 @@ fn write_chosen(writer: &mut FdtWriter, description: &Description<'_>) -> FdtWri
 
 /// Writes `/cpus`.
 fn write_harts(writer: &mut FdtWriter, description: &Description<'_>) -> FdtWriterResult<()> {
-    let extensions = validate(Xlen::Rv64, description.extensions).accepted;
-    let isa = isa_string(description.extensions.intersection(extensions));
+    let wanted = description.abilities.extensions;
+    let extensions = validate(Xlen::Rv64, wanted).accepted;
+    let isa = isa_string(wanted.intersection(extensions));
     let names = isa_names(extensions);
     let harts = writer.begin_node("cpus")?;
     writer.property_u32("#address-cells", 1)?;
@@ -157,6 +162,7 @@ fn write_harts(writer: &mut FdtWriter, description: &Description<'_>) -> FdtWrit
         writer.property_string("riscv,isa", &isa)?;
         writer.property_string("riscv,isa-base", "rv64i")?;
         writer.property_string_list("riscv,isa-extensions", names.clone())?;
+        write_blocks(writer, description.abilities)?;
         writer.property_string("mmu-type", description.mode.device_tree_name())?;
         let controller = writer.begin_node("interrupt-controller")?;
         writer.property_u32("#interrupt-cells", 1)?;
@@ -167,6 +173,18 @@ fn write_harts(writer: &mut FdtWriter, description: &Description<'_>) -> FdtWrit
         writer.end_node(node)?;
     }
     writer.end_node(harts)
+}
+
+/// Writes the sizes of the blocks that Zicbom and Zicboz act on.
+fn write_blocks(writer: &mut FdtWriter, abilities: Offer) -> FdtWriterResult<()> {
+    let blocks = [
+        ("riscv,cbom-block-size", abilities.management_block),
+        ("riscv,cboz-block-size", abilities.zero_block),
+    ];
+    for (name, block) in blocks.into_iter().filter(|(_, block)| *block != 0) {
+        writer.property_u32(name, block)?;
+    }
+    Ok(())
 }
 
 /// Returns single letters in the order of the manual (I 35, table 75).
