@@ -41,6 +41,8 @@ pub struct BootPlan<'a> {
     pub device_tree: Range,
     /// Feature bits of the machine.
     pub features: u64,
+    /// Random bits of the firmware, or zeros.
+    pub seed: [u64; 4],
 }
 
 /// Why there is no first process.
@@ -374,6 +376,7 @@ impl<A: Arch> Visit<'_, A> {
             plan.features,
         ];
         self.write_info(info, 0, &words);
+        self.write_info(info, offset_of!(BootInfo, seed) / 8, &plan.seed);
     }
 
     /// Writes words of the boot information.

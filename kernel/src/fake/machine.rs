@@ -130,6 +130,7 @@ impl Machine {
             ticks_per_second: 1_000_000,
             device_tree: Range { base: 0, length: 0 },
             features: 0,
+            seed: [0; 4],
         };
         let mut visit = machine.visit(0);
         visit.boot(&plan).expect("the plan is good");

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use manifest::compiled::{self, AddressSpace, System};
 use rt::capability::Capability;
+use rt::seed::Seed;
 use rt::{Frame, InterruptControl, Notification};
 
 /// Badge of a physical interrupt at its driver.
@@ -192,8 +193,24 @@ impl Builder<'_> {
             }
         }
         self.grant_guests(guests, watch)?;
+        self.grant_seeds(info.seed)?;
         self.grant_memory(guests)?;
         self.grant_rings(watch)
+    }
+
+    /// Grants each guest's vCPU server random bits of its own, where the firmware gave some.
+    fn grant_seeds(&mut self, words: [u64; 4]) -> Result<(), Failure> {
+        let Some(seed) = Seed::new(words) else {
+            return Ok(());
+        };
+        for (index, guest) in self.system.guests.iter().enumerate() {
+            let words = seed.child("guest", index as u64).words();
+            for (place, word) in words.into_iter().enumerate() {
+                let vcpu = usize::from(guest.vcpu.0);
+                self.grant_value(vcpu, &format!("seed.{place}"), word)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns process `index`.

@@ -24,6 +24,7 @@ pub mod message;
 pub mod mmio;
 #[cfg(target_os = "none")]
 mod panic;
+pub mod seed;
 pub mod serve;
 pub mod spawn;
 pub mod stack;

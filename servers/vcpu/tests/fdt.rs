@@ -3,8 +3,8 @@
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use riscv_regs::translation::Mode;
 use riscv_regs::isa::Offer;
+use riscv_regs::translation::Mode;
 use riscv_regs::{Extension, isa};
 use vcpu::machine::riscv::fdt::{Description, Range, Serial, TreeError, abilities, device_tree};
 use vcpu::machine::riscv::loader::{Memory, Place};

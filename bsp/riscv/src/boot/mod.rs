@@ -107,6 +107,7 @@ fn boot_first(
             length: tree_length,
         },
         features: offer(&host).into_bits(),
+        seed: host.seed,
     };
     let mut visit = trap::enter(kernel, hart);
     if let Err(error) = visit.boot(&plan) {

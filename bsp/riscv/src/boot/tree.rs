@@ -4,7 +4,7 @@ use heapless::Vec;
 use kernel::boot::Range;
 use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::tree::{Node, Tree, number};
-use riscv_regs::{Extension, ExtensionSet, isa};
+use riscv_regs::{ExtensionSet, isa};
 
 /// The machine.
 pub struct Host<'a> {
@@ -25,6 +25,8 @@ pub struct Host<'a> {
     pub contexts: Vec<u64, { abi::MAX_CORES }>,
     /// The boot bundle.
     pub bundle: Option<Range>,
+    /// Random bits of the firmware; zeros where there are none.
+    pub seed: [u64; 4],
     /// Ticks per second of the time counter.
     pub ticks_per_second: u64,
     /// The extensions that every hart has.
@@ -87,6 +89,7 @@ impl<'a> Host<'a> {
             aplic: None,
             contexts: Vec::new(),
             bundle: None,
+            seed: [0; 4],
             ticks_per_second: 0,
             extensions: ExtensionSet::EMPTY,
             blocks: [0; 2],
@@ -242,6 +245,10 @@ impl<'a> Host<'a> {
         let Some(chosen) = self.tree.child_of_root("chosen") else {
             return;
         };
+        let seed = chosen.property("rng-seed").unwrap_or(&[]);
+        for (index, bytes) in seed.chunks_exact(8).enumerate() {
+            self.seed[index % 4] ^= number(bytes);
+        }
         let start = chosen.property("linux,initrd-start").map(number);
         let end = chosen.property("linux,initrd-end").map(number);
         if let (Some(base), Some(end)) = (start, end)

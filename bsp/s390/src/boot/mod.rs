@@ -102,6 +102,8 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         ticks_per_second: timer::TICKS_PER_SECOND,
         device_tree: Range { base: 0, length: 0 },
         features,
+        // The architecture's firmware hands over none.
+        seed: [0; 4],
     };
     let mut visit = trap::enter(kernel, cpu);
     if let Err(error) = visit.boot(&plan) {

@@ -316,6 +316,8 @@ fn boot_first(
         ticks_per_second: host.clock.ticks_per_second,
         device_tree: Range { base: 0, length: 0 },
         features: guest::features(),
+        // Guests have RDRAND where there is one.
+        seed: [0; 4],
     };
     let mut visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {

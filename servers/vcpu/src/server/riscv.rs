@@ -16,6 +16,7 @@ use riscv_regs::isa::Offer;
 use riscv_regs::one_reg::ConfigRegister;
 use riscv_regs::translation::Mode;
 use riscv_regs::{Gpr, Interrupt, Register};
+use rt::seed::Seeds;
 use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
 
 /// Package of the serial port's server.
@@ -153,6 +154,7 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
             interrupt: device.source,
         })
         .collect();
+    let seed = setup.seeds.as_ref().map(Seeds::next);
     let description = Description {
         harts: u32::try_from(setup.vcpus.len()).map_err(|_| Failure::Machine)?,
         abilities: abilities(Offer::from_bits(setup.features)),
@@ -167,7 +169,7 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
         serials: &serials,
         command_line: &setup.description.append,
         initrd: plan.initrd,
-        seed: None,
+        seed: seed.as_ref().map(|seed| &seed.bytes()[..]),
     };
     let tree = device_tree(&description).map_err(Failure::Tree)?;
     if tree.len() as u64 > plan.device_tree.bytes {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use guest_memory::{CollectError, GuestMemory, Plan};
+use rt::seed::{Seed, Seeds};
 use rt::{Notification, Space, Vcpu, grant};
 use vcpu_api::Description;
 
@@ -32,6 +33,8 @@ pub struct Setup {
     pub features: u64,
     /// Ticks per second of the counter.
     pub ticks: u64,
+    /// Random bits for each time that the guest starts, where the firmware gave some.
+    pub seeds: Option<Seeds>,
     /// Core of the first thread, which loads the guest.
     pub core: u64,
 }
@@ -130,9 +133,17 @@ impl Setup {
             initrd: grant::bytes("initrd"),
             features: value("features")?,
             ticks: value("ticks")?,
+            seeds: seeds(),
             core,
         })
     }
+}
+
+/// Returns the random bits that were granted.
+fn seeds() -> Option<Seeds> {
+    let word = |place| grant::indexed("seed", place).map(|grant| grant.value);
+    let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+    Seed::new(words).map(Seeds::new)
 }
 
 /// Returns the vCPUs with their register pages.
