@@ -4,7 +4,9 @@
 mod fake;
 
 use fake::Fake;
-use mem::{Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Steward, Touch};
+use mem::{
+    Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Steward, Touch,
+};
 use mem_api::{Allocation, Pages, Refusal, Reply, Request};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -137,7 +139,8 @@ impl World {
     /// Forgets what was written to memory that a guest gave back.
     fn forget(&mut self) {
         let steward = &mut self.steward;
-        self.written.retain(|(guest, page), _| steward.touch(*guest, page << 12) == Touch::Mapped);
+        self.written
+            .retain(|(guest, page), _| steward.touch(*guest, page << 12) == Touch::Mapped);
     }
 
     fn check(&mut self) {
@@ -169,7 +172,12 @@ fn pages() -> impl Strategy<Value = Pages> {
 
 fn request() -> impl Strategy<Value = Request> {
     let allocation = || (0_u32..6).prop_map(Allocation);
-    let start = prop_oneof![(0_u64..8).prop_map(|block| block << 6), 0_u64..500, Just(1 << 52), any::<u64>()];
+    let start = prop_oneof![
+        (0_u64..8).prop_map(|block| block << 6),
+        0_u64..500,
+        Just(1 << 52),
+        any::<u64>()
+    ];
     prop_oneof![
         4 => (pages(), start, 0_u8..2).prop_map(|(pages, start_page, node)| Request::Allocate {
             pages, start_page, node: node / 2,
@@ -273,7 +281,11 @@ fn every_bad_request_has_its_refusal() {
         (eager, allocate(4, u64::MAX - 1), Refusal::Overflow),
         (eager, allocate(4, (1 << 52) - 2), Refusal::Overflow),
         (eager, allocate(1000, 0x200), Refusal::Quota { left_bytes }),
-        (plain, Request::Release { allocation: theirs }, Refusal::NoSuchAllocation),
+        (
+            plain,
+            Request::Release { allocation: theirs },
+            Refusal::NoSuchAllocation,
+        ),
         (plain, free(theirs, 0, 1), Refusal::NoSuchAllocation),
         (plain, free(own, 7, 2), Refusal::Overflow),
         (plain, free(own, u32::MAX, u32::MAX), Refusal::Overflow),
@@ -281,7 +293,11 @@ fn every_bad_request_has_its_refusal() {
         (plain, free(own, 2, 1), Refusal::NotAllocated { page: 2 }),
         (eager, free(theirs, 4, 1), Refusal::Mapped { page: 4 }),
         (plain, contiguous(4, 2, 7), Refusal::NoSuchArea),
-        (plain, contiguous(4, 60, 0), Refusal::TooLarge { max_order: 18 }),
+        (
+            plain,
+            contiguous(4, 60, 0),
+            Refusal::TooLarge { max_order: 18 },
+        ),
         (plain, contiguous(0x101, 0, 0), Refusal::NoPlace),
         (
             plain,
@@ -351,7 +367,13 @@ fn a_full_area_is_emptied_for_a_request_while_the_guest_goes_on() {
     };
     assert!(metrics.moved_pages > 0);
     let allocation = Allocation(2);
-    let answer = world.ask(plain, Request::Collect { allocation, first: 0 });
+    let answer = world.ask(
+        plain,
+        Request::Collect {
+            allocation,
+            first: 0,
+        },
+    );
     let Ok((Reply::Folios([Some(folio), None, ..]), frames)) = answer else {
         panic!("{answer:?}");
     };

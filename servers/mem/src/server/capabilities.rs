@@ -70,7 +70,10 @@ impl Kernel for Capabilities {
     }
 
     fn revoke(&mut self, frame: Slot) {
-        let _ = told(Capability::own(frame).revoke(), "copies were not taken back");
+        let _ = told(
+            Capability::own(frame).revoke(),
+            "copies were not taken back",
+        );
     }
 
     fn map(&mut self, frame: Slot, guest: u64, address: u64) -> Result<(), KernelRefusal> {

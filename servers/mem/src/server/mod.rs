@@ -1,23 +1,23 @@
 //! Requests of clients, and second-stage faults of their guests.
 
 mod capabilities;
+mod desk;
+mod report;
 mod start;
 
+use abi::SlotAddress;
 use abi::exit::ExitReply;
-use abi::{DeliveryKind, SlotAddress};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use capabilities::Capabilities;
+use desk::Desk;
 use mem::{Decision, Fill, Slot, Steward, Touch};
 use mem_api::{FOLIOS_PER_REPLY, Mem, Refusal, Reply, Request};
 use rt::api::delivery::MAX_VCPUS;
 use rt::api::{Deliveries, Delivery, Last, Refused};
-use rt::serve::{answer, refusal};
-use rt::{Incoming, Outgoing, ReplyAction, TicketLock};
-
-/// Badge bit of second-stage faults.
-const FAULT_BADGE: u64 = 1 << 32;
+use rt::serve::{refusal, reply_of};
+use rt::{Outgoing, TicketLock};
 
 /// What the server knows.
 struct State {
@@ -42,49 +42,24 @@ pub fn run() -> ! {
 
 /// Serves the clients of one core.
 fn serve_core(core: u64) {
-    let Some(endpoint) = rt::cores::endpoint_of(core) else {
+    let Some(mut desk) = Desk::new(core) else {
         rt::log!("mem: no endpoint on core {core}");
         return;
     };
     rt::debug!("core {=u64} is served", core);
-    if let Err(error) = rt::serve(endpoint, |message| handle(core, message)) {
+    if let Err(error) = desk.serve() {
         rt::log!("mem: core {core}: {error:?}");
     }
 }
 
-/// Handles one message.
-fn handle(core: u64, message: &Incoming) -> ReplyAction {
-    match message.kind() {
-        Some(DeliveryKind::Exit) if message.badge & FAULT_BADGE != 0 => {
-            ReplyAction::Reply(answer_fault(message))
-        }
-        Some(DeliveryKind::Call) => ReplyAction::Reply(answer_call(core, message)),
-        _ => ReplyAction::Wait,
-    }
-}
-
-/// Answers a second-stage fault in a guest's memory: maps the folio where that is put off until the
-/// guest touches it. Other faults met a translation from before, or memory that was never given.
-fn answer_fault(message: &Incoming) -> Outgoing {
-    let guest = u16::try_from((message.badge >> 8) & 0xff_ffff).unwrap_or(u16::MAX);
-    let vcpu = message.vcpu() & 0xff;
-    let [_, address, ..] = message.words;
-    let mut guard = STATE.lock();
-    let label = guard.as_mut().map_or(ExitReply::Decline, |state| {
-        state.fault((guest, vcpu), message.sequence, address)
-    });
-    Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
-}
-
 /// Answers a request.
-fn answer_call(core: u64, message: &Incoming) -> Outgoing {
-    let process = u16::try_from(message.badge.wrapping_sub(1)).unwrap_or(u16::MAX);
+fn answer_request(core: u64, process: u16, request: Request) -> Outgoing {
     let mut slots = Vec::new();
-    let outgoing = answer::<Mem>(message, |request| {
-        let (reply, frames) = carry_out(core, process, request)?;
+    let reply = carry_out(core, process, request).map(|(reply, frames)| {
         slots = frames;
-        Ok(reply)
+        reply
     });
+    let outgoing = reply_of::<Mem>(&reply);
     if slots.is_empty() {
         return outgoing;
     }
@@ -95,12 +70,16 @@ fn answer_call(core: u64, message: &Incoming) -> Outgoing {
     outgoing.with_capabilities(&slots)
 }
 
+/// Does something with the lock; nothing before the server began.
+fn lock<T>(act: impl FnOnce(&mut State) -> T) -> Option<T> {
+    STATE.lock().as_mut().map(act)
+}
+
 /// Makes a call of the steward's, with the lock.
 fn with_steward<T>(
     act: impl FnOnce(&mut Steward<Capabilities>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let mut guard = STATE.lock();
-    act(&mut guard.as_mut().ok_or(Refusal::TooMany)?.steward)
+    lock(|state| act(&mut state.steward)).unwrap_or(Err(Refusal::TooMany))
 }
 
 /// Carries a request out, to its end.

@@ -4,7 +4,9 @@ use super::capabilities::{Capabilities, MAX_ORDER};
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
-use mem::{Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Slot, Steward};
+use mem::{
+    Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Slot, Steward,
+};
 use rt::GuestSpace;
 use rt::sys::Machine;
 
@@ -63,6 +65,7 @@ pub fn steward() -> Steward<Capabilities> {
             rt::log!("mem: process {}: {refusal:?}", client.process);
         }
     }
+    declare_areas(&mut steward, &blocks);
     let largest = blocks.iter().map(|block| block.order).max().unwrap_or(0);
     rt::info!(
         "{=u64} MiB for guests, largest block of order {=u8}, {} KiB of descriptors",
@@ -71,6 +74,28 @@ pub fn steward() -> Steward<Capabilities> {
         steward.folios().footprint() >> 10
     );
     steward
+}
+
+/// Sets the areas of the manifest apart; one without a base is the end of the largest block.
+fn declare_areas(steward: &mut Steward<Capabilities>, blocks: &[Block]) {
+    for index in 0.. {
+        let grants = ["area", "area-base"].map(|stem| rt::grant::indexed(stem, index));
+        let [Some(bytes), Some(base)] = grants else {
+            return;
+        };
+        let frames = bytes.value >> FRAME_SHIFT;
+        let end = blocks
+            .first()
+            .map_or(0, |block| block.base.number() + (1 << block.order));
+        let first = match base.value {
+            u64::MAX => FrameNumber::new(end.saturating_sub(frames)),
+            address => FrameNumber::of_address(address),
+        };
+        let declared = first.map(|first| steward.declare_area(first, frames));
+        if !matches!(declared, Some(Ok(()))) {
+            rt::log!("mem: area {index}: {declared:?}");
+        }
+    }
 }
 
 /// Returns the blocks that were granted, the largest first.

@@ -123,7 +123,9 @@ impl<K: Kernel> Steward<K> {
             let divided = self.deeds.divide(&mut self.kernel, held.extent, &parts);
             let whole = [held.extent];
             let blocks = if divided.is_ok() { &parts[..] } else { &whole };
-            let again = blocks.iter().map(|block| self.hold_again(given, held, *block));
+            let again = blocks
+                .iter()
+                .map(|block| self.hold_again(given, held, *block));
             let again: Vec<Held> = again.collect();
             given.held.splice(index..=index, again);
             divided.map_err(no_deed)?;

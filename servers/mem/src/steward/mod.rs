@@ -293,7 +293,11 @@ impl<K: Kernel> Steward<K> {
                 allocation,
                 page,
                 pages,
-            } => self.free(client, allocation, page.into()..u64::from(page) + u64::from(pages.count())),
+            } => self.free(
+                client,
+                allocation,
+                page.into()..u64::from(page) + u64::from(pages.count()),
+            ),
             Request::Contiguous { pages, align, area } => {
                 self.contiguous(client, u64::from(pages.count()), (align, area))
             }

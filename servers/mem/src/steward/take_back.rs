@@ -16,7 +16,10 @@ impl<K: Kernel> Steward<K> {
     ) -> Result<Decision, Refused> {
         let number = self.number_of(client, allocation)?;
         let given = self.given(client, allocation)?;
-        given.held.iter().try_for_each(|held| self.check_still(held))?;
+        given
+            .held
+            .iter()
+            .try_for_each(|held| self.check_still(held))?;
         if let Some(given) = self.given[number].take() {
             self.take_all(given);
         }
@@ -40,7 +43,9 @@ impl<K: Kernel> Steward<K> {
         self.deeds.delete(&mut self.kernel, extent);
         let owner = self.clients[client].owner;
         // It is the client's, as a whole, and nobody uses it any more.
-        let freed = self.folios.free_frames(owner, extent.base(), extent.frames());
+        let freed = self
+            .folios
+            .free_frames(owner, extent.base(), extent.frames());
         debug_assert_eq!(freed, Ok(()));
     }
 
@@ -126,9 +131,10 @@ impl<K: Kernel> Steward<K> {
             return Err(super::no_deed(refusal));
         }
         let owner = self.clients[given.client].owner;
-        let freed = extent
-            .frame(cut.freed.start)
-            .map(|base| self.folios.free_frames(owner, base, cut.freed.end - cut.freed.start));
+        let freed = extent.frame(cut.freed.start).map(|base| {
+            self.folios
+                .free_frames(owner, base, cut.freed.end - cut.freed.start)
+        });
         debug_assert_eq!(freed, Some(Ok(())));
         let parts = kept.into_iter().map(|(first, extent)| Held {
             offset: cut.held.offset + first,
