@@ -1,12 +1,13 @@
 //! Capabilities follow the folios, by the kernel's rules and in a bounded number of slots.
 
-mod fake;
+mod world;
 
-use fake::Fake;
 use mem::{DeedRefusal, Deeds, Extent, Folios, FrameNumber, Geometry, Gigantic, Memory};
 use mem::{Made, Owner, Want};
 use proptest::prelude::*;
+use world::fake::Fake;
 
+/// The memory.
 const ROOTS: [(u64, u8); 2] = [(0x400, 10), (0x1000, 8)];
 
 /// All memory, all of it free.

@@ -1,163 +1,12 @@
 //! Requests of clients, good and bad ones: what is refused changes nothing, memory that moves is the
 //! same for who has it, and every frame is one client's.
 
-mod fake;
+mod world;
 
-use fake::Fake;
-use mem::{
-    Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Steward, Touch,
-};
+use mem::{FrameNumber, Made, Slot};
 use mem_api::{Allocation, Pages, Refusal, Reply, Request};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-
-const ROOTS: [(u64, u8); 2] = [(0x400, 10), (0x1000, 9)];
-/// The area: a quarter of the first block.
-const AREA: (u64, u64) = (0x500, 0x100);
-/// Process of each client: one with an eager guest, one with a lazy one, one without.
-const CLIENTS: [u16; 3] = [3, 5, 8];
-const LIMIT: u64 = 700;
-
-fn steward() -> Steward<Fake> {
-    let mut fake = Fake::default();
-    for ((base, order), slot) in ROOTS.into_iter().zip(1..) {
-        fake.grant(slot, base, order);
-    }
-    let geometry = Geometry {
-        section_shift: 15,
-        vmemmap: true,
-        gigantic: Gigantic::OneGib,
-    };
-    let mut steward = Steward::new(fake, geometry, 18, 100..300);
-    for ((base, order), slot) in ROOTS.into_iter().zip(1..) {
-        let base = FrameNumber::new(base).unwrap();
-        steward.grant(base, order, slot).unwrap();
-    }
-    let (base, frames) = AREA;
-    let base = FrameNumber::new(base).unwrap();
-    steward.declare_area(base, frames).unwrap();
-    for (process, guest) in CLIENTS.into_iter().zip([Some(0), Some(1), None]) {
-        let client = Client {
-            process,
-            guest,
-            limit: LIMIT,
-            is_lazy: guest == Some(1),
-        };
-        steward.add_client(client).unwrap();
-    }
-    steward
-}
-
-/// Steward, and what the guests wrote where.
-struct World {
-    steward: Steward<Fake>,
-    written: BTreeMap<(u16, u64), u64>,
-    emptying: Vec<Emptying>,
-    next_value: u64,
-}
-
-impl World {
-    fn new() -> Self {
-        Self {
-            steward: steward(),
-            written: BTreeMap::new(),
-            emptying: Vec::new(),
-            next_value: 1,
-        }
-    }
-
-    fn fill(&mut self, fill: &mem::Fill) -> Result<Reply, Refusal> {
-        fill.frames
-            .iter()
-            .for_each(|slot| self.steward.kernel_mut().clear(*slot));
-        self.steward.filled(fill)
-    }
-
-    /// Makes a request to its end, but for a contiguous one, which is begun only.
-    fn ask(&mut self, process: u16, request: Request) -> Result<(Reply, Vec<Slot>), Refusal> {
-        let before = self.steward.picture();
-        let kernel = self.steward.kernel().clone();
-        match self.steward.decide(process, request) {
-            Ok(Decision::Done(reply, frames)) => Ok((reply, frames)),
-            Ok(Decision::Fill(fill)) => Ok((self.fill(&fill)?, Vec::new())),
-            Ok(Decision::Empty(emptying)) => {
-                self.emptying.push(emptying);
-                Ok((Reply::Freed, Vec::new()))
-            }
-            Err(refusal) => {
-                assert_eq!(self.steward.picture(), before, "{request:?} is refused");
-                let frames = |fake: &Fake| {
-                    let frames = fake.slots.values();
-                    let frames = frames.filter(|object| object.made == Made::Frame);
-                    frames.copied().collect::<Vec<_>>()
-                };
-                assert_eq!(frames(self.steward.kernel()).len(), frames(&kernel).len());
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Makes one step of a contiguous request.
-    fn step(&mut self) {
-        let Some(emptying) = self.emptying.pop() else {
-            return;
-        };
-        match self.steward.make_room(emptying) {
-            Ok(None) => self.emptying.push(emptying),
-            Ok(Some(fill)) => drop(self.fill(&fill)),
-            Err(refusal) => assert_eq!(refusal, Refusal::TooMany),
-        }
-    }
-
-    /// A guest touches a page; where it is there, it finds what it wrote and writes something else.
-    fn touch(&mut self, guest: u16, page: u64) {
-        if self.steward.kernel().at(guest.into(), page).is_none() {
-            let touch = self.steward.touch(guest, page << 12);
-            assert_ne!(touch, Touch::Failed);
-            let is_there = self.steward.kernel().at(guest.into(), page).is_some();
-            assert_eq!(is_there, touch == Touch::Mapped, "{guest} {page:#x}");
-        }
-        self.check_page(guest, page);
-        if let Some(frame) = self.steward.kernel().at(guest.into(), page) {
-            let value = self.next_value;
-            self.next_value += 1;
-            self.steward.kernel_mut().contents.insert(frame, value);
-            self.written.insert((guest, page), value);
-        }
-    }
-
-    /// What a guest wrote to a page that it has is there; what it has not is forgotten.
-    fn check_page(&mut self, guest: u16, page: u64) {
-        let Some(frame) = self.steward.kernel().at(guest.into(), page) else {
-            return;
-        };
-        let found = self.steward.kernel().contents.get(&frame).copied();
-        let wrote = self.written.get(&(guest, page)).copied();
-        assert_eq!(found, wrote, "guest {guest}, page {page:#x}");
-    }
-
-    /// Forgets what was written to memory that a guest gave back.
-    fn forget(&mut self) {
-        let steward = &mut self.steward;
-        self.written
-            .retain(|(guest, page), _| steward.touch(*guest, page << 12) == Touch::Mapped);
-    }
-
-    fn check(&mut self) {
-        let mut frames = BTreeMap::new();
-        for (slot, object) in &self.steward.kernel().slots {
-            if object.made == Made::Frame {
-                for frame in object.frames() {
-                    assert_eq!(frames.insert(frame, *slot), None, "one frame, two owners");
-                }
-            }
-        }
-        let pages: Vec<_> = self.written.keys().copied().collect();
-        for (guest, page) in pages {
-            self.check_page(guest, page);
-        }
-    }
-}
+use world::{AREA, CLIENTS, LIMIT, ROOTS, World, steward};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -380,4 +229,15 @@ fn a_full_area_is_emptied_for_a_request_while_the_guest_goes_on() {
     assert_eq!((folio.offset_pages, folio.order), (0, 19));
     let frame = world.steward.kernel().slots[&frames[0]];
     assert!(frame.base >= AREA.0 && frame.frames().end <= AREA.0 + AREA.1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn bytes_of_anybody_harm_nobody(
+        // Small numbers, of which most requests are made.
+        data in prop::collection::vec(prop_oneof![3 => 0_u8..10, 1 => any::<u8>()], 0..1500),
+    ) {
+        world::run(&data);
+    }
 }

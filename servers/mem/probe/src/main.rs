@@ -67,7 +67,9 @@ mod run {
             match (verb, number(), number()) {
                 (Some("measure"), ..) => self.measure(),
                 (Some("flood"), ..) => self.flood(),
-                (Some("contiguous"), Some(pages), Some(count)) => self.contiguous(pages, u64::from(count)),
+                (Some("contiguous"), Some(pages), Some(count)) => {
+                    self.contiguous(pages, u64::from(count))
+                }
                 _ => rt::log!("probe: it is not said what to do"),
             }
         }
@@ -144,11 +146,25 @@ mod run {
                 flooded.0,
                 flooded.1
             );
+            if !self.somebody_was_slowed() {
+                rt::log!("probe: FAILED: nobody was refused, or nobody slowed");
+            }
             if flooded.0 <= quiet.0 + TOLERANCE {
                 rt::log!("probe: the neighbour noticed nothing");
             } else {
                 rt::log!("probe: FAILED: the neighbour was disturbed");
             }
+        }
+
+        /// Returns whether there is a client that was refused and slowed.
+        fn somebody_was_slowed(&self) -> bool {
+            let accounts = (0..).map_while(|client| match self.ask(Request::Account { client }) {
+                Ok(Reply::Account(account)) => account,
+                _ => None,
+            });
+            accounts
+                .into_iter()
+                .any(|account| account.refused > 0 && account.slowed > 0)
         }
 
         /// Asks for too much, and then too often.

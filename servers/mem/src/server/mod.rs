@@ -12,7 +12,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use capabilities::Capabilities;
 use desk::Desk;
-use mem::{Decision, Fill, Slot, Steward, Touch};
+use mem::{Decision, FRAME_SHIFT, Fill, Slot, Steward, Touch};
 use mem_api::{FOLIOS_PER_REPLY, Mem, Refusal, Reply, Request};
 use rt::api::delivery::MAX_VCPUS;
 use rt::api::{Deliveries, Delivery, Last, Refused};
@@ -94,7 +94,29 @@ fn carry_out(core: u64, process: u16, request: Request) -> Result<(Reply, Vec<Sl
             }
         },
     };
-    fill_frames(core, &fill).map(|reply| (reply, Vec::new()))
+    let reply = fill_frames(core, &fill)?;
+    tell(process, request, reply);
+    Ok((reply, Vec::new()))
+}
+
+/// Notes in the log what a client got.
+fn tell(process: u16, request: Request, reply: Reply) {
+    let (
+        Reply::Allocated { folios, .. },
+        Request::Allocate {
+            pages, start_page, ..
+        },
+    ) = (reply, request)
+    else {
+        return;
+    };
+    rt::debug!(
+        "client {=u16} got {=u64} MiB from {=u64:#x} on in {=u32} folios",
+        process,
+        pages.bytes() >> 20,
+        start_page << FRAME_SHIFT,
+        folios
+    );
 }
 
 /// Clears frames, without the lock, and tells the client of them.

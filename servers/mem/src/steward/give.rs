@@ -1,8 +1,10 @@
 //! Giving memory: taken, cleared, mapped, told of.
 
 use super::{Decision, Fill, Given, Held, MAX_ALLOCATIONS, Steward, Touch, no_deed};
+use crate::account::Owner;
 use crate::cover::{Cover, Piece};
 use crate::extent::Extent;
+use crate::folios::Folios;
 use crate::kernel::Kernel;
 use alloc::vec::Vec;
 use mem_api::{Refusal as Refused, Reply};
@@ -129,25 +131,10 @@ impl<K: Kernel> Steward<K> {
     /// Maps a folio of an allocation into its guest, if it has one; returns whether it is mapped
     /// there.
     fn map(&mut self, given: &mut Given, index: usize) -> bool {
-        let Some((guest, start)) = given.guest else {
-            return true;
-        };
-        let Some(held) = given.held.get_mut(index).filter(|held| !held.is_mapped) else {
-            return true;
-        };
-        let address = (start + held.offset) << crate::FRAME_SHIFT;
         let owner = self.clients[given.client].owner;
-        let base = held.extent.base();
-        if self.folios.note_mapped(owner, base).is_err() {
-            return false;
-        }
-        if self.kernel.map(held.frame, guest.into(), address).is_err() {
-            // It was counted a moment ago.
-            let _ = self.folios.note_unmapped(owner, base);
-            return false;
-        }
-        held.is_mapped = true;
-        true
+        let guest = given.guest;
+        let held = given.held.get_mut(index);
+        held.is_none_or(|held| map_held(&mut self.folios, &mut self.kernel, (owner, guest), held))
     }
 
     /// Maps the folio of a guest's memory that an address lies in, unless it is mapped.
@@ -167,23 +154,31 @@ impl<K: Kernel> Steward<K> {
         if let Some(extent) = self.unmapped_and_leaving(number, page) {
             self.move_at_once(extent);
         }
-        let Some(mut given) = self.given[number].take() else {
+        let Some(given) = self.given[number].as_mut() else {
             return Touch::Outside;
         };
-        let offset = page - given.guest.map_or(0, |(_, start)| start);
-        let index = given.held.iter().position(|held| held.has(offset));
-        let touch = match index {
+        let owner = self.clients[given.client].owner;
+        let guest = given.guest;
+        let offset = page - guest.map_or(0, |(_, start)| start);
+        match given.held_with(offset) {
             None => Touch::Outside,
-            Some(index) if self.map(&mut given, index) => Touch::Mapped,
-            Some(_) => Touch::Failed,
-        };
-        self.given[number] = Some(given);
-        touch
+            Some(held) => {
+                let owner = (owner, guest);
+                if map_held(&mut self.folios, &mut self.kernel, owner, held) {
+                    Touch::Mapped
+                } else {
+                    Touch::Failed
+                }
+            }
+        }
     }
 
     /// Returns the folio of an allocation that a page of the guest lies in, if it is not mapped and
     /// about to be moved.
     fn unmapped_and_leaving(&self, number: usize, page: u64) -> Option<Extent> {
+        if self.underway.is_empty() {
+            return None;
+        }
         let given = self.given.get(number)?.as_ref()?;
         let (_, start) = given.guest?;
         let mut held = given.held.iter();
@@ -191,4 +186,29 @@ impl<K: Kernel> Steward<K> {
         let head = self.folios.map().get(held.extent.base());
         head.leaving().then_some(held.extent)
     }
+}
+
+/// Maps a folio of an owner into the guest that has it, if there is one; returns whether it is mapped
+/// there.
+fn map_held(
+    folios: &mut Folios,
+    kernel: &mut impl Kernel,
+    (owner, guest): (Owner, Option<(u16, u64)>),
+    held: &mut Held,
+) -> bool {
+    let Some((guest, start)) = guest.filter(|_| !held.is_mapped) else {
+        return true;
+    };
+    let address = (start + held.offset) << crate::FRAME_SHIFT;
+    let base = held.extent.base();
+    if folios.note_mapped(owner, base).is_err() {
+        return false;
+    }
+    if kernel.map(held.frame, guest.into(), address).is_err() {
+        // It was counted a moment ago.
+        let _ = folios.note_unmapped(owner, base);
+        return false;
+    }
+    held.is_mapped = true;
+    true
 }

@@ -85,6 +85,15 @@ struct Given {
     held: Vec<Held>,
 }
 
+impl Given {
+    /// Returns the folio that a page of the allocation lies in.
+    fn held_with(&mut self, page: u64) -> Option<&mut Held> {
+        let next = self.held.partition_point(|held| held.offset <= page);
+        let held = self.held.get_mut(next.checked_sub(1)?);
+        held.filter(|held| held.has(page))
+    }
+}
+
 /// A contiguous request that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Underway {
