@@ -14,10 +14,9 @@ extern crate alloc;
 
 #[cfg(target_os = "none")]
 mod run {
-    use abi::Error;
     use mem_api::{Allocation, Mem, Pages, Refusal, Reply, Request};
+    use rt::Endpoint;
     use rt::client::CallFailure;
-    use rt::{Endpoint, Notification};
 
     rt::entry!(main);
 
@@ -33,7 +32,8 @@ mod run {
     /// What the process works with.
     struct Probe {
         server: Endpoint,
-        bell: Notification,
+        /// Nobody calls here: receiving passes time.
+        quiet: Endpoint,
         /// Ticks of a millisecond.
         millisecond: u64,
         start: u64,
@@ -49,10 +49,10 @@ mod run {
 
     impl Probe {
         fn new() -> Option<Self> {
-            let bell = rt::grant::slot("notification", abi::ObjectKind::Notification)?;
+            let core = rt::cores::current();
             Some(Self {
-                server: rt::cores::peer("mem", rt::cores::current())?,
-                bell: Notification::own(bell),
+                server: rt::cores::peer("mem", core)?,
+                quiet: rt::cores::endpoint_of(core)?,
                 millisecond: rt::grant::value("ticks")? / 1000,
                 start: rt::sys::counter(),
             })
@@ -81,7 +81,7 @@ mod run {
 
         /// Waits until a time of the counter.
         fn wait(&self, deadline: u64) {
-            while self.bell.wait(deadline) != Err(Error::TimedOut) {}
+            while self.quiet.receive(deadline).is_ok() {}
         }
 
         /// Asks the server.
