@@ -106,7 +106,7 @@ fn boot_first(
             base: device_tree,
             length: tree_length,
         },
-        features: offer(&host).into_bits(),
+        features: offer(host).into_bits(),
         seed: host.seed,
     };
     let mut visit = trap::enter(kernel, hart);
