@@ -11,10 +11,20 @@ pub enum Unit {
     Bytes,
     /// Milliseconds of the machine's own time.
     Milliseconds,
+    /// Exits of a guest.
+    Exits,
+    /// Thousandths of something else.
+    PerMille,
 }
 
 /// All units.
-const UNITS: [Unit; 3] = [Unit::Instructions, Unit::Bytes, Unit::Milliseconds];
+const UNITS: [Unit; 5] = [
+    Unit::Instructions,
+    Unit::Bytes,
+    Unit::Milliseconds,
+    Unit::Exits,
+    Unit::PerMille,
+];
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +44,8 @@ impl Unit {
             Self::Instructions => "instructions",
             Self::Bytes => "bytes",
             Self::Milliseconds => "milliseconds_virtual",
+            Self::Exits => "exits",
+            Self::PerMille => "per_mille",
         }
     }
 }
@@ -44,6 +56,8 @@ impl fmt::Display for Unit {
             Self::Instructions => "instructions",
             Self::Bytes => "bytes",
             Self::Milliseconds => "ms (virtual)",
+            Self::Exits => "exits",
+            Self::PerMille => "per mille",
         })
     }
 }

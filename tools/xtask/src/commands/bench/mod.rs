@@ -6,6 +6,7 @@ mod html;
 mod linux;
 mod measure;
 mod peers;
+mod recorded;
 mod table;
 
 use std::fs;
@@ -143,10 +144,7 @@ fn machine_rows(
         None => add("exits", exits::measure(workspace, machine, &emulator)),
     }
     if machine.name == linux::MACHINE && !args.no_linux {
-        let native = linux::native(workspace, &emulator);
-        add("linux-native", native.map(|one| vec![one]));
-        let guest = linux::guest(workspace, &emulator);
-        add("linux-guest", guest.map(|one| vec![one]));
+        add("linux", linux::measure(workspace, &emulator));
     }
     Ok(Measured {
         machine,
