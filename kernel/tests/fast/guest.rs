@@ -289,6 +289,20 @@ proptest! {
     }
 }
 
+/// Returns a step of what needs nothing else.
+fn usual() -> Step {
+    Step {
+        exit: Exit::Hypercall,
+        reply: ExitReply::Resume,
+        access: AccessInfo::new(),
+        words: 1,
+        receives: false,
+        faults: true,
+        fault: FaultKind::Breakpoint,
+        ticks: 0,
+    }
+}
+
 #[test]
 fn exits_faults_and_signals_that_wake_take_fast_paths() {
     let stage = Stage::new(true, true);
@@ -299,16 +313,7 @@ fn exits_faults_and_signals_that_wake_take_fast_paths() {
         assert_eq!(machine.fast_paths_taken(), before + taken, "{what}");
         assert_eq!(machine.current(0), Some(now), "who runs behind {what}");
     };
-    let step = Step {
-        exit: Exit::Hypercall,
-        reply: ExitReply::Resume,
-        access: AccessInfo::new(),
-        words: 1,
-        receives: false,
-        faults: true,
-        fault: FaultKind::Breakpoint,
-        ticks: 0,
-    };
+    let step = usual();
     let [first, second, waits, actor] = stage.users.each_ref().map(|user| user.id);
     does(&step, 0, stage.id, "a wait");
     let described = AccessInfo::new().with_instruction_length(4);
