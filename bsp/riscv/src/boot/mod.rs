@@ -115,7 +115,8 @@ fn boot_first(
     }
     GO.store(1, Ordering::Release);
     visit.settle();
-    trap::leave(kernel, hart, visit)
+    drop(visit);
+    trap::leave(hart)
 }
 
 /// Returns what guests can have: what the harts and their firmware let the hypervisor turn on.
@@ -144,7 +145,8 @@ pub extern "C" fn secondary_hart() -> ! {
     start_hart_state();
     let mut visit = trap::enter(kernel, hart);
     visit.settle();
-    trap::leave(kernel, hart, visit)
+    drop(visit);
+    trap::leave(hart)
 }
 
 /// Sets this hart's registers that never change.
