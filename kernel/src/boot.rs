@@ -39,8 +39,8 @@ pub struct BootPlan<'a> {
     pub ticks_per_second: u64,
     /// The machine's device tree, or an empty range.
     pub device_tree: Range,
-    /// Feature bits of the machine.
-    pub features: u64,
+    /// What the machine has, in its own words.
+    pub features: [u64; 4],
     /// Random bits of the firmware, or zeros.
     pub seed: [u64; 4],
 }
@@ -373,9 +373,9 @@ impl<A: Arch> Visit<'_, A> {
             given.count,
             plan.device_tree.base,
             plan.device_tree.length,
-            plan.features,
         ];
         self.write_info(info, 0, &words);
+        self.write_info(info, offset_of!(BootInfo, features) / 8, &plan.features);
         self.write_info(info, offset_of!(BootInfo, seed) / 8, &plan.seed);
     }
 

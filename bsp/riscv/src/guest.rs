@@ -11,9 +11,8 @@ use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
 use riscv_regs::Register;
 use riscv_regs::csr as number;
-use riscv_regs::environment::Henvcfg;
 use riscv_regs::instruction::{DataAccess, MemoryInstruction, Operation};
-use riscv_regs::isa::{Extension, ExtensionSet};
+use riscv_regs::isa;
 use riscv_regs::one_reg::{ConfigRegister, CsrRegister, TimerRegister};
 use riscv_regs::status::Hstatus;
 use riscv_regs::translation::{Hgatp, Mode};
@@ -68,8 +67,8 @@ static MODE: AtomicU64 = AtomicU64::new(0);
 static SATP_MODE: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Bits of a VMID.
 static TAG_BITS: AtomicU64 = AtomicU64::new(0);
-/// henvcfg of every guest: what the extensions of guests need, as far as every hart keeps it.
-static ENVIRONMENT: AtomicU64 = AtomicU64::new(0);
+/// henvcfg of every guest: of what guests can use, what every hart and its firmware keep.
+static ENVIRONMENT: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Whether the harts have Smstateen.
 static HAS_STATE_ENABLE: AtomicBool = AtomicBool::new(false);
 
@@ -92,7 +91,8 @@ pub fn probe() -> bool {
         if first { bits } else { bits.min(known) },
         Ordering::Relaxed,
     );
-    csr::write!(number::HENVCFG, ENVIRONMENT.load(Ordering::Relaxed));
+    let wanted = isa::guest_environment().with_stce(timer::has_sstc());
+    csr::write!(number::HENVCFG, wanted.into_bits());
     ENVIRONMENT.fetch_and(csr::read!(number::HENVCFG), Ordering::Relaxed);
     if sticks {
         MODE.store(mode, Ordering::Relaxed);
@@ -120,36 +120,14 @@ pub fn is_supported() -> bool {
     MODE.load(Ordering::Relaxed) != 0
 }
 
-/// Notes the extensions that every hart has.
-pub fn set_extensions(extensions: ExtensionSet) {
-    let has = extensions.contains(Extension::Smstateen);
+/// Notes whether the harts have Smstateen.
+pub fn set_has_state_enable(has: bool) {
     HAS_STATE_ENABLE.store(has, Ordering::Relaxed);
-    ENVIRONMENT.store(environment(extensions).into_bits(), Ordering::Relaxed);
 }
 
-/// Returns henvcfg with what these extensions need in a guest (II 15.2.5).
-fn environment(extensions: ExtensionSet) -> Henvcfg {
-    let has = |extension| extensions.contains(extension);
-    Henvcfg::new()
-        .with_stce(has(Extension::Sstc))
-        .with_pbmte(has(Extension::Svpbmt))
-        .with_adue(has(Extension::Svadu))
-        .with_cbze(has(Extension::Zicboz))
-        .with_cbcfe(has(Extension::Zicbom))
-        // An invalidation that did not write back would show a guest what its memory was before
-        // it was cleared for it.
-        .with_cbie(u8::from(has(Extension::Zicbom)))
-}
-
-/// Returns those of the harts' extensions that guests have too: firmware may keep bits of henvcfg
-/// at zero.
-pub fn enabled(extensions: ExtensionSet) -> ExtensionSet {
-    let kept = ENVIRONMENT.load(Ordering::Relaxed);
-    let is_kept = |extension: &Extension| {
-        let needed = environment(ExtensionSet::EMPTY.with(*extension)).into_bits();
-        kept & needed == needed
-    };
-    extensions.iter().filter(is_kept).collect()
+/// Returns henvcfg of every guest.
+pub fn environment() -> u64 {
+    ENVIRONMENT.load(Ordering::Relaxed)
 }
 
 /// Sets this hart's CSRs that are the same for every guest.
@@ -167,7 +145,7 @@ pub fn start_hart() {
     csr::write!(number::HVIP, 0);
     csr::write!(number::HIE, 0);
     csr::write!(number::HGEIE, 0);
-    csr::write!(number::HENVCFG, ENVIRONMENT.load(Ordering::Relaxed));
+    csr::write!(number::HENVCFG, environment());
     if timer::has_sstc() {
         csr::write!(number::VSTIMECMP, u64::MAX);
     }

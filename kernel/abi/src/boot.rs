@@ -54,8 +54,8 @@ pub struct BootInfo {
     pub device_tree: u64,
     /// Its bytes.
     pub device_tree_length: u64,
-    /// Feature bits of the machine, as its `*-regs` crate names them.
-    pub features: u64,
+    /// What the machine has, in words that its `*-regs` crate names.
+    pub features: [u64; 4],
     /// Random bits of the firmware for guests, or zeros where it gave none.
     pub seed: [u64; 4],
     /// The untyped ranges, in slot order.

@@ -129,7 +129,7 @@ impl Machine {
             bytes: &bytes,
             ticks_per_second: 1_000_000,
             device_tree: Range { base: 0, length: 0 },
-            features: 0,
+            features: [0; 4],
             seed: [0; 4],
         };
         let mut visit = machine.visit(0);

@@ -181,7 +181,9 @@ impl Builder<'_> {
         for (index, plan) in self.system.indexed_processes() {
             let index = usize::from(index.0);
             self.grant_value(index, "ticks", info.ticks_per_second)?;
-            self.grant_value(index, "features", info.features)?;
+            for (place, word) in info.features.into_iter().enumerate() {
+                self.grant_value(index, &format!("features.{place}"), word)?;
+            }
             self.grant_value(index, "log-level", self.system.log as u64)?;
             self.grant_peers(index, plan)?;
             self.grant_arguments(index, plan)?;

@@ -184,6 +184,13 @@ impl<'a> Node<'a> {
         None
     }
 
+    /// Returns the value of a property of one or two cells, as [`number`] reads it.
+    #[must_use]
+    #[inline(never)]
+    pub fn cells(self, name: &str) -> Option<u64> {
+        self.property(name).map(number)
+    }
+
     /// Returns the nodes right below this one.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let mut rest = self.rest;

@@ -17,7 +17,7 @@ use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::csr as number;
-use riscv_regs::isa::{Extension, Offer};
+use riscv_regs::isa::{self, Extension};
 use spin::Once;
 use tree::Host;
 
@@ -61,7 +61,7 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
         },
     );
     timer::set_has_sstc(host.extensions.contains(Extension::Sstc));
-    guest::set_extensions(host.extensions);
+    guest::set_has_state_enable(host.extensions.contains(Extension::Smstateen));
     start_interrupts(&host);
     let arena = make_arena(&host, &mut free);
     let kernel = KERNEL.call_once(|| Kernel::new(Riscv, arena, &CORES));
@@ -106,7 +106,7 @@ fn boot_first(
             base: device_tree,
             length: tree_length,
         },
-        features: offer(host).into_bits(),
+        features: isa::features(host.extensions, guest::environment(), host.blocks),
         seed: host.seed,
     };
     let mut visit = trap::enter(kernel, hart);
@@ -117,12 +117,6 @@ fn boot_first(
     visit.settle();
     drop(visit);
     trap::leave(hart)
-}
-
-/// Returns what guests can have: what the harts and their firmware let the hypervisor turn on.
-fn offer(host: &Host<'_>) -> Offer {
-    let [management, zero] = host.blocks;
-    Offer::new(guest::enabled(host.extensions), management, zero)
 }
 
 /// Begins on another hart, with translation on and a stack.

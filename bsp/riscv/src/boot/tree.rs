@@ -135,7 +135,7 @@ impl<'a> Host<'a> {
         let Some(cpus) = self.tree.child_of_root("cpus") else {
             return;
         };
-        self.ticks_per_second = cpus.property("timebase-frequency").map_or(0, number);
+        self.ticks_per_second = cpus.cells("timebase-frequency").unwrap_or(0);
         let mut is_first = true;
         for cpu in cpus.children() {
             let is_cpu = lists(cpu, "device_type", "cpu");
@@ -159,7 +159,7 @@ impl<'a> Host<'a> {
     fn note_abilities(&mut self, cpu: Node<'_>, is_first: bool) {
         let extensions = extensions_of(cpu);
         let blocks = ["riscv,cbom-block-size", "riscv,cboz-block-size"]
-            .map(|name| cpu.property(name).map_or(0, number) as u32);
+            .map(|name| cpu.cells(name).unwrap_or(0) as u32);
         if is_first {
             (self.extensions, self.blocks) = (extensions, blocks);
             return;
@@ -231,9 +231,9 @@ impl<'a> Host<'a> {
     /// Returns the handle of a hart's own interrupt controller.
     fn interrupt_controller_of(&self, hart: u64) -> Option<u64> {
         let cpus = self.tree.child_of_root("cpus")?;
-        let cpu = cpus.children().find(|cpu| {
-            lists(*cpu, "device_type", "cpu") && cpu.property("reg").map(number) == Some(hart)
-        })?;
+        let cpu = cpus
+            .children()
+            .find(|cpu| lists(*cpu, "device_type", "cpu") && cpu.cells("reg") == Some(hart))?;
         let controller = cpu
             .children()
             .find(|child| child.property("interrupt-controller").is_some())?;
@@ -246,11 +246,11 @@ impl<'a> Host<'a> {
             return;
         };
         let seed = chosen.property("rng-seed").unwrap_or(&[]);
-        for (index, bytes) in seed.chunks_exact(8).enumerate() {
-            self.seed[index % 4] ^= number(bytes);
+        for (word, bytes) in self.seed.iter_mut().zip(seed.chunks_exact(8)) {
+            *word = number(bytes);
         }
-        let start = chosen.property("linux,initrd-start").map(number);
-        let end = chosen.property("linux,initrd-end").map(number);
+        let start = chosen.cells("linux,initrd-start");
+        let end = chosen.cells("linux,initrd-end");
         if let (Some(base), Some(end)) = (start, end)
             && end > base
         {

@@ -101,7 +101,7 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         bytes: physical_bytes(bundle),
         ticks_per_second: timer::TICKS_PER_SECOND,
         device_tree: Range { base: 0, length: 0 },
-        features,
+        features: [features, 0, 0, 0],
         // The architecture's firmware hands over none.
         seed: [0; 4],
     };

@@ -315,7 +315,7 @@ fn boot_first(
         bytes: physical_bytes(bundle.base, bundle.length),
         ticks_per_second: host.clock.ticks_per_second,
         device_tree: Range { base: 0, length: 0 },
-        features: guest::features(),
+        features: [guest::features(), 0, 0, 0],
         // Guests have RDRAND where there is one.
         seed: [0; 4],
     };

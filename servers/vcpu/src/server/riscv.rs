@@ -157,7 +157,7 @@ fn tree(setup: &Setup, memory: Memory, plan: &Plan) -> Result<Vec<u8>, Failure> 
     let seed = setup.seeds.as_ref().map(Seeds::next);
     let description = Description {
         harts: u32::try_from(setup.vcpus.len()).map_err(|_| Failure::Machine)?,
-        abilities: abilities(Offer::from_bits(setup.features)),
+        abilities: abilities(Offer::from_features(setup.features)),
         mode: mode(setup),
         timebase: u32::try_from(setup.ticks).map_err(|_| Failure::Machine)?,
         memory,

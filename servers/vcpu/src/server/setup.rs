@@ -29,8 +29,8 @@ pub struct Setup {
     pub kernel: Image,
     /// Its initial RAM disk.
     pub initrd: Option<&'static [u8]>,
-    /// Features of the machine.
-    pub features: u64,
+    /// What the machine has, in its own words.
+    pub features: [u64; 4],
     /// Ticks per second of the counter.
     pub ticks: u64,
     /// Random bits for each time that the guest starts, where the firmware gave some.
@@ -131,7 +131,7 @@ impl Setup {
             memory,
             kernel: kernel()?,
             initrd: grant::bytes("initrd"),
-            features: value("features")?,
+            features: words("features").ok_or(SetupError::Missing("features.I"))?,
             ticks: value("ticks")?,
             seeds: seeds(),
             core,
@@ -139,11 +139,15 @@ impl Setup {
     }
 }
 
+/// Returns the four numbers that were granted under this name.
+fn words(stem: &str) -> Option<[u64; 4]> {
+    let word = |place| grant::indexed(stem, place).map(|grant| grant.value);
+    Some([word(0)?, word(1)?, word(2)?, word(3)?])
+}
+
 /// Returns the random bits that were granted.
 fn seeds() -> Option<Seeds> {
-    let word = |place| grant::indexed("seed", place).map(|grant| grant.value);
-    let words = [word(0)?, word(1)?, word(2)?, word(3)?];
-    Seed::new(words).map(Seeds::new)
+    words("seed").and_then(Seed::new).map(Seeds::new)
 }
 
 /// Returns the vCPUs with their register pages.

@@ -46,7 +46,7 @@ impl Platform for X86Platform {
     fn machine(setup: &Setup) -> Option<X86> {
         let is_pc = setup.description.memory_base == MEMORY;
         // What a guest takes from the vendor's name has to fit what runs it.
-        let vendor = if setup.features & feature::VMX != 0 {
+        let vendor = if setup.features[0] & feature::VMX != 0 {
             Vendor::Intel
         } else {
             Vendor::Amd

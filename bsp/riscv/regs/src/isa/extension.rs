@@ -164,6 +164,19 @@ impl ExtensionSet {
         self.0 & 1 << extension as u8 != 0
     }
 
+    /// Returns the set in two words: register id `n` is bit `n % 64` of word `n / 64`.
+    #[must_use]
+    pub const fn words(self) -> [u64; 2] {
+        [self.0 as u64, (self.0 >> 64) as u64]
+    }
+
+    /// Returns the set of two words; bits of no extension are ignored.
+    #[must_use]
+    pub const fn from_words([low, high]: [u64; 2]) -> Self {
+        let known = (1 << Extension::ALL.len()) - 1;
+        Self((low as u128 | (high as u128) << 64) & known)
+    }
+
     /// Returns whether every one of `extensions` is a member.
     #[must_use]
     pub fn contains_all(self, extensions: &[Extension]) -> bool {

@@ -10,7 +10,7 @@ mod parse;
 mod validate;
 
 pub use extension::{Extension, ExtensionSet};
-pub use offer::Offer;
+pub use offer::{Offer, features, guest_environment};
 pub use parse::{IsaError, from_list, from_string};
 pub use validate::{Validated, validate};
 

@@ -1,9 +1,10 @@
-//! What a machine offers to its guests, as the one word that the vCPU server is granted.
+//! What a machine offers to its guests.
 
 use super::Extension::{self, *};
 use super::ExtensionSet;
+use crate::environment::Henvcfg;
 
-/// The extensions that can be offered, at their bits of the word.
+/// The extensions that can be offered.
 ///
 /// They have no state of their own beyond integer and floating-point registers, or henvcfg turns
 /// them on. What is left out has state that nobody saves (V), can wait on the host's account
@@ -48,10 +49,33 @@ const OFFERED: [Extension; 36] = [
     Ziccrse,
 ];
 
-/// First bit of the size of a block for Zicbom.
-const MANAGEMENT: u32 = 56;
-/// First bit of the size of a block for Zicboz.
-const ZERO: u32 = 60;
+/// Returns henvcfg with all that guests can use (II 15.2.5); harts keep what they have.
+#[must_use]
+pub const fn guest_environment() -> Henvcfg {
+    Henvcfg::new()
+        .with_stce(true)
+        .with_pbmte(true)
+        .with_adue(true)
+        .with_cbze(true)
+        .with_cbcfe(true)
+        // An invalidation that did not write back would show a guest what its memory was before
+        // it was cleared for it.
+        .with_cbie(1)
+}
+
+/// Returns what the machine tells the vCPU servers of its harts: the extensions that all of them
+/// have, henvcfg as they keep it, and the bytes of the blocks of Zicbom and Zicboz.
+#[must_use]
+pub const fn features(extensions: ExtensionSet, environment: u64, blocks: [u32; 2]) -> [u64; 4] {
+    let [management, zero] = blocks;
+    let [low, high] = extensions.words();
+    [
+        low,
+        high,
+        environment,
+        management as u64 | (zero as u64) << 32,
+    ]
+}
 
 /// What every hart of a machine offers to guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -90,28 +114,21 @@ impl Offer {
         offer
     }
 
-    /// Returns the word: a bit for each extension, and the logarithms of both sizes.
+    /// Returns what [`features`] tells of.
     #[must_use]
-    pub fn into_bits(self) -> u64 {
-        let bits = OFFERED.iter().enumerate();
-        let bits = bits.filter(|(_, extension)| self.extensions.contains(**extension));
-        let logarithm = |block: u32| u64::from(block.checked_ilog2().unwrap_or(0));
-        bits.fold(0, |word, (bit, _)| word | 1 << bit)
-            | logarithm(self.management_block) << MANAGEMENT
-            | logarithm(self.zero_block) << ZERO
-    }
-
-    /// Returns what a word says; bits without a meaning are ignored.
-    #[must_use]
-    pub fn from_bits(bits: u64) -> Self {
-        let extensions = OFFERED.into_iter().enumerate();
-        let extensions = extensions.filter(|(bit, _)| bits >> bit & 1 == 1);
-        let block = |first: u32| 1_u32 << (bits >> first & 15);
-        Self::new(
-            extensions.map(|(_, extension)| extension).collect(),
-            block(MANAGEMENT),
-            block(ZERO),
-        )
+    pub fn from_features([low, high, environment, blocks]: [u64; 4]) -> Self {
+        let kept = Henvcfg::from_bits(environment);
+        let needs = [
+            (Sstc, kept.stce()),
+            (Svpbmt, kept.pbmte()),
+            (Svadu, kept.adue()),
+            (Zicboz, kept.cbze()),
+            (Zicbom, kept.cbcfe() && kept.cbie() == 1),
+        ];
+        let missing = needs.into_iter().filter(|(_, is_kept)| !is_kept);
+        let missing = missing.map(|(extension, _)| extension).collect();
+        let extensions = ExtensionSet::from_words([low, high]).difference(missing);
+        Self::new(extensions, blocks as u32, (blocks >> 32) as u32)
     }
 }
 
@@ -125,7 +142,6 @@ mod tests {
         let both = [Zicbom, Zicboz, Zbb].into_iter().collect();
         let offer = Offer::new(both, 48, 0);
         assert_eq!(offer.extensions, [Zbb].into_iter().collect());
-        assert_eq!(Offer::from_bits(offer.into_bits()), offer);
     }
 
     #[test]
@@ -135,11 +151,26 @@ mod tests {
         assert_eq!(offer.extensions, [Zba].into_iter().collect());
     }
 
+    #[test]
+    fn what_henvcfg_does_not_keep_is_not_offered() {
+        let all: ExtensionSet = OFFERED.into_iter().collect();
+        let offered = |environment: Henvcfg| {
+            Offer::from_features(features(all, environment.into_bits(), [64, 128]))
+        };
+        let whole = offered(guest_environment());
+        assert_eq!((whole.extensions, whole.zero_block), (all, 128));
+        let without = offered(guest_environment().with_adue(false).with_cbcfe(false));
+        let expected = all.without(Svadu).without(Zicbom);
+        assert_eq!(
+            (without.extensions, without.management_block),
+            (expected, 0)
+        );
+    }
+
     proptest! {
         #[test]
-        fn a_word_says_what_was_offered(bits in any::<u64>()) {
-            let offer = Offer::from_bits(bits);
-            prop_assert_eq!(Offer::from_bits(offer.into_bits()), offer);
+        fn any_words_offer_something_that_can_be(words in any::<[u64; 4]>()) {
+            let offer = Offer::from_features(words);
             prop_assert_eq!(Offer::new(offer.extensions, offer.management_block, offer.zero_block), offer);
         }
     }
