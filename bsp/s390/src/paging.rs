@@ -216,10 +216,18 @@ pub fn primary(root: Option<u64>) -> u64 {
 }
 
 /// Makes a space the primary one.
+#[inline(always)]
 pub fn load(space: u64) {
     let [_, place] = &percore::current().control;
     place.set(space);
-    crate::control::load!("1", space);
+    // SAFETY: LCTLG reads the word that was just set; the kernel's own code runs with DAT off.
+    unsafe {
+        asm!(
+            "lctlg %c1, %c1, {place}",
+            place = const percore::CONTROL + 8,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
     float::clear();
 }
 
