@@ -5,6 +5,7 @@ use abi::exit::{AccessInfo, ExitClass, RouteKey};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use vcpu::machine::x86::X86;
+use vcpu::machine::x86::cpuid::Vendor;
 use vcpu::machine::{Boot, Machine};
 use vcpu::{
     Effects, EndReason, Event, Exit, FenceKind, Lifecycle, Line, MemoryError, Outcome, RebootKind,
@@ -151,7 +152,7 @@ fn booted(code: &[u8]) -> (X86, World) {
         memory: vec![0; BYTES],
         ..World::default()
     };
-    let mut vm = X86::new(2).unwrap();
+    let mut vm = X86::new(2, Vendor::Amd).unwrap();
     let boot = Boot {
         entry: CODE,
         device_tree: 0x9000,
@@ -184,7 +185,7 @@ fn port(vm: &mut X86, world: &mut World, class: ExitClass, port: u64, info: u64)
 #[test]
 fn a_guest_begins_in_protected_mode_with_what_the_loader_tells() {
     let mut world = World::default();
-    let mut vm = X86::new(2).unwrap();
+    let mut vm = X86::new(2, Vendor::Amd).unwrap();
     let boot = Boot {
         entry: 0x10_0000,
         device_tree: 0x9_0040,

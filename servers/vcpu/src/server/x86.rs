@@ -4,10 +4,12 @@ use super::{Platform, Setup, World};
 use crate::machine::Boot;
 use crate::machine::x86::X86;
 use crate::machine::x86::boot::{Files, LoadError, Plan, plan};
+use crate::machine::x86::cpuid::Vendor;
 use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
 use abi::exit::ExitClass;
 use core::fmt;
 use guest_memory::CopyError;
+use x86_regs::feature;
 use x86_regs::one_reg::Register;
 
 /// The server's x86.
@@ -43,7 +45,13 @@ impl Platform for X86Platform {
 
     fn machine(setup: &Setup) -> Option<X86> {
         let is_pc = setup.description.memory_base == MEMORY;
-        is_pc.then(|| X86::new(setup.vcpus.len())).flatten()
+        // What a guest takes from the vendor's name has to fit what runs it.
+        let vendor = if setup.features & feature::VMX != 0 {
+            Vendor::Intel
+        } else {
+            Vendor::Amd
+        };
+        is_pc.then(|| X86::new(setup.vcpus.len(), vendor)).flatten()
     }
 
     fn load(setup: &Setup, again: Option<RebootKind>) -> Result<Boot, Failure> {
@@ -98,19 +106,19 @@ impl Platform for X86Platform {
 fn write(setup: &Setup, plan: &Plan, again: Option<RebootKind>) -> Result<(), CopyError> {
     let (kernel, memory) = (&setup.kernel, &setup.memory);
     if again == Some(RebootKind::Cold) {
-        memory.try_clear(MEMORY, setup.description.memory_bytes)?;
+        memory.clear(MEMORY, setup.description.memory_bytes)?;
     }
-    memory.try_write(kernel.load, kernel.bytes)?;
+    memory.write(kernel.load, kernel.bytes)?;
     let bytes = kernel.bytes.len() as u64;
     let rest = kernel.memory_bytes.saturating_sub(bytes);
     if again == Some(RebootKind::Warm) && rest > 0 {
-        memory.try_clear(kernel.load + bytes, rest)?;
+        memory.clear(kernel.load + bytes, rest)?;
     }
     if let (Some(place), Some(initrd)) = (plan.module, setup.initrd) {
-        memory.try_write(place, initrd)?;
+        memory.write(place, initrd)?;
     }
     for (place, bytes) in &plan.pieces {
-        memory.try_write(*place, bytes)?;
+        memory.write(*place, bytes)?;
     }
     Ok(())
 }

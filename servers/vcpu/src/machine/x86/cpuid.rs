@@ -16,9 +16,41 @@ pub struct Answer {
     pub edx: u32,
 }
 
+/// Who makes the processor that the guest runs on: how it calls its hypervisor, and where it can
+/// execute SYSCALL and SYSENTER, follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// Guests by SVM: VMMCALL, and SYSCALL in compatibility mode too.
+    Amd,
+    /// Guests by VMX: VMCALL, and SYSENTER in all modes.
+    Intel,
+}
+
+impl Vendor {
+    /// Returns its name.
+    const fn name(self) -> &'static [u8; 12] {
+        match self {
+            Self::Amd => b"AuthenticAMD",
+            Self::Intel => b"GenuineIntel",
+        }
+    }
+
+    /// Returns family, model and stepping: of a processor that has all that is told of here.
+    const fn signature(self) -> u32 {
+        match self {
+            // Family 0x17, model 1, stepping 2.
+            Self::Amd => 0x0080_0f12,
+            // Family 6, model 0x1a, stepping 3.
+            Self::Intel => 0x0001_06a3,
+        }
+    }
+}
+
 /// What the answers depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Processor {
+    /// Who makes it.
+    pub vendor: Vendor,
     /// Index of the vCPU, its x2APIC identifier.
     pub index: u32,
     /// vCPUs.
@@ -35,8 +67,6 @@ const EXTENDED: u32 = 0x8000_0008;
 const HYPERVISOR: u32 = 0x4000_0000;
 /// Leaf with the frequencies of the counter and of the timer, in kHz.
 const FREQUENCIES: u32 = HYPERVISOR + 0x10;
-/// Family 0x17, model 1, stepping 2.
-const SIGNATURE: u32 = 0x0080_0f12;
 /// SSE3, CMPXCHG16B, x2APIC, POPCNT, a deadline for the timer, a hypervisor.
 const FEATURES_ECX: u32 = 1 | 1 << 13 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 31;
 /// FPU, debugging extensions, large pages, counter, MSRs, PAE, CMPXCHG8B, APIC, SYSENTER, global
@@ -63,7 +93,7 @@ impl Processor {
     pub fn answer(self, leaf: u32, part: u32) -> Answer {
         match leaf {
             0 | 0x8000_0000 => {
-                let vendor = b"AuthenticAMD";
+                let vendor = self.vendor.name();
                 Answer {
                     eax: if leaf == 0 { BASIC } else { EXTENDED },
                     ebx: word(vendor, 0),
@@ -72,7 +102,7 @@ impl Processor {
                 }
             }
             1 => Answer {
-                eax: SIGNATURE,
+                eax: self.vendor.signature(),
                 ebx: self.index << 24 | self.count.min(0xff) << 16 | 8 << 8,
                 ecx: FEATURES_ECX,
                 edx: FEATURES_EDX | u32::from(self.count > 1) << 28,
@@ -96,7 +126,7 @@ impl Processor {
                 }
             }
             0x8000_0001 => Answer {
-                eax: SIGNATURE,
+                eax: self.vendor.signature(),
                 ecx: EXTENDED_ECX,
                 edx: EXTENDED_EDX,
                 ebx: 0,
@@ -141,11 +171,12 @@ impl Processor {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEATURES_EDX, Processor};
+    use super::{FEATURES_EDX, Processor, Vendor};
 
     #[test]
     fn a_guest_finds_its_identifier_and_no_more_than_there_is() {
         let processor = Processor {
+            vendor: Vendor::Amd,
             index: 3,
             count: 5,
             ticks_per_second: 2_000_000_000,
@@ -162,5 +193,27 @@ mod tests {
             processor.answer(0x8000_0002, 0).eax,
             u32::from_le_bytes(*b"Sker")
         );
+    }
+
+    #[test]
+    fn a_guest_finds_the_vendor_whose_hypercall_it_has_to_make() {
+        for (vendor, last, family) in [(Vendor::Amd, *b"cAMD", 0x17), (Vendor::Intel, *b"ntel", 6)]
+        {
+            let processor = Processor {
+                vendor,
+                index: 0,
+                count: 1,
+                ticks_per_second: 1,
+            };
+            assert_eq!(processor.answer(0, 0).ecx, u32::from_le_bytes(last));
+            let signature = processor.answer(1, 0).eax;
+            let base = signature >> 8 & 0xf;
+            let extended = if base == 0xf {
+                signature >> 20 & 0xff
+            } else {
+                0
+            };
+            assert_eq!(base + extended, family);
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
 use alloc::vec::Vec;
+use cpuid::Vendor;
 use emulate::Fault;
 use processor::Processor;
 
@@ -34,6 +35,7 @@ pub struct X86 {
     metrics: Metrics,
     reported: Once,
     pit: pit::Pit,
+    vendor: Vendor,
     /// Debug registers of each processor; not in the value, for moves of it are on the stack.
     debug: Vec<[u64; 8]>,
 }
@@ -59,10 +61,10 @@ const fn absence(error: MemoryError) -> Option<u64> {
 }
 
 impl X86 {
-    /// Returns a VM with so many processors, none of which runs; `None` where there are none, or
-    /// more than [`crate::effects::MAX_VCPUS`].
+    /// Returns a VM with so many processors of a vendor, none of which runs; `None` where there are
+    /// none, or more than [`crate::effects::MAX_VCPUS`].
     #[must_use]
-    pub fn new(processors: usize) -> Option<Self> {
+    pub fn new(processors: usize, vendor: Vendor) -> Option<Self> {
         let mut list = heapless::Vec::new();
         for _ in 0..processors {
             list.push(Processor::Waiting).ok()?;
@@ -73,6 +75,7 @@ impl X86 {
             metrics: Metrics::default(),
             reported: Once::default(),
             pit: pit::Pit::default(),
+            vendor,
             debug: alloc::vec![DEBUG; processors],
         })
     }

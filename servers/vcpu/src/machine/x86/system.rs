@@ -86,6 +86,7 @@ impl X86 {
     fn identify<E: Effects>(&self, vcpu: VcpuId, effects: &mut E) {
         let (_, ticks_per_second) = effects.clock();
         let processor = Processor {
+            vendor: self.vendor,
             index: vcpu.index() as u32,
             count: u32::try_from(self.processors.len()).unwrap_or(1),
             ticks_per_second,
@@ -166,8 +167,8 @@ impl X86 {
         Ok(is_good)
     }
 
-    /// Handles an exit of SVM that is none of the classes with a meaning of their own (APM,
-    /// appendix C).
+    /// Handles an exit that is none of the classes with a meaning of their own. VMX's have the
+    /// numbers of SVM's (APM, appendix C).
     pub(super) fn other<E: Effects>(
         &mut self,
         vcpu: VcpuId,
