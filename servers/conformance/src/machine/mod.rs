@@ -17,6 +17,9 @@ pub struct Machine {
     pub floating_point: &'static [u8],
     /// Registers that a process can use and that the kernel does not save for it.
     pub unsaved: Option<Unsaved>,
+    /// An instruction that executes the system-call instruction, which lies elsewhere, if the machine
+    /// has one.
+    pub executed_call: Option<&'static [u8]>,
     /// Signals the notification whose slot is in the stack pointer, and then receives for ever from
     /// the endpoint in slot [`crate::context::QUIET_ENDPOINT`].
     pub report: &'static [u8],

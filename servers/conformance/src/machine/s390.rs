@@ -99,6 +99,8 @@ pub static S390: Machine = Machine {
         ],
         words: 11,
     }),
+    // exrl %r0, .+6; svc 0
+    executed_call: Some(&[0xc6, 0, 0, 0, 0, 3, 0x0a, 0]),
     // lgr %r2, %r15; lghi %r1, 7 (Signal); svc 0; lghi %r2, QUIET_ENDPOINT; lghi %r1, 2 (Receive);
     // lghi %r9, -1; svc 0; j .
     report: &[

@@ -101,6 +101,7 @@ const fn machine(code: &Code) -> Machine {
         // addps xmm0, xmm0
         floating_point: &[0x0f, 0x58, 0xc0],
         unsaved: None,
+        executed_call: None,
         // mov rdi, rsp; mov eax, 7 (Signal); syscall; mov edi, QUIET_ENDPOINT; mov eax, 2 (Receive);
         // mov r13, -1; syscall; jmp .
         report: &[
