@@ -128,6 +128,7 @@ pub static RISCV: Machine = Machine {
         has_windows: false,
         end_of_wait: None,
         control: None,
+        storage_key: None,
         told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,

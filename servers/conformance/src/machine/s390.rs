@@ -63,6 +63,11 @@ const WAIT: [u8; WAIT_BYTES] = {
     bytes
 };
 
+/// iske %r4, %r2; sske %r3, %r2; a hypercall.
+const EXCHANGE_KEY: [u8; 12] = joined(&[&[0xb2, 0x29, 0, 0x42], &[0xb2, 0x2b, 0, 0x32], &DIAGNOSE]);
+/// That three times.
+const STORAGE_KEY: [u8; 40] = joined(&[&EXCHANGE_KEY, &EXCHANGE_KEY, &EXCHANGE_KEY, &SPIN]);
+
 /// The machine's part of the suite.
 pub static S390: Machine = Machine {
     faults: &[
@@ -175,6 +180,7 @@ pub static S390: Machine = Machine {
         has_windows: true,
         end_of_wait: Some((PSW_MASK, OPEN)),
         control: None,
+        storage_key: Some(&STORAGE_KEY),
         told: !0xfff,
         // External.
         line: 1,

@@ -156,6 +156,7 @@ const fn machine(code: &Code) -> Machine {
             end_of_wait: None,
             // Numeric errors, and caches off.
             control: Some((code.control, 0x4000_0031)),
+            storage_key: None,
             told: u64::MAX,
             // Non-maskable.
             line: 2,
