@@ -200,7 +200,18 @@ core::arch::global_asm!(
     "    lghi %r0, 0",
     "    lmg %r10, %r14, {zeros}",
     "    lpswe {call_return}",
-    // Its second register is r13's number.
+    // The same, with results that are in their registers already: r1, r3 to r10.
+    ".globl _resume_with",
+    "_resume_with:",
+    "    lghi %r2, 0",
+    "    mvc {call_return} + 8(8), 136(%r12)",
+    "    agsi {call_return} + 8, {call_bytes}",
+    "    lam %a0, %a1, 144(%r12)",
+    "    lg %r15, 120(%r12)",
+    "    lghi %r0, 0",
+    "    lmg %r11, %r14, {zeros}",
+    "    lpswe {call_return}",
+    // Of `_resume`: its second register is r13's number.
     "5:  lmg %r2, %r0, 16(%r14)",
     ".popsection",
     scratch = const SCRATCH,
@@ -243,6 +254,8 @@ unsafe extern "C" {
     pub fn _wait(mask: u64) -> i64;
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
+    /// The same, with the results in their registers already.
+    pub fn _resume_with() -> !;
     /// Loads the registers at an address and the PSW of the lowcore.
     ///
     /// # Safety

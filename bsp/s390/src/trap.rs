@@ -3,7 +3,7 @@
 use crate::boot::KERNEL;
 use crate::console::{Console, stop_machine};
 use crate::control::{self, order};
-use crate::entry::{_resume, _return_to, _wait, kind};
+use crate::entry::{_resume, _resume_with, _return_to, _wait, kind};
 use crate::guest::S390Guest;
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
@@ -15,7 +15,7 @@ use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
-use kernel::fast::{Fast, Resume};
+use kernel::fast::{Fast, Message, Resume};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
 use s390_regs::lowcore::{self, external};
@@ -38,18 +38,26 @@ const IDLE: u64 = PswMask::BITS_64
 /// How many words a call's frame has before those that may be results: argument 0.
 const ARGUMENT_0: u64 = 2;
 
-/// Handles a trap out of a thread, whose registers were saved.
+/// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap(what: u64) -> ! {
     let cpu = percore::current();
-    let mut visit = enter_from_user(cpu);
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
     let thread = visit.current_thread().expect("a thread trapped");
     let trap = match what {
         kind::CALL => executed_call(thread),
         kind::PROGRAM => fault(thread),
         _ => interrupt(what),
     };
-    visit.handle(trap);
-    leave(cpu, visit)
+    if let Trap::Fault {
+        kind,
+        address,
+        cause,
+    } = trap
+        && let Some(fast) = visit.fast_fault(kind, address, cause)
+    {
+        go_on(cpu, &fast);
+    }
+    general(cpu, trap)
 }
 
 /// Makes a system call of a thread of which arguments, stack and thread pointer and PSW were saved.
@@ -58,7 +66,30 @@ pub extern "C" fn call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user(cpu));
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
-        Some(Fast::Next) | None => general_call(),
+        _ => rare_call(),
+    }
+}
+
+/// Makes a system call that is not one of the most frequent.
+extern "C" fn rare_call() -> ! {
+    let cpu = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    match visit.fast_rare_call() {
+        Some(fast) => go_on(cpu, &fast),
+        None => general(cpu, Trap::Call),
+    }
+}
+
+/// Leaves the kernel as a fast path says.
+#[inline(never)]
+fn go_on(cpu: &PerCore, fast: &Fast<'_, S390>) -> ! {
+    match fast {
+        Fast::Behind(resume) => resume_thread(cpu, resume),
+        Fast::Message(message) => resume_with(cpu, message),
+        Fast::Thread(thread) => {
+            return_to_thread(cpu, &raw const thread.frame as u64, thread.frame.psw())
+        }
+        Fast::Guest(vcpu, page) => leave(cpu, run_guests(cpu, &raw const vcpu.guest, *page)),
     }
 }
 
@@ -83,16 +114,39 @@ fn resume_thread(cpu: &PerCore, resume: &Resume<'_, S390>) -> ! {
     }
 }
 
-/// Makes a system call that is not one of the most frequent.
-#[cold]
-extern "C" fn general_call() -> ! {
-    let cpu = percore::current();
-    let mut visit = enter_from_user(cpu);
-    match visit.fast_rare_call() {
-        Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
-        Some(Fast::Next) => {}
-        None => visit.handle(Trap::Call),
+/// Returns to a thread behind its system call, with results of the kernel's.
+#[inline(always)]
+fn resume_with(cpu: &PerCore, message: &Message<'_, S390>) -> ! {
+    let registers = &raw const message.to.frame as u64;
+    cpu.frame.set(registers);
+    let [first, second, third, fourth, fifth, sixth] = message.words;
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this CPU has
+    // been in the kernel again; the PSW's mask is a thread's.
+    unsafe {
+        asm!(
+            "jg {resume}",
+            resume = sym _resume_with,
+            in("r1") message.info,
+            in("r3") first,
+            in("r4") second,
+            in("r5") third,
+            in("r6") fourth,
+            in("r7") fifth,
+            in("r8") sixth,
+            in("r9") message.badge,
+            in("r10") message.sequence,
+            in("r12") registers,
+            options(noreturn),
+        )
     }
+}
+
+/// Handles a trap on the general path.
+#[cold]
+#[inline(never)]
+fn general(cpu: &PerCore, what: Trap) -> ! {
+    let mut visit = enter_from_user(cpu);
+    visit.handle(what);
     leave(cpu, visit)
 }
 
@@ -223,9 +277,7 @@ pub fn leave(cpu: &PerCore, first: Visit<'_, S390>) -> ! {
             Next::Guest(vcpu, page) => {
                 let guest = &raw const vcpu.guest;
                 drop(visit);
-                let what = run_guest(cpu, guest, page);
-                visit = enter_from_user(cpu);
-                visit.handle(what);
+                visit = run_guests(cpu, guest, page);
             }
             Next::Idle => {
                 drop(visit);
@@ -234,6 +286,30 @@ pub fn leave(cpu: &PerCore, first: Visit<'_, S390>) -> ! {
                 let what = interrupt(what.unsigned_abs());
                 visit = enter_from_user(cpu);
                 visit.handle(what);
+            }
+        }
+    }
+}
+
+/// Runs a guest, and those that exits lead to without a decision of the kernel; returns where one
+/// is needed. An exit that a thread waits for does not return.
+fn run_guests(cpu: &PerCore, first: *const S390Guest, page: u64) -> Visit<'static, S390> {
+    let (mut guest, mut page) = (first, page);
+    loop {
+        let what = run_guest(cpu, guest, page);
+        let mut visit = enter_from_user(cpu);
+        let fast = match &what {
+            Trap::Exit(exit) => visit.fast_exit(exit),
+            _ => None,
+        };
+        match fast {
+            Some(Fast::Guest(next, registers)) => {
+                (guest, page) = (&raw const next.guest, registers);
+            }
+            Some(fast) => go_on(cpu, &fast),
+            None => {
+                visit.handle(what);
+                return visit;
             }
         }
     }

@@ -83,21 +83,24 @@ const PREPARE: &[(u64, u64)] = &[
 /// SYSENTER_ESP, and the base of FS.
 const KEPT: &[u64] = &[0x2030_0002_0000_0175, segment(4, 3)];
 
+/// What faults.
+const FAULTS: &[(FaultKind, &[u8])] = &[
+    // mov rsi, [rdi]
+    (FaultKind::Load, &[0x48, 0x8b, 0x37]),
+    // mov [rdi], rdi
+    (FaultKind::Store, &[0x48, 0x89, 0x3f]),
+    // jmp rdi
+    (FaultKind::Fetch, &[0xff, 0xe7]),
+    // ud2
+    (FaultKind::IllegalInstruction, &[0x0f, 0x0b]),
+    // int3
+    (FaultKind::Breakpoint, &[0xcc]),
+];
+
 /// Returns the machine's part for guests of these instructions.
 const fn machine(code: &Code) -> Machine {
     Machine {
-        faults: &[
-            // mov rsi, [rdi]
-            (FaultKind::Load, &[0x48, 0x8b, 0x37]),
-            // mov [rdi], rdi
-            (FaultKind::Store, &[0x48, 0x89, 0x3f]),
-            // jmp rdi
-            (FaultKind::Fetch, &[0xff, 0xe7]),
-            // ud2
-            (FaultKind::IllegalInstruction, &[0x0f, 0x0b]),
-            // int3
-            (FaultKind::Breakpoint, &[0xcc]),
-        ],
+        faults: FAULTS,
         // addps xmm0, xmm0
         floating_point: &[0x0f, 0x58, 0xc0],
         unsaved: None,
