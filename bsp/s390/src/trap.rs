@@ -368,6 +368,13 @@ pub extern "C" fn kernel_trap() -> ! {
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let core = percore::current().core.get();
     // Nobody is left to hear of a console that does not take it.
-    let _ = writeln!(Console, "\nskerry: panic on core {core}: {info}");
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
+    let message = info.message();
+    let _ = writeln!(
+        Console,
+        "\nskerry: panic on core {core}: {file}:{line}: {message}"
+    );
     stop_machine(true)
 }

@@ -105,7 +105,7 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
     };
     let mut visit = trap::enter(kernel, cpu);
     if let Err(error) = visit.boot(&plan) {
-        refuse(format_args!("no first process: {error:?}"));
+        refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
     visit.settle();
