@@ -6,6 +6,8 @@
 //! The guest changes its memory while it is copied, so no reference into it ever exists: bytes
 //! come out into a buffer of the caller, who checks that copy. A copy never blocks: where a page is
 //! gone, the fault resumes behind the copy ([`protect_thread`]), which then says how far it came.
+//! The memory server moves folios, which takes them away here: [`GuestMemory::read`] and its like
+//! ask it for what they miss, and go on; what it does not have is absent.
 #![cfg_attr(not(test), no_std)]
 
 mod collect;
@@ -14,6 +16,7 @@ mod copy;
 pub use collect::{CollectError, Plan};
 
 use abi::Error;
+use mem_api::Allocation;
 use rt::Thread;
 
 /// Where guest memory begins in the space of a server: behind everything else.
@@ -42,6 +45,8 @@ pub struct GuestMemory {
     bytes: u64,
     /// Where `base` is mapped, in `WINDOW..WINDOW_END`.
     window: u64,
+    /// Where its folios come from.
+    source: Option<(Plan, Allocation)>,
 }
 
 /// Lets the calling thread survive a copy that meets an absent page. Every thread that copies
@@ -69,6 +74,7 @@ impl GuestMemory {
                 base,
                 bytes,
                 window,
+                source: None,
             }),
             _ => None,
         }
@@ -94,6 +100,42 @@ impl GuestMemory {
             return Err(CopyError::Outside);
         }
         Ok(self.window + offset)
+    }
+
+    /// Copies guest-physical memory out, also of pages that moved.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`] where not all of it is there.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), CopyError> {
+        self.repeat(|| self.try_read(address, buffer))
+    }
+
+    /// Copies into guest-physical memory, also to pages that moved.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`] where not all of it is there.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), CopyError> {
+        self.repeat(|| self.try_write(address, bytes))
+    }
+
+    /// Fills guest-physical memory with zeros, also pages that moved.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`] where not all of it is there, or part of it is not the guest's; then what lies
+    /// before may have been filled.
+    pub fn clear(&self, address: u64, bytes: u64) -> Result<(), CopyError> {
+        let end = address.checked_add(bytes).ok_or(CopyError::Outside)?;
+        let mut start = address;
+        self.repeat(|| {
+            let cleared = self.try_clear(start, end - start);
+            if let Err(CopyError::Absent { address }) = cleared {
+                start = address;
+            }
+            cleared
+        })
     }
 
     /// Copies guest-physical memory out; never blocks.

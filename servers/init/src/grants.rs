@@ -65,6 +65,19 @@ impl Grants {
         self.row(name, kind, u64::from(slot), value)
     }
 
+    /// Moves `count` capabilities, from own slot `first` on, into as many slots in a row of the
+    /// process; the row in the grants page has the first of them and the count.
+    pub fn moved_row(&mut self, name: &str, first: u32, count: u32) -> Result<(), Failure> {
+        let slot = self.next_slot;
+        self.next_slot += count;
+        let kind = Capability::own(first).identify()?.kind;
+        for index in 0..count {
+            let to = SlotAddress::within(self.table, slot + index);
+            Capability::own(first + index).move_to(to)?;
+        }
+        self.row(name, kind, u64::from(slot), u64::from(count))
+    }
+
     /// Copies a capability into a slot of the process without naming it.
     pub fn place(&self, slot: u32, given: Given) -> Result<(), Failure> {
         let to = SlotAddress::within(self.table, slot);

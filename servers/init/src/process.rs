@@ -81,7 +81,11 @@ impl Process {
         let thread = Thread::at(thread.slot());
         thread.bind(Binding::Space, Some(space))?;
         thread.bind(Binding::CapTable, Some(table))?;
-        thread.bind(Binding::Budget, Some(budget))?;
+        if plan.own_budget {
+            thread.bind_own_budget(Budget::at(budget.slot()))?;
+        } else {
+            thread.bind(Binding::Budget, Some(budget))?;
+        }
         thread.bind(Binding::Notification, Some(notification))?;
         thread.set_priority(u64::from(plan.priority))?;
         let mut process = Self {
@@ -104,6 +108,9 @@ impl Process {
         self.grants.value("process", u64::from(self.index))?;
         let mask = plan.cores.iter().fold(0, |mask, core| mask | 1_u64 << core);
         self.grants.value("cores", mask)?;
+        if plan.own_budget {
+            self.grants.value(rt::spawn::OWN_BUDGET, 1)?;
+        }
         let rights = Rights::new()
             .with_wait(true)
             .with_signal(true)

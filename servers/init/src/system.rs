@@ -412,11 +412,12 @@ impl Builder<'_> {
             let grants = &mut self.process(mem)?.grants;
             grants.capability(&format!("guest.{index}"), given, plan.memory_base)?;
             grants.value(&format!("client.{}", plan.vcpu.0), index as u64)?;
-            grants.value(&format!("quota.{}", plan.vcpu.0), plan.memory)?;
+            grants.value(&format!("quota.{}", plan.vcpu.0), plan.quota)?;
             if plan.population == compiled::Population::Lazy {
                 grants.value(&format!("lazy.{}", plan.vcpu.0), 1)?;
             }
         }
+        self.grant_quotas(mem)?;
         let blocks = core::mem::take(&mut self.pool.guests);
         for (index, block) in blocks.iter().enumerate() {
             let untyped = block.untyped.capability();
@@ -425,6 +426,31 @@ impl Builder<'_> {
                 .grants
                 .moved(&format!("memory.{index}"), untyped, order)?;
             self.grant_value(mem, &format!("memory-base.{index}"), block.base)?;
+        }
+        Ok(())
+    }
+
+    /// Grants the memory server what processes may take for themselves, the areas for contiguous
+    /// requests, and places for callers that have to wait.
+    fn grant_quotas(&mut self, mem: usize) -> Result<(), Failure> {
+        let system = self.system;
+        for (index, plan) in system.indexed_processes() {
+            if plan.quota > 0 {
+                self.grant_value(mem, &format!("quota.{}", index.0), plan.quota)?;
+            }
+        }
+        for (index, area) in system.areas.iter().enumerate() {
+            let base = area.base.unwrap_or(u64::MAX);
+            self.grant_value(mem, &format!("area.{index}"), area.bytes)?;
+            self.grant_value(mem, &format!("area-base.{index}"), base)?;
+        }
+        let cores = system.processes.get(mem).map(|plan| plan.cores.clone());
+        for core in cores.unwrap_or_default() {
+            let row = self
+                .pool
+                .row_on(ObjectKind::Reply, u64::from(core), WAITING_CALLERS)?;
+            let grants = &mut self.process(mem)?.grants;
+            grants.moved_row(&format!("replies.{core}"), row, WAITING_CALLERS)?;
         }
         Ok(())
     }
@@ -451,6 +477,9 @@ impl Builder<'_> {
             self.connect_ring(console, peer, ring as u64)?;
         }
         self.grant_value(console, "guests", system.guests.len() as u64)?;
+        if let Some(mem) = self.position_of("mem") {
+            self.grant_ring(console, "mem", mem)?;
+        }
         let mut names: Vec<String> = alloc::vec![String::from("log")];
         names.extend(system.guests.iter().map(|guest| guest.name.clone()));
         let bytes = postcard::to_allocvec(&names).map_err(|_| Failure::BadManifest)?;
@@ -532,6 +561,9 @@ impl Builder<'_> {
         Ok(())
     }
 }
+
+/// Callers of one core that can wait at the memory server.
+const WAITING_CALLERS: u32 = 8;
 
 /// Badge of init's own lines at the console; those of processes are their index + 1.
 const LOG_BADGE: u64 = 0xffff;

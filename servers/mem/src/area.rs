@@ -274,6 +274,15 @@ impl Folios {
         Ok(claim.moves.iter().map(|&(one, _)| one))
     }
 
+    /// Returns what is still to be moved for a claim, by number of the move; nothing where there is
+    /// no such claim.
+    pub fn pending_moves(&self, claim: ClaimId) -> impl Iterator<Item = (usize, Move)> + use<'_> {
+        let claim = self.claims.get(claim.0).and_then(Option::as_ref);
+        let moves = claim.map_or(&[][..], |claim| &claim.moves);
+        let numbered = moves.iter().enumerate();
+        numbered.filter_map(|(index, (one, done))| (!done).then_some((index, *one)))
+    }
+
     /// Returns the place that a claim gets.
     ///
     /// # Errors

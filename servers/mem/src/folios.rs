@@ -41,6 +41,11 @@ impl Folios {
         }
     }
 
+    /// Makes room for the descriptors of memory that will be donated.
+    pub fn reserve(&mut self, memory: &[Memory]) {
+        self.map.reserve(memory);
+    }
+
     /// Returns the frame descriptors.
     #[must_use]
     pub const fn map(&self) -> &FrameMap {

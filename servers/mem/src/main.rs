@@ -7,8 +7,6 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
-mod blocks;
-#[cfg(target_os = "none")]
 mod measure;
 #[cfg(target_os = "none")]
 mod server;

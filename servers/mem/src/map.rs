@@ -65,6 +65,19 @@ impl FrameMap {
         }
     }
 
+    /// Makes room for the descriptors of memory that will be added.
+    pub fn reserve(&mut self, memory: &[Memory]) {
+        let shift = self.geometry.section_shift;
+        let mut sections: Vec<u64> = memory
+            .iter()
+            .filter_map(|memory| Some((memory.first.number() >> shift, memory.end().ok()? - 1)))
+            .flat_map(|(first, last)| first..=last >> shift)
+            .collect();
+        sections.sort_unstable();
+        sections.dedup();
+        self.descriptors.reserve(sections.len() << shift);
+    }
+
     /// Describes memory of a pool. Sections that have no descriptors yet get them behind all others,
     /// as they come: those of neighbours need not be neighbours.
     ///

@@ -1,7 +1,7 @@
 //! Walks over folios in use: mappings, pins for devices, poison.
 
 use crate::account::Owner;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, State};
 use crate::extent::Extent;
 use crate::folios::Folios;
 use crate::geometry::{FRAME_SHIFT, FrameNumber};
@@ -111,15 +111,13 @@ impl Folios {
     /// [`Refusal::NotAllocated`], [`Refusal::Foreign`], [`Refusal::Busy`] where it cannot be
     /// counted.
     pub fn note_mapped(&mut self, owner: Owner, base: FrameNumber) -> Result<(), Refusal> {
-        let extent = self.folio_at(base)?;
-        self.change(owner, extent, |step| {
-            let mappings = step.head.mappings() + 1;
-            let at = base;
-            if mappings > MAX_MAPPINGS || step.head.leaving() {
-                return Err(Refusal::Busy { at });
-            }
-            Ok(step.head.with_mappings(mappings))
-        })
+        let head = self.head_of(owner, base)?;
+        let mappings = head.mappings() + 1;
+        if mappings > MAX_MAPPINGS || head.leaving() {
+            return Err(Refusal::Busy { at: base });
+        }
+        self.map.set(base, head.with_mappings(mappings));
+        Ok(())
     }
 
     /// Counts one mapping of the folio that begins at `base` less.
@@ -128,25 +126,23 @@ impl Folios {
     ///
     /// [`Refusal::NotAllocated`] (also where it is not mapped), [`Refusal::Foreign`].
     pub fn note_unmapped(&mut self, owner: Owner, base: FrameNumber) -> Result<(), Refusal> {
-        let extent = self.folio_at(base)?;
-        self.change(owner, extent, |step| {
-            let mappings = step.head.mappings().checked_sub(1);
-            let at = base;
-            Ok(step
-                .head
-                .with_mappings(mappings.ok_or(Refusal::NotAllocated { at })?))
-        })
+        let head = self.head_of(owner, base)?;
+        let mappings = head.mappings().checked_sub(1);
+        let mappings = mappings.ok_or(Refusal::NotAllocated { at: base })?;
+        self.map.set(base, head.with_mappings(mappings));
+        Ok(())
     }
 
-    /// Returns the folio that begins at a frame.
-    fn folio_at(&self, base: FrameNumber) -> Result<Extent, Refusal> {
-        let found = self
-            .map
-            .folio_of(base)
-            .filter(|(folio, _)| folio.base() == base);
-        found
-            .map(|(folio, _)| folio)
-            .ok_or(Refusal::NotAllocated { at: base })
+    /// Returns the descriptor of an owner's folio that begins at a frame.
+    fn head_of(&self, owner: Owner, base: FrameNumber) -> Result<Descriptor, Refusal> {
+        let head = self.map.get(base);
+        if head.state() != State::Head {
+            return Err(Refusal::NotAllocated { at: base });
+        }
+        if head.owner() != owner.number() {
+            return Err(Refusal::Foreign { at: base });
+        }
+        Ok(head)
     }
 
     /// Notes that a frame's memory is defect. A free one is not given out any more, one in use not

@@ -31,6 +31,8 @@ pub enum Use {
     Area(Memory),
 }
 
+/// Largest order of a block that an area lends: what lies there has to be moved in short steps.
+const MAX_LENT_ORDER: u8 = 9;
 /// Orders that have a magazine: below this.
 const ORDERS: usize = 4;
 /// Blocks of a magazine.
@@ -274,7 +276,8 @@ fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> 
     let kinds = kinds
         .into_iter()
         .chain(kinds.map(|(_, area)| (false, area)));
-    for (near, area) in kinds.filter(|(_, area)| want.movable || !area) {
+    let may_lend = want.movable && want.order <= MAX_LENT_ORDER;
+    for (near, area) in kinds.filter(|(_, area)| may_lend || !area) {
         for (index, pool) in pools.iter_mut().enumerate() {
             if is_near(pool) == near
                 && pool.is_area() == area

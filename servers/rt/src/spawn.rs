@@ -12,6 +12,9 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+/// Name of the grant of a process that serves its clients on its own budgets.
+pub const OWN_BUDGET: &str = "own-budget";
+
 /// What a thread that does not exist yet is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -74,7 +77,11 @@ impl Seat {
     fn bind_and_start(&'static self, thread: Thread, plan: &Plan, stack: u64) -> Result<(), Error> {
         thread.bind(Binding::Space, Some(plan.space.capability()))?;
         thread.bind(Binding::CapTable, Some(plan.table.capability()))?;
-        thread.bind(Binding::Budget, Some(plan.budget.capability()))?;
+        if crate::grant::value(OWN_BUDGET).is_some() {
+            thread.bind_own_budget(plan.budget)?;
+        } else {
+            thread.bind(Binding::Budget, Some(plan.budget.capability()))?;
+        }
         if let Some((frame, _)) = plan.message_page {
             thread.bind(Binding::MessagePage, Some(frame.capability()))?;
         }

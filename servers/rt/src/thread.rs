@@ -29,6 +29,16 @@ impl Thread {
         .map(drop)
     }
 
+    /// Binds the budget of the stopped thread, which it keeps to: clients lend it none.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn bind_own_budget(self, budget: Budget) -> Result<(), Error> {
+        let arguments = [self.bits(), Binding::Budget.number(), budget.bits(), 1];
+        sys::call(CallNumber::ThreadBind, arguments).map(drop)
+    }
+
     /// Sets program counter, stack pointer and argument of the stopped thread.
     ///
     /// # Errors

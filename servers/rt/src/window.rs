@@ -8,6 +8,12 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub const FIRST: u64 = 0x2000_0000;
 /// End of that part.
 pub const END: u64 = 0x3000_0000;
+/// First address of a second such part, for frames that are larger.
+pub const LARGE_FIRST: u64 = 0x20_0000_0000;
+/// End of that part.
+pub const LARGE_END: u64 = 0x30_0000_0000;
+/// The largest frame that a process maps there, so that several have their places.
+pub const LARGE_BYTES: u64 = 1 << 30;
 
 /// A frame that is mapped into the own space. Words are read and written one by one, for others
 /// may write them at the same time. An access after the frame was unmapped faults.
@@ -18,7 +24,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Maps `frame`, of `bytes` bytes, at `address` between [`FIRST`] and [`END`].
+    /// Maps `frame`, of `bytes` bytes, at `address` between [`FIRST`] and [`END`], or between
+    /// [`LARGE_FIRST`] and [`LARGE_END`].
     ///
     /// # Errors
     ///
@@ -29,7 +36,10 @@ impl Window {
             .ok()
             .and_then(|order| 1_u64.checked_shl(order));
         let bytes = bytes.ok_or(Error::OutOfRange)?;
-        if address < FIRST || address.checked_add(bytes).is_none_or(|end| end > END) {
+        let end = address.checked_add(bytes).ok_or(Error::OutOfRange)?;
+        let parts = [(FIRST, END), (LARGE_FIRST, LARGE_END)];
+        let is_inside = |(first, last): (u64, u64)| address >= first && end <= last;
+        if !parts.into_iter().any(is_inside) {
             return Err(Error::OutOfRange);
         }
         frame.map(space.capability(), address, rights)?;
@@ -73,6 +83,12 @@ impl Window {
     /// Fills the window with zeros.
     pub fn clear(self) {
         (0..self.words).for_each(|index| self.store(index, 0));
+    }
+
+    /// Copies the words of another window here, as many as both have.
+    pub fn copy_from(self, other: Self) {
+        let words = self.words.min(other.words);
+        (0..words).for_each(|index| self.store(index, other.load(index)));
     }
 
     /// Writes instructions to the start of the window, padded with zeros to a whole word.

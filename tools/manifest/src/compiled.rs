@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,6 +96,17 @@ pub struct System {
     pub processes: Vec<Process>,
     /// All guests, in the manifest's order.
     pub guests: Vec<Guest>,
+    /// Areas of memory that are lent until somebody needs a contiguous piece.
+    pub areas: Vec<Area>,
+}
+
+/// An area of the machine's memory for contiguous requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Area {
+    /// Its first physical address, whole pages; where there is none, the memory server chooses.
+    pub base: Option<u64>,
+    /// Its bytes, whole large pages.
+    pub bytes: u64,
 }
 
 /// One process.
@@ -127,6 +138,10 @@ pub struct Process {
     pub panic_on_sbi: Option<SbiCall>,
     /// For tests of isolation: a vcpu server reads at this address when its guest makes the call.
     pub touch_on_sbi: Option<SbiTouch>,
+    /// Bytes that it may take from the memory server for itself.
+    pub quota: u64,
+    /// Whether it serves its clients on its own budget instead of theirs.
+    pub own_budget: bool,
 }
 
 /// A peer, under the name that the user calls it.
@@ -196,6 +211,8 @@ pub struct Guest {
     pub population: Population,
     /// How often it may reboot; nothing is no limit.
     pub reboots: Option<u32>,
+    /// Bytes that its servers may take from the memory server for it.
+    pub quota: u64,
 }
 
 /// A guest's kernel as a flat image: every format was unpacked when the bundle was made.

@@ -31,6 +31,8 @@ pub(crate) struct SystemSource {
     pub(crate) template: Named<ProcessSource>,
     #[serde(default)]
     pub(crate) guest: Named<GuestSource>,
+    #[serde(default)]
+    pub(crate) area: Vec<Spanned<AreaSource>>,
 }
 
 /// A server, or a template of servers.
@@ -51,6 +53,17 @@ pub(crate) struct ProcessSource {
     #[serde(default)]
     pub(crate) arguments: String,
     pub(crate) panic_on_sbi: Option<SbiCallSource>,
+    pub(crate) quota: Option<Spanned<Size>>,
+    #[serde(default)]
+    pub(crate) own_budget: bool,
+}
+
+/// An area of memory for contiguous requests.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AreaSource {
+    pub(crate) base: Option<u64>,
+    pub(crate) size: Size,
 }
 
 /// The cores of a server.
@@ -109,6 +122,7 @@ pub(crate) struct GuestSource {
     pub(crate) panic_on_sbi: Option<SbiCallSource>,
     pub(crate) touch_on_sbi: Option<SbiTouchSource>,
     pub(crate) reboots: Option<u32>,
+    pub(crate) quota: Option<Spanned<Size>>,
 }
 
 /// A device of a guest.

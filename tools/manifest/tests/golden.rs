@@ -1,7 +1,7 @@
 //! The bytes of the compiled form are a promise between xtask and `init`.
 
 use manifest::compiled::{
-    AddressSpace, Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel,
+    AddressSpace, Area, Grant, Guest, GuestDevice, GuestImage, GuestIndex, HostDevice, LogLevel,
     Population, Process, ProcessIndex, SbiCall, SbiTouch, System, Use,
 };
 
@@ -38,6 +38,8 @@ fn process() -> Process {
             },
             address: 0x80,
         }),
+        quota: 0x2000,
+        own_budget: true,
     }
 }
 
@@ -71,13 +73,14 @@ fn guest() -> Guest {
         devices: vec![device],
         population: Population::Lazy,
         reboots: Some(4),
+        quota: 0x40_0000,
     }
 }
 
 #[test]
 fn the_compiled_form_keeps_its_bytes() {
     let system = System {
-        format: 4,
+        format: 5,
         machine: "m".to_owned(),
         cores: 2,
         memory: 0x4000_0000,
@@ -85,20 +88,25 @@ fn the_compiled_form_keeps_its_bytes() {
         console: Some(ProcessIndex(0)),
         processes: vec![process()],
         guests: vec![guest()],
+        areas: vec![Area {
+            base: Some(0x9000_0000),
+            bytes: 0x20_0000,
+        }],
     };
     let expected: &[&[u8]] = &[
-        b"\x04\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
+        b"\x05\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
         b"\x01\x03a.v\x04vcpu\x12\x80\x80\x01\x80\x20\x02\x00\x01", // one process, to its cores
         b"\x01\x02me\x00\x01\x00",                        // uses, guest
         b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a\x01",  // device
         b"\x02\x00\x03\x01x\x01\x10\x02",                 // grants, arguments, panic_on_sbi
-        b"\x01\x11\x03\x80\x01",                          // touch_on_sbi
+        b"\x01\x11\x03\x80\x01\x80\x40\x01",              // touch_on_sbi, quota, own_budget
         b"\x01\x01a\x80\x80\x80\x01\x80\x80\x80\x80\x08\x01\x00", // one guest, to its cores
         b"\x08kernel-0\x80\x80\x80\x81\x08\x80\x80\x80\x81\x08\x01", // kernel
         b"\x01\x08initrd-0\x01q\x00\x00",                 // initrd, append, vcpu, irq
         b"\x01\x01t\x01u\x80\x80\x80\x80\x01\x80\x02\x0a\x00\x00", // one device
         b"\x01",                                          // population
-        b"\x01\x04",                                      // reboots
+        b"\x01\x04\x80\x80\x80\x02",                      // reboots, quota
+        b"\x01\x01\x80\x80\x80\x80\x09\x80\x80\x80\x01",  // one area
     ];
     assert_eq!(system.encode().expect("encodes"), expected.concat());
     assert_eq!(System::decode(&expected.concat()), Ok(system));

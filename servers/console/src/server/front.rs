@@ -24,6 +24,8 @@ pub(super) struct Front {
     bells: Vec<Notification>,
     /// Tells init that the user wants to leave.
     quit: Option<Notification>,
+    /// Asks the memory server for its counters. It is not called: it calls the console to log.
+    memory: Option<Notification>,
     /// When bytes were shown last.
     shown_at: u64,
     idle_ticks: u64,
@@ -49,11 +51,13 @@ impl Front {
         let guests = grant::value("guests").unwrap_or(0).min(CONSOLES as u64 - 1);
         let (rings, further): (Vec<_>, Vec<_>) = (1..=guests).map_while(ring).unzip();
         let quit = grant::slot("quit", ObjectKind::Notification).map(Notification::own);
+        let memory = grant::slot("mem", ObjectKind::Notification).map(Notification::own);
         Some(Self {
             endpoint: rt::endpoint_of(core)?,
             desk: Desk::new(driver, rings),
             bells: core::iter::once(bell).chain(further).collect(),
             quit,
+            memory,
             shown_at: 0,
             idle_ticks: grant::value("ticks").unwrap_or(0) / IDLE_TIMES,
         })
@@ -122,6 +126,9 @@ impl Front {
         }
         if let Some(quit) = self.quit.filter(|_| outcome.quit) {
             let _ = quit.signal();
+        }
+        if let Some(memory) = self.memory.filter(|_| outcome.metrics) {
+            let _ = memory.signal();
         }
     }
 

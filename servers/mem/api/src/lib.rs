@@ -3,6 +3,9 @@
 //! RAM of a guest comes as *folios*, one Frame capability each: a client allocates, learns how many
 //! folios there are, and collects them, four capabilities at a time. Stage-2 faults do not come
 //! this way: the kernel delivers them as exits.
+//!
+//! Memory may move: then the Frames that a client collected are gone, and [`Request::Find`] gets
+//! the ones that are there instead. A request that is refused had no effect.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub enum Mem {}
 
 impl api::Protocol for Mem {
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     type Request = Request;
     type Reply = Result<Reply, Refusal>;
 }
@@ -113,6 +116,39 @@ pub enum Request {
     },
     /// Asks how much there is.
     Statistics,
+    /// Asks for the one folio of an allocation that a page of it lies in, now.
+    Find {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
+    /// Gives pages of an allocation back; those that are left stay where they are.
+    Free {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation to the first one.
+        page: u32,
+        /// How many.
+        pages: Pages,
+    },
+    /// Takes memory that is contiguous in the host, out of an area that the manifest declares. What
+    /// movable memory lies there is moved elsewhere.
+    Contiguous {
+        /// How much.
+        pages: Pages,
+        /// The first page begins at a multiple of 2^`align` pages of the host's memory.
+        align: u8,
+        /// The area, from 0.
+        area: u8,
+    },
+    /// Asks how the memory is.
+    Metrics,
+    /// Asks how much a client has and may have; clients are numbered from 0.
+    Account {
+        /// The client.
+        client: u16,
+    },
 }
 
 /// One folio of an allocation.
@@ -141,6 +177,49 @@ pub enum Reply {
     Released,
     /// How much there is.
     Statistics(Statistics),
+    /// The pages are the server's again.
+    Freed,
+    /// How the memory is.
+    Metrics(Metrics),
+    /// What a client has; `None` behind the last client.
+    Account(Option<Account>),
+}
+
+/// Orders of free blocks, from single pages on.
+pub const ORDERS: usize = 24;
+
+/// How the memory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct Metrics {
+    /// Free blocks of 2^*i* pages, each free page counted in the largest block that it lies in.
+    pub free_blocks: [u32; ORDERS],
+    /// Free pages, those of areas included.
+    pub free_pages: u64,
+    /// Pages of areas.
+    pub area_pages: u64,
+    /// Of these, free ones.
+    pub area_free_pages: u64,
+    /// Pages whose contents were moved for contiguous requests.
+    pub moved_pages: u64,
+    /// Thousandths of the free pages that lie in blocks below 2 MiB.
+    pub fragmentation: u16,
+}
+
+/// What a client has and may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct Account {
+    /// Index of the client's process in the manifest.
+    pub process: u16,
+    /// The guest whose memory it takes.
+    pub guest: Option<u16>,
+    /// Pages that it has.
+    pub used_pages: u64,
+    /// Pages that it may have.
+    pub limit_pages: u64,
+    /// Requests that were refused because of the limit.
+    pub refused: u64,
+    /// Requests that waited because there were too many of them.
+    pub slowed: u64,
 }
 
 /// How much memory there is.
@@ -175,6 +254,39 @@ pub enum Refusal {
     TooMany,
     /// The machine has no such node; the client is to blame.
     NoSuchNode,
+    /// The range of pages wraps around or ends behind its allocation; the client is to blame.
+    Overflow,
+    /// Memory at these pages of the guest was given before; the client is to blame.
+    Overlap {
+        /// Page number of the first that was, in the guest.
+        page: u64,
+    },
+    /// More pages, or a larger alignment, than the largest folio has; the client is to blame.
+    TooLarge {
+        /// Base-two logarithm of the largest folio's pages.
+        max_order: u8,
+    },
+    /// A page was freed before; the client is to blame.
+    NotAllocated {
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
+    /// A page is mapped into the guest; the client is to blame.
+    Mapped {
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
+    /// A page is pinned, or just being moved; nobody is to blame.
+    Busy {
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
+    /// There is no such area; the client is to blame.
+    NoSuchArea,
+    /// No place in the area is contiguous and can be emptied; nobody is to blame.
+    NoPlace,
+    /// The client has no memory of this server at all; the manifest is to blame.
+    NoClient,
 }
 
 #[cfg(test)]
@@ -185,7 +297,7 @@ mod tests {
     use std::vec::Vec;
 
     fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-        let mut buffer = [0; 128];
+        let mut buffer = [0; 256];
         postcard::to_slice(value, &mut buffer).unwrap().to_vec()
     }
 
@@ -216,6 +328,26 @@ mod tests {
         );
         assert_eq!(encoded(&Request::Release { allocation }), [2, 3]);
         assert_eq!(encoded(&Request::Statistics), [3]);
+        let find = Request::Find {
+            allocation,
+            page: 9,
+        };
+        assert_eq!(encoded(&find), [4, 3, 9]);
+        let pages = Pages::new(300).unwrap();
+        let free = Request::Free {
+            allocation,
+            page: 1,
+            pages,
+        };
+        assert_eq!(encoded(&free), [5, 3, 1, 0xac, 2]);
+        let contiguous = Request::Contiguous {
+            pages,
+            align: 9,
+            area: 1,
+        };
+        assert_eq!(encoded(&contiguous), [6, 0xac, 2, 9, 1]);
+        assert_eq!(encoded(&Request::Metrics), [7]);
+        assert_eq!(encoded(&Request::Account { client: 2 }), [8, 2]);
     }
 
     #[test]
@@ -242,6 +374,34 @@ mod tests {
             reply(Reply::Statistics(statistics)),
             [0, 3, 0x80, 0x20, 1, 12, 1]
         );
+        assert_eq!(reply(Reply::Freed), [0, 4]);
+        let mut metrics = Metrics {
+            free_pages: 7,
+            area_pages: 300,
+            area_free_pages: 6,
+            moved_pages: 5,
+            fragmentation: 1000,
+            ..Metrics::default()
+        };
+        metrics.free_blocks[1] = 2;
+        let mut bytes = [0; 33];
+        bytes[..2].copy_from_slice(&[0, 5]);
+        bytes[3] = 2;
+        bytes[26..].copy_from_slice(&[7, 0xac, 2, 6, 5, 0xe8, 7]);
+        assert_eq!(reply(Reply::Metrics(metrics)), bytes);
+        let account = Account {
+            process: 4,
+            guest: Some(1),
+            used_pages: 5,
+            limit_pages: 128,
+            refused: 1,
+            slowed: 2,
+        };
+        assert_eq!(
+            reply(Reply::Account(Some(account))),
+            [0, 6, 1, 4, 1, 1, 5, 0x80, 1, 1, 2]
+        );
+        assert_eq!(reply(Reply::Account(None)), [0, 6, 0]);
     }
 
     #[test]
@@ -251,6 +411,15 @@ mod tests {
         assert_eq!(refusal(Refusal::NoSuchAllocation), [1, 2]);
         assert_eq!(refusal(Refusal::TooMany), [1, 3]);
         assert_eq!(refusal(Refusal::NoSuchNode), [1, 4]);
+        assert_eq!(refusal(Refusal::Overflow), [1, 5]);
+        assert_eq!(refusal(Refusal::Overlap { page: 128 }), [1, 6, 0x80, 1]);
+        assert_eq!(refusal(Refusal::TooLarge { max_order: 18 }), [1, 7, 18]);
+        assert_eq!(refusal(Refusal::NotAllocated { page: 1 }), [1, 8, 1]);
+        assert_eq!(refusal(Refusal::Mapped { page: 2 }), [1, 9, 2]);
+        assert_eq!(refusal(Refusal::Busy { page: 3 }), [1, 10, 3]);
+        assert_eq!(refusal(Refusal::NoSuchArea), [1, 11]);
+        assert_eq!(refusal(Refusal::NoPlace), [1, 12]);
+        assert_eq!(refusal(Refusal::NoClient), [1, 13]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One level of the tree: words of 64 units, and for each order the words that have a run of it.
 
 use super::index::Index;
-use super::word::{WORD_ORDER, best, orders, runs, units};
+use super::word::{WORD_ORDER, best, has_buddy, orders, runs, smallest, units};
 use alloc::vec::Vec;
 
 /// Orders of runs in a word: those below a whole word, and whole words, which only the top level
@@ -61,12 +61,25 @@ impl Level {
             return false;
         };
         let mut free = self.words[index];
-        let mut count = 0;
-        while count < limit && runs(free, order) != 0 {
-            let bit = best(free, order);
-            free &= !(units(order) << bit);
-            name((self.first + index as u64) * 64 + u64::from(bit));
-            count += 1;
+        let base = (self.first + index as u64) * 64;
+        let mut left = limit;
+        while left > 0 {
+            let (mut starts, run) = smallest(free, order);
+            if starts == 0 {
+                break;
+            }
+            // All of the smallest runs are as good, and a run that is begun is used up.
+            while left > 0 && starts != 0 {
+                let start = starts.trailing_zeros();
+                starts &= starts - 1;
+                let mut bit = start;
+                while left > 0 && bit < start + (1 << run) {
+                    free &= !(units(order) << bit);
+                    name(base + u64::from(bit));
+                    bit += 1 << order;
+                    left -= 1;
+                }
+            }
         }
         self.write(index, free);
         true
@@ -83,7 +96,14 @@ impl Level {
     pub fn give(&mut self, unit: u64, order: u8) -> Option<u64> {
         let number = unit / 64;
         let index = self.index(number);
-        let free = self.words[index] | units(order) << (unit % 64);
+        let before = self.words[index];
+        let bit = (unit % 64) as u32;
+        let free = before | units(order) << bit;
+        if !has_buddy(before, bit, order) && self.orders[index] > order {
+            // No larger run came to be, and runs of this order were there before.
+            self.words[index] = free;
+            return None;
+        }
         if free == u64::MAX && !self.is_top {
             self.write(index, 0);
             return Some(number);

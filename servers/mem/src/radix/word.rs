@@ -54,17 +54,34 @@ pub fn runs(free: u64, order: u8) -> u64 {
 /// that has it, so that larger ones stay whole.
 #[inline]
 pub fn best(free: u64, order: u8) -> u32 {
+    let (starts, _) = smallest(free, order);
+    // A word that has no such run is the caller's mistake; it gets the first unit.
+    starts.trailing_zeros() % 64
+}
+
+/// Returns where the smallest runs begin out of which runs of this order can be taken, and their
+/// order; no place where there is none.
+#[inline]
+pub fn smallest(free: u64, order: u8) -> (u64, u8) {
     let mut found = runs(free, order);
     for smaller in order..WORD_ORDER {
         let length = 1 << smaller;
         let pairs = found & (found >> length) & STARTS_ABOVE[usize::from(smaller)];
         let alone = found & !(pairs | pairs << length);
         if alone != 0 {
-            return alone.trailing_zeros();
+            return (alone, smaller);
         }
         found = pairs;
     }
-    0
+    (found, WORD_ORDER)
+}
+
+/// Returns whether the run of this order beside the one that begins at a unit, with which it would
+/// be a larger one, is free.
+#[inline]
+pub fn has_buddy(free: u64, unit: u32, order: u8) -> bool {
+    let units = units(order);
+    order < WORD_ORDER && free >> (unit ^ 1 << order) & units == units
 }
 
 /// Returns of how many orders there are free runs: of those from 0 on.
@@ -115,6 +132,9 @@ mod tests {
                 }
                 let at = best(free, order);
                 prop_assert!(is_run(free, order, at));
+                let (starts, run) = smallest(free, order);
+                let is_start = |at: &u32| starts >> at & 1 == 1;
+                prop_assert!((0..64).filter(is_start).all(|at| is_run(free, run, at)));
                 // The largest run around a place.
                 let around = |at: u32| {
                     let holds = |order: &u8| is_run(free, *order, at >> order << order);
@@ -131,6 +151,21 @@ mod tests {
                 let has_run = |order: &u8| runs(free, *order) != 0;
                 let expected = (0..=WORD_ORDER).filter(has_run).count();
                 prop_assert_eq!(usize::from(orders(free)), expected);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_buddy_a_freed_run_adds_none_but_its_own_order(a: u64, b: u64, order in 0_u8..6) {
+            for free in [a & b, a, a | b] {
+                for unit in (0..64).step_by(1 << order) {
+                    if has_buddy(free, unit, order) || free >> unit & units(order) != 0 {
+                        continue;
+                    }
+                    let after = free | units(order) << unit;
+                    prop_assert_eq!(orders(after), orders(free).max(order + 1));
+                }
             }
         }
     }

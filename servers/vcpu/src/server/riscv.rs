@@ -191,21 +191,21 @@ fn write(
         let description = &setup.description;
         setup
             .memory
-            .try_clear(description.memory_base, description.memory_bytes)?;
+            .clear(description.memory_base, description.memory_bytes)?;
     }
     for segment in &plan.segments {
         let bytes = setup.kernel.bytes.get(segment.offset..).unwrap_or_default();
         let bytes = bytes.get(..segment.bytes).unwrap_or(bytes);
-        setup.memory.try_write(segment.address, bytes)?;
+        setup.memory.write(segment.address, bytes)?;
         let rest = segment.memory_bytes.saturating_sub(bytes.len() as u64);
         if again == Some(RebootKind::Warm) && rest > 0 {
             setup
                 .memory
-                .try_clear(segment.address + bytes.len() as u64, rest)?;
+                .clear(segment.address + bytes.len() as u64, rest)?;
         }
     }
     if let (Some(place), Some(initrd)) = (plan.initrd, setup.initrd) {
-        setup.memory.try_write(place.address, initrd)?;
+        setup.memory.write(place.address, initrd)?;
     }
-    setup.memory.try_write(plan.device_tree.address, tree)
+    setup.memory.write(plan.device_tree.address, tree)
 }

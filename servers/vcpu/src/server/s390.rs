@@ -70,21 +70,21 @@ impl Platform for S390Platform {
         let memory = &setup.memory;
         if again == Some(RebootKind::Cold) {
             for start in (0..description.memory_bytes).step_by(PIECE as usize) {
-                memory.try_clear(start, PIECE.min(description.memory_bytes - start))?;
+                memory.clear(start, PIECE.min(description.memory_bytes - start))?;
             }
         }
-        memory.try_write(kernel.load, kernel.bytes)?;
+        memory.write(kernel.load, kernel.bytes)?;
         let rest = kernel
             .memory_bytes
             .saturating_sub(kernel.bytes.len() as u64);
         if again.is_some() && rest > 0 {
-            memory.try_clear(kernel.load + kernel.bytes.len() as u64, rest)?;
+            memory.clear(kernel.load + kernel.bytes.len() as u64, rest)?;
         }
         if let (Some(place), Some(initrd)) = (plan.initrd, setup.initrd) {
-            memory.try_write(place, initrd)?;
+            memory.write(place, initrd)?;
         }
         parameters(plan, initrd_bytes.unwrap_or(0), line, |address, bytes| {
-            memory.try_write(address, bytes)
+            memory.write(address, bytes)
         })?;
         Ok(Boot {
             entry: kernel.entry,

@@ -164,10 +164,10 @@ fn first_of_row(vcpus: &[Processor]) -> Option<Vcpu> {
 
 /// Returns the guest's memory; the error is `None` where there is no memory server.
 fn collect(description: &Description, core: u64) -> Result<GuestMemory, Option<CollectError>> {
-    let server = rt::cores::peer("mem", core).ok_or(None)?;
+    rt::cores::peer("mem", core).ok_or(None)?;
     let (first_slot, slots) = MEMORY_SLOTS;
     let plan = Plan {
-        server,
+        server: "mem",
         space: Space::own(SLOT_SPACE),
         first_slot,
         slots,

@@ -220,14 +220,14 @@ impl<P: Platform> Effects for World<P> {
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
         self.setup
             .memory
-            .try_read(address, buffer)
+            .read(address, buffer)
             .map_err(memory_error)
     }
 
     fn write_guest(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
         self.setup
             .memory
-            .try_write(address, bytes)
+            .write(address, bytes)
             .map_err(memory_error)
     }
 

@@ -106,19 +106,19 @@ impl Platform for X86Platform {
 fn write(setup: &Setup, plan: &Plan, again: Option<RebootKind>) -> Result<(), CopyError> {
     let (kernel, memory) = (&setup.kernel, &setup.memory);
     if again == Some(RebootKind::Cold) {
-        memory.try_clear(MEMORY, setup.description.memory_bytes)?;
+        memory.clear(MEMORY, setup.description.memory_bytes)?;
     }
-    memory.try_write(kernel.load, kernel.bytes)?;
+    memory.write(kernel.load, kernel.bytes)?;
     let bytes = kernel.bytes.len() as u64;
     let rest = kernel.memory_bytes.saturating_sub(bytes);
     if again == Some(RebootKind::Warm) && rest > 0 {
-        memory.try_clear(kernel.load + bytes, rest)?;
+        memory.clear(kernel.load + bytes, rest)?;
     }
     if let (Some(place), Some(initrd)) = (plan.module, setup.initrd) {
-        memory.try_write(place, initrd)?;
+        memory.write(place, initrd)?;
     }
     for (place, bytes) in &plan.pieces {
-        memory.try_write(*place, bytes)?;
+        memory.write(*place, bytes)?;
     }
     Ok(())
 }

@@ -73,6 +73,10 @@ impl<'a> Guests<'a, '_> {
         let devices = self.devices(index, name, source, &cores)?;
         devices::check_guest(source, memory, self.facts.machine)?;
         let boot = self.boot(source, overrides)?;
+        let quota = match &source.quota {
+            Some(size) => spanned("quota of a guest", size, LARGE_PAGE)?,
+            None => memory,
+        };
         let guest = Guest {
             name: name.get_ref().clone(),
             memory: memory.bytes(),
@@ -86,6 +90,7 @@ impl<'a> Guests<'a, '_> {
             devices,
             population: overrides.population.unwrap_or(source.population),
             reboots: overrides.reboots.or(source.reboots),
+            quota: quota.bytes(),
         };
         Ok((place, guest))
     }

@@ -1,10 +1,11 @@
-//! The sum of all memory fits the machine.
+//! The sum of all memory fits the machine, and areas are whole.
 
-use crate::compiled::Guest;
+use crate::compiled::{Area, Guest};
 use crate::refusal::{Place, Problem, Reason};
 use crate::size::Size;
+use crate::source::SystemSource;
 
-use super::facts::Facts;
+use super::facts::{Facts, LARGE_PAGE, whole};
 use super::processes::Draft;
 
 /// Checks that all processes and guests fit the machine's memory together.
@@ -19,7 +20,10 @@ pub(super) fn check(
         (
             &draft.place,
             &process.name,
-            process.memory.saturating_add(stacks),
+            process
+                .memory
+                .saturating_add(stacks)
+                .saturating_add(process.quota),
         )
     });
     let guests = guests
@@ -39,4 +43,26 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// Returns the areas for contiguous requests: large pages, from a large page on.
+pub(super) fn areas(source: &SystemSource) -> Result<Vec<Area>, Problem> {
+    let area = |area: &toml::Spanned<crate::source::AreaSource>| {
+        let place = || Place::Span(area.span());
+        let source = area.get_ref();
+        let bytes = whole("size of an area", source.size, LARGE_PAGE, place())?.bytes();
+        if let Some(base) = source.base.filter(|base| *base != 0) {
+            whole(
+                "base of an area",
+                Size::from_bytes(base),
+                LARGE_PAGE,
+                place(),
+            )?;
+        }
+        Ok(Area {
+            base: source.base,
+            bytes,
+        })
+    };
+    source.area.iter().map(area).collect()
 }

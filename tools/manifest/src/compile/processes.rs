@@ -111,6 +111,8 @@ pub(super) fn draft<'a>(
         arguments: source.arguments.clone(),
         panic_on_sbi: source.panic_on_sbi.map(sbi_call),
         touch_on_sbi: None,
+        quota: size_or("quota", source.quota.as_ref(), Size::from_bytes(0))?,
+        own_budget: source.own_budget,
     };
     Ok(Draft {
         process,

@@ -11,6 +11,9 @@ use manifest::compiled::{AddressSpace, Process, System};
 /// Name of the text entry of the bundle that asks init for the audit.
 pub const ENTRY: &str = "audit";
 
+/// Callers of each core that can wait at the memory server.
+const WAITING_CALLERS: usize = 8;
+
 /// Kind and rights of one capability.
 type Held = (u64, u64);
 
@@ -105,6 +108,10 @@ fn expected(system: &System, index: usize, process: &Process) -> Vec<Held> {
         let access = Rights::new().with_read(true).with_write(true);
         held.push(one(ObjectKind::IoPorts, access));
     }
+    if process.image == "mem" {
+        let waiting = WAITING_CALLERS * process.cores.len();
+        held.extend(vec![one(ObjectKind::Reply, Rights::ALL); waiting]);
+    }
     held.extend(of_guests(system, index, process));
     held.extend(of_rings(system, index, process));
     held
@@ -188,7 +195,8 @@ fn of_rings(system: &System, index: usize, process: &Process) -> Vec<Held> {
         .count()
         .min(1);
     if index == console {
-        return vec![signal; drivers + first_devices().count() + 1];
+        let mem = system.processes.iter().filter(|peer| peer.image == "mem");
+        return vec![signal; drivers + first_devices().count() + 1 + mem.count().min(1)];
     }
     let is_peer = process.device.is_some()
         || first_devices().any(|device| usize::from(device.process.0) == index);

@@ -1,0 +1,234 @@
+//! A client of the memory server that does what its arguments say: within its limit or not, politely
+//! or not. For scenarios that look at what the others notice.
+//!
+//! | arguments | it |
+//! |---|---|
+//! | `measure` | asks once in a millisecond, first while all is quiet, then while others flood, and compares |
+//! | `flood` | asks for more than its quota, is refused, and then asks without end |
+//! | `contiguous PAGES COUNT` | takes that many contiguous pieces, one in a tenth of a second, and gives them back |
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![deny(unsafe_code)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod run {
+    use mem_api::{Allocation, Mem, Pages, Refusal, Reply, Request};
+    use rt::Endpoint;
+    use rt::client::CallFailure;
+
+    rt::entry!(main);
+
+    /// Requests of a measured phase.
+    const SAMPLES: u64 = 200;
+    /// Milliseconds from the start until others flood.
+    const FLOOD_AFTER: u64 = 2000;
+    /// Milliseconds from the start in which the first phase begins.
+    const QUIET_AFTER: u64 = 500;
+    /// The mean time of an answer may grow by so many instructions while others flood.
+    const TOLERANCE: u64 = 4000;
+
+    /// What the process works with.
+    struct Probe {
+        server: Endpoint,
+        /// Nobody calls here: receiving passes time.
+        quiet: Endpoint,
+        /// Ticks of a millisecond.
+        millisecond: u64,
+        start: u64,
+    }
+
+    fn main(_: u64) -> ! {
+        match Probe::new() {
+            Some(probe) => probe.run(),
+            None => rt::log!("probe: a grant is missing"),
+        }
+        rt::spawn::exit()
+    }
+
+    impl Probe {
+        fn new() -> Option<Self> {
+            let core = rt::cores::current();
+            Some(Self {
+                server: rt::cores::peer("mem", core)?,
+                quiet: rt::cores::endpoint_of(core)?,
+                millisecond: rt::grant::value("ticks")? / 1000,
+                start: rt::sys::counter(),
+            })
+        }
+
+        /// Does what the arguments say.
+        fn run(&self) {
+            let text = rt::grant::bytes("arguments").unwrap_or_default();
+            let mut words = core::str::from_utf8(text).unwrap_or("").split_whitespace();
+            let verb = words.next();
+            let mut number = || words.next().and_then(|word| word.parse().ok());
+            match (verb, number(), number()) {
+                (Some("measure"), ..) => self.measure(),
+                (Some("flood"), ..) => self.flood(),
+                (Some("contiguous"), Some(pages), Some(count)) => {
+                    self.contiguous(pages, u64::from(count))
+                }
+                _ => rt::log!("probe: it is not said what to do"),
+            }
+        }
+
+        /// Waits until so many milliseconds after the start.
+        fn wait_until(&self, milliseconds: u64) {
+            self.wait(self.start + milliseconds * self.millisecond);
+        }
+
+        /// Waits until a time of the counter.
+        fn wait(&self, deadline: u64) {
+            while self.quiet.receive(deadline).is_ok() {}
+        }
+
+        /// Asks the server.
+        fn ask(&self, request: Request) -> Result<Reply, Refusal> {
+            match rt::client::request::<Mem>(self.server, &request) {
+                Ok(reply) => reply,
+                Err(failure) => {
+                    Self::report(failure);
+                    Err(Refusal::NoClient)
+                }
+            }
+        }
+
+        /// Says that the server was not reached.
+        fn report(failure: CallFailure) {
+            rt::log!("probe: FAILED: {failure:?}");
+        }
+
+        /// Returns how many pages the process may have.
+        fn own_limit(&self) -> u64 {
+            let own = rt::grant::value("process");
+            for client in 0.. {
+                match self.ask(Request::Account { client }) {
+                    Ok(Reply::Account(Some(account))) if Some(account.process.into()) == own => {
+                        return account.limit_pages;
+                    }
+                    Ok(Reply::Account(Some(_))) => {}
+                    _ => break,
+                }
+            }
+            rt::log!("probe: FAILED: there is no account");
+            0
+        }
+
+        /// Measures the answers of a phase; returns the mean and the greatest number of
+        /// instructions.
+        fn phase(&self, begin: u64) -> (u64, u64) {
+            let (mut sum, mut most) = (0, 0);
+            for sample in 0..SAMPLES {
+                self.wait_until(begin + sample);
+                let before = rt::sys::instruction_counter();
+                let answer = self.ask(Request::Account { client: 0 });
+                let after = rt::sys::instruction_counter();
+                if !matches!(answer, Ok(Reply::Account(Some(_)))) {
+                    rt::log!("probe: FAILED: {answer:?}");
+                }
+                let taken = rt::sys::counted_instructions(before, after);
+                sum += taken;
+                most = most.max(taken);
+            }
+            (sum / SAMPLES, most)
+        }
+
+        /// Compares answers while it is quiet with those while others flood.
+        fn measure(&self) {
+            let quiet = self.phase(QUIET_AFTER);
+            let flooded = self.phase(FLOOD_AFTER + 500);
+            rt::log!(
+                "probe: an answer takes {} instructions, at most {}; in the flood {}, at most {}",
+                quiet.0,
+                quiet.1,
+                flooded.0,
+                flooded.1
+            );
+            if !self.somebody_was_slowed() {
+                rt::log!("probe: FAILED: nobody was refused, or nobody slowed");
+            }
+            if flooded.0 <= quiet.0 + TOLERANCE {
+                rt::log!("probe: the neighbour noticed nothing");
+            } else {
+                rt::log!("probe: FAILED: the neighbour was disturbed");
+            }
+        }
+
+        /// Returns whether there is a client that was refused and slowed.
+        fn somebody_was_slowed(&self) -> bool {
+            let accounts = (0..).map_while(|client| match self.ask(Request::Account { client }) {
+                Ok(Reply::Account(account)) => account,
+                _ => None,
+            });
+            accounts
+                .into_iter()
+                .any(|account| account.refused > 0 && account.slowed > 0)
+        }
+
+        /// Asks for too much, and then too often.
+        fn flood(&self) {
+            let limit = self.own_limit();
+            let Some(pages) = u32::try_from(limit + 1).ok().and_then(Pages::new) else {
+                return;
+            };
+            let request = Request::Allocate {
+                pages,
+                start_page: 0,
+                node: 0,
+            };
+            rt::log!("probe: over the limit: {:?}", self.ask(request));
+            self.wait_until(FLOOD_AFTER);
+            loop {
+                if self.ask(request).is_ok() {
+                    rt::log!("probe: FAILED: it got more than its limit");
+                }
+            }
+        }
+
+        /// Takes contiguous pieces, and gives them back.
+        fn contiguous(&self, pages: u32, count: u64) {
+            let Some(pages) = Pages::new(pages) else {
+                return;
+            };
+            let mut taken = [None; 64];
+            for (place, index) in taken.iter_mut().zip(0..count) {
+                self.wait_until(FLOOD_AFTER + 100 * index);
+                let request = Request::Contiguous {
+                    pages,
+                    align: 0,
+                    area: 0,
+                };
+                match self.ask(request) {
+                    Ok(Reply::Allocated { allocation, .. }) => *place = Some(allocation),
+                    other => rt::log!("probe: no contiguous piece: {other:?}"),
+                }
+            }
+            let got = taken.iter().flatten().count();
+            if let Ok(Reply::Metrics(metrics)) = self.ask(Request::Metrics) {
+                rt::log!(
+                    "probe: {got} contiguous pieces of {} pages, {} pages moved for them",
+                    pages.count(),
+                    metrics.moved_pages
+                );
+            }
+            taken
+                .into_iter()
+                .flatten()
+                .for_each(|piece| self.release(piece));
+        }
+
+        /// Gives a piece back.
+        fn release(&self, allocation: Allocation) {
+            let answer = self.ask(Request::Release { allocation });
+            if answer != Ok(Reply::Released) {
+                rt::log!("probe: FAILED: {answer:?}");
+            }
+        }
+    }
+}
+
+/// On a developer's machine there is no memory server to ask.
+#[cfg(not(target_os = "none"))]
+fn main() {}

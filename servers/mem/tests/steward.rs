@@ -1,0 +1,243 @@
+//! Requests of clients, good and bad ones: what is refused changes nothing, memory that moves is the
+//! same for who has it, and every frame is one client's.
+
+mod world;
+
+use mem::{FrameNumber, Made, Slot};
+use mem_api::{Allocation, Pages, Refusal, Reply, Request};
+use proptest::prelude::*;
+use world::{AREA, CLIENTS, LIMIT, ROOTS, World, steward};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(usize, Request),
+    Touch(u16, u64),
+    Move,
+}
+
+fn pages() -> impl Strategy<Value = Pages> {
+    prop_oneof![1_u32..20, 1_u32..400, Just(1 << 20)].prop_map(|pages| Pages::new(pages).unwrap())
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let allocation = || (0_u32..6).prop_map(Allocation);
+    let start = prop_oneof![
+        (0_u64..8).prop_map(|block| block << 6),
+        0_u64..500,
+        Just(1 << 52),
+        any::<u64>()
+    ];
+    prop_oneof![
+        4 => (pages(), start, 0_u8..2).prop_map(|(pages, start_page, node)| Request::Allocate {
+            pages, start_page, node: node / 2,
+        }),
+        2 => (allocation(), 0_u32..9)
+            .prop_map(|(allocation, first)| Request::Collect { allocation, first }),
+        2 => (allocation(), 0_u32..500)
+            .prop_map(|(allocation, page)| Request::Find { allocation, page }),
+        2 => allocation().prop_map(|allocation| Request::Release { allocation }),
+        3 => (allocation(), 0_u32..400, pages())
+            .prop_map(|(allocation, page, pages)| Request::Free { allocation, page, pages }),
+        3 => (pages(), 0_u8..24, 0_u8..2)
+            .prop_map(|(pages, align, area)| Request::Contiguous { pages, align, area: area / 2 }),
+        1 => Just(Request::Metrics),
+        1 => (0_u16..5).prop_map(|client| Request::Account { client }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0_usize..3, request()).prop_map(|(client, request)| Step::Ask(client, request)),
+        5 => (0_u16..2, 0_u64..500).prop_map(|(guest, page)| Step::Touch(guest, page)),
+        4 => Just(Step::Move),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn what_is_refused_changes_nothing_and_what_moves_is_not_lost(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            match step {
+                Step::Ask(client, request) => {
+                    let answer = world.ask(CLIENTS[client], request);
+                    if matches!(answer, Ok((Reply::Released | Reply::Freed, _))) {
+                        world.forget();
+                    }
+                }
+                Step::Touch(guest, page) => world.touch(guest, page),
+                Step::Move => world.step(),
+            }
+            world.check();
+        }
+        // With nobody left, everything is free and whole.
+        while !world.emptying.is_empty() {
+            world.step();
+        }
+        for process in CLIENTS {
+            for allocation in (0..70).map(Allocation) {
+                let _ = world.ask(process, Request::Release { allocation });
+            }
+        }
+        let all: u64 = ROOTS.iter().map(|(_, order)| 1 << order).sum();
+        prop_assert_eq!(world.steward.folios().free(), all);
+        let frames = world.steward.kernel().slots.values();
+        prop_assert!(frames.filter(|object| object.made == Made::Frame).count() == 0);
+    }
+}
+
+fn allocate(pages: u32, start_page: u64) -> Request {
+    let pages = Pages::new(pages).unwrap();
+    Request::Allocate {
+        pages,
+        start_page,
+        node: 0,
+    }
+}
+
+fn allocation_of(answer: Result<(Reply, Vec<Slot>), Refusal>) -> Allocation {
+    match answer {
+        Ok((Reply::Allocated { allocation, .. }, _)) => allocation,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_bad_request_has_its_refusal() {
+    let mut world = World::new();
+    let [eager, _, plain] = CLIENTS;
+    let theirs = allocation_of(world.ask(eager, allocate(8, 0x100)));
+    let own = allocation_of(world.ask(plain, allocate(8, 0)));
+    let pages = |count| Pages::new(count).unwrap();
+    let free = |allocation, page, count| Request::Free {
+        allocation,
+        page,
+        pages: pages(count),
+    };
+    let contiguous = |count, align, area| Request::Contiguous {
+        pages: pages(count),
+        align,
+        area,
+    };
+    world.ask(plain, free(own, 2, 1)).unwrap();
+    let left_bytes = (LIMIT - 8) << 12;
+    for (process, request, refusal) in [
+        (99, allocate(1, 0), Refusal::NoClient),
+        (eager, allocate(4, 0x106), Refusal::Overlap { page: 0x106 }),
+        (eager, allocate(4, u64::MAX - 1), Refusal::Overflow),
+        (eager, allocate(4, (1 << 52) - 2), Refusal::Overflow),
+        (eager, allocate(1000, 0x200), Refusal::Quota { left_bytes }),
+        (
+            plain,
+            Request::Release { allocation: theirs },
+            Refusal::NoSuchAllocation,
+        ),
+        (plain, free(theirs, 0, 1), Refusal::NoSuchAllocation),
+        (plain, free(own, 7, 2), Refusal::Overflow),
+        (plain, free(own, u32::MAX, u32::MAX), Refusal::Overflow),
+        (plain, free(own, 1, 3), Refusal::NotAllocated { page: 2 }),
+        (plain, free(own, 2, 1), Refusal::NotAllocated { page: 2 }),
+        (eager, free(theirs, 4, 1), Refusal::Mapped { page: 4 }),
+        (plain, contiguous(4, 2, 7), Refusal::NoSuchArea),
+        (
+            plain,
+            contiguous(4, 60, 0),
+            Refusal::TooLarge { max_order: 18 },
+        ),
+        (plain, contiguous(0x101, 0, 0), Refusal::NoPlace),
+        (
+            plain,
+            contiguous(1 << 19, 0, 0),
+            Refusal::TooLarge { max_order: 18 },
+        ),
+    ] {
+        let answer = world.ask(process, request);
+        assert_eq!(answer.map(|(reply, _)| reply), Err(refusal), "{request:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_not_there_is_refused() {
+    let request = Request::Allocate {
+        pages: Pages::new(1).unwrap(),
+        start_page: 0,
+        node: 1,
+    };
+    let answer = World::new().ask(CLIENTS[0], request);
+    assert_eq!(answer.map(drop), Err(Refusal::NoSuchNode));
+}
+
+#[test]
+fn an_area_outside_memory_or_over_another_is_refused() {
+    let mut steward = steward();
+    let before = steward.picture();
+    for (base, frames, refusal) in [
+        (0x900, 1, "OutsideMemory"),
+        (0x7ff, 2, "OutsideMemory"),
+        (0x4ff, 2, "Overlap"),
+        (0x500, 0, "ZeroLength"),
+        ((1 << 52) - 1, 2, "Overflow"),
+    ] {
+        let base = FrameNumber::new(base).unwrap();
+        let declared = steward.declare_area(base, frames);
+        assert!(format!("{declared:?}").contains(refusal), "{declared:?}");
+        assert_eq!(steward.picture(), before);
+    }
+}
+
+#[test]
+fn a_full_area_is_emptied_for_a_request_while_the_guest_goes_on() {
+    let mut world = World::new();
+    let [eager, lazy, plain] = CLIENTS;
+    for (process, guest) in [(eager, 0), (lazy, 1)] {
+        allocation_of(world.ask(process, allocate(640, 0)));
+        (0..640).for_each(|page| world.touch(guest, page));
+    }
+    let request = Request::Contiguous {
+        pages: Pages::new(128).unwrap(),
+        align: 7,
+        area: 0,
+    };
+    world.ask(plain, request).unwrap();
+    let mut page = 0;
+    while !world.emptying.is_empty() {
+        world.step();
+        for guest in [0, 1] {
+            (0..50).for_each(|step| world.touch(guest, (page + step) % 640));
+        }
+        page += 50;
+    }
+    world.check();
+    let Ok((Reply::Metrics(metrics), _)) = world.ask(plain, Request::Metrics) else {
+        panic!("no metrics");
+    };
+    assert!(metrics.moved_pages > 0);
+    let allocation = Allocation(2);
+    let answer = world.ask(
+        plain,
+        Request::Collect {
+            allocation,
+            first: 0,
+        },
+    );
+    let Ok((Reply::Folios([Some(folio), None, ..]), frames)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!((folio.offset_pages, folio.order), (0, 19));
+    let frame = world.steward.kernel().slots[&frames[0]];
+    assert!(frame.base >= AREA.0 && frame.frames().end <= AREA.0 + AREA.1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn bytes_of_anybody_harm_nobody(
+        // Small numbers, of which most requests are made.
+        data in prop::collection::vec(prop_oneof![3 => 0_u8..10, 1 => any::<u8>()], 0..1500),
+    ) {
+        world::run(&data);
+    }
+}
