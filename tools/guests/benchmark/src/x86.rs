@@ -88,7 +88,8 @@ global_asm!(
 );
 
 /// Executes an instruction between two readings of the counter, with eax, edx, rdi, and ecx or 0 as
-/// given; each reading belongs with what moves registers to the cost of counting.
+/// given; each reading belongs with what moves registers to the cost of counting. A jump is before each:
+/// Bochs moves its counter on where instructions do not follow each other.
 macro_rules! counted {
     ($instruction:literal, $eax:expr, $edx:expr, $address:expr) => {
         counted!($instruction, $eax, $edx, $address, 0)
@@ -101,14 +102,16 @@ macro_rules! counted {
         unsafe {
             asm!(
                 "mov r12, rbx",
-                "rdtsc",
+                "jmp 8f",
+                "8: rdtsc",
                 "mov r8d, eax",
                 "mov eax, r9d",
                 "mov edx, r10d",
                 "mov ecx, r11d",
                 $instruction,
                 "mov r9d, eax",
-                "rdtsc",
+                "jmp 9f",
+                "9: rdtsc",
                 "sub eax, r8d",
                 "mov rbx, r12",
                 in("rdi") address,
