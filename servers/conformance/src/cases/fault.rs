@@ -298,7 +298,7 @@ pub const CASES: &[Case] = &[
         "a page without execute is not executed",
         |context| {
             let feature = machine::current().execute_feature;
-            if feature != 0 && context.info.features & feature == 0 {
+            if feature != 0 && context.info.features[0] & feature == 0 {
                 return Err(Stop::Skipped("the machine executes whatever can be read"));
             }
             let window = context.window(context.frame(12)?)?;

@@ -60,7 +60,7 @@ static VMX: Machine = machine(&code!(0xc1));
 
 /// Returns the machine's part of the suite.
 pub fn current() -> &'static Machine {
-    let features = rt::boot::info().map_or(0, |info| info.features);
+    let features = rt::boot::info().map_or(0, |info| info.features[0]);
     if features & feature::VMX == 0 {
         &SVM
     } else {
