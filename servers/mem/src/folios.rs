@@ -176,16 +176,19 @@ impl Folios {
     ) -> Result<(), Refusal> {
         let head = self.map.get(base);
         let is_whole = head.state() == State::Head && frames == 1 << head.order();
-        if !is_whole {
+        if !is_whole || !may_free(&head, owner.number()) || head.damaged() {
             return self.free_parts(owner, base, frames);
         }
-        check_free(&head, owner.number(), base)?;
         self.charge(owner.number(), 0_u64.wrapping_sub(frames));
-        self.give_back(base, head);
+        self.map.set(base, head.plain());
+        if let Some(pool) = self.pools.get_mut(usize::from(head.pool())) {
+            pool.give(base.number(), head.order());
+        }
         Ok(())
     }
 
-    /// Frees frames that are not one whole folio.
+    /// Frees frames that are not one whole folio, or that need a closer look.
+    #[inline(never)]
     fn free_parts(&mut self, owner: Owner, base: FrameNumber, frames: u64) -> Result<(), Refusal> {
         self.account(owner)?;
         let last = frames.checked_sub(1).ok_or(Refusal::ZeroLength)?;
@@ -273,7 +276,6 @@ impl Folios {
     }
 
     /// Gives the frames of a folio back to its pool, but those that are poisoned.
-    #[inline]
     pub(crate) fn give_back(&mut self, base: FrameNumber, head: Descriptor) {
         self.map.set(base, head.plain());
         let Some(pool) = self.pools.get_mut(usize::from(head.pool())) else {
@@ -320,8 +322,14 @@ impl Folios {
     }
 }
 
-/// Checks that an owner may free a folio.
+/// Returns whether an owner may free a folio.
 #[inline]
+fn may_free(head: &Descriptor, owner: u16) -> bool {
+    let is_still = head.mappings() == 0 && head.pins() == 0 && !head.leaving();
+    head.owner() == owner && is_still
+}
+
+/// Checks that an owner may free a folio.
 fn check_free(head: &Descriptor, owner: u16, at: FrameNumber) -> Result<(), Refusal> {
     if head.owner() != owner {
         return Err(Refusal::Foreign { at });

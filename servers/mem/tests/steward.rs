@@ -177,6 +177,7 @@ fn an_area_outside_memory_or_over_another_is_refused() {
     for (base, frames, refusal) in [
         (0x900, 1, "OutsideMemory"),
         (0x7ff, 2, "OutsideMemory"),
+        (0x7fe, 3, "OutsideMemory"),
         (0x4ff, 2, "Overlap"),
         (0x500, 0, "ZeroLength"),
         ((1 << 52) - 1, 2, "Overflow"),
