@@ -2,8 +2,7 @@
 
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::Role;
-use crate::object::endpoint::Endpoint;
+use crate::cap::slot::{Role, Slot};
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use abi::call::ThreadRegister;
@@ -23,58 +22,76 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
+    /// Returns whether a thread is where its faults resume elsewhere.
+    #[inline(always)]
+    pub(crate) fn is_in_recovery(&self, thread: &Thread<A>) -> bool {
+        let range = thread.recovery_start.get()..thread.recovery_end.get();
+        range.contains(&program_counter(thread))
+    }
+
     /// Lets a fault inside the recovery range resume at its target.
     fn recover(&self, thread: &Thread<A>) -> bool {
         let register = ThreadRegister::ProgramCounter.number();
-        let program_counter = thread.frame.register(register).unwrap_or(0);
-        let range = thread.recovery_start.get()..thread.recovery_end.get();
-        range.contains(&program_counter)
-            && thread
-                .frame
-                .set_register(register, thread.recovery_target.get())
-                .is_some()
+        let target = thread.recovery_target.get();
+        self.is_in_recovery(thread) && thread.frame.set_register(register, target).is_some()
     }
 
     /// Tells the fault handler of a server that used up its client's budget and its grace.
     pub(crate) fn timeout_fault(&self, item: ExecutionRef) {
-        if !self.execution(item).is_vcpu() && self.fault_handler(item).is_some() {
+        if !self.execution(item).is_vcpu() && self.fault_handler(self.thread(item)).is_some() {
             self.send_fault(item, FaultKind::Timeout, [0, 0]);
         }
     }
 
-    /// Returns the endpoint of a thread's faults, and its badge.
-    fn fault_handler(&self, item: ExecutionRef) -> Option<(Handle<Endpoint>, u64)> {
-        let slot = self.thread(item).slot(Role::FaultHandler)?;
-        (slot.tag().object_kind() == Some(ObjectKind::Endpoint)).then_some(())?;
-        Some((Handle::from_address(slot.object.get())?, slot.badge.get()))
+    /// Returns the slot with the endpoint of a thread's faults.
+    #[inline(always)]
+    pub(crate) fn fault_handler<'e>(&self, thread: &'e Thread<A>) -> Option<&'e Slot> {
+        let slot = thread.slot(Role::FaultHandler)?;
+        (slot.own_tag().kind() == ObjectKind::Endpoint as u8).then_some(slot)
     }
 
     /// Stops a thread and brings its fault to its handler, if it has one.
-    fn send_fault(&self, item: ExecutionRef, kind: FaultKind, [address, cause]: [u64; 2]) {
+    fn send_fault(&self, item: ExecutionRef, kind: FaultKind, details: [u64; 2]) {
         let thread = self.thread(item);
         let execution = thread.execution();
-        execution.raise(flag::FAULTED);
-        let program_counter = thread
-            .frame
-            .register(ThreadRegister::ProgramCounter.number());
-        let values = [program_counter.unwrap_or(0), address, cause, 0, 0, 0];
-        for (word, value) in execution.words.iter().zip(values) {
-            word.set(value);
-        }
-        let info = MessageInfo::new()
-            .with_words(3)
-            .with_kind(DeliveryKind::Fault as u8);
-        let label = u16::try_from(kind.number()).unwrap_or(0);
-        execution
-            .info
-            .set(u64::from(info.with_label(label).into_bits()));
-        match self.fault_handler(item) {
-            Some((handler, badge)) => {
+        Self::make_fault(thread, kind, details);
+        let slot = self.fault_handler(thread);
+        match slot.and_then(|slot| Some((slot, Handle::from_address(slot.object.get())?))) {
+            Some((slot, handler)) => {
                 execution.raise(flag::KERNEL_MESSAGE);
-                execution.badge.set(badge);
+                execution.badge.set(slot.badge.get());
                 self.send_call(item, handler);
             }
             None => execution.set_state(State::Stopped),
         }
     }
+
+    /// Makes the message of a fault; returns its words and its information word.
+    #[inline(always)]
+    pub(crate) fn make_fault(
+        thread: &Thread<A>,
+        kind: FaultKind,
+        [address, cause]: [u64; 2],
+    ) -> ([u64; 6], u64) {
+        let execution = thread.execution();
+        execution.raise(flag::FAULTED);
+        let values = [program_counter(thread), address, cause, 0, 0, 0];
+        for (word, value) in execution.words.iter().zip(values) {
+            word.set(value);
+        }
+        let info = MessageInfo::new()
+            .with_words(3)
+            .with_kind(DeliveryKind::Fault as u8)
+            .with_label(kind as u16);
+        let info = u64::from(info.into_bits());
+        execution.info.set(info);
+        (values, info)
+    }
+}
+
+/// Returns the program counter of a thread.
+#[inline(always)]
+fn program_counter<A: Arch>(thread: &Thread<A>) -> u64 {
+    let register = ThreadRegister::ProgramCounter.number();
+    thread.frame.register(register).unwrap_or(0)
 }

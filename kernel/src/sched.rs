@@ -28,22 +28,6 @@ impl<A: Arch> Visit<'_, A> {
         self.enqueue(item, goes_on);
     }
 
-    /// Lets a thread run that got what it waited for: at once in place of `waits`, if that is what
-    /// the scheduler would decide.
-    pub(crate) fn run_instead(&self, waits: ExecutionRef, next: ExecutionRef) {
-        let thread = self.thread(next);
-        let execution = thread.execution();
-        if self.core.current.get() == Some(waits)
-            && execution.flags() == 0
-            && self.goes_first(execution, execution)
-            && let Some(space) = self.fast_space(thread)
-        {
-            execution.set_state(State::Ready);
-            return self.fast_switch(next, space);
-        }
-        self.make_ready(next);
-    }
-
     /// Returns whether the current execution goes on without a decision: nothing happened since the
     /// last one that could change it.
     pub(crate) fn is_settled(&self) -> bool {
@@ -74,7 +58,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Puts an execution into its ready queue.
-    fn enqueue(&self, item: ExecutionRef, first: bool) {
+    pub(crate) fn enqueue(&self, item: ExecutionRef, first: bool) {
         self.core.unsettled.set(1);
         let core = self.core;
         let execution = self.execution(item);
@@ -154,6 +138,15 @@ impl<A: Arch> Visit<'_, A> {
         core.budget.set(budget);
         self.load_current_space(core, next);
         self.set_timer(core, next, now);
+    }
+
+    /// Charges time to the budget of `next`, which runs, from now on.
+    #[inline(never)]
+    pub(crate) fn charge_to(&self, next: ExecutionRef) {
+        let now = self.arch.now();
+        self.charge(self.core, now);
+        self.core.budget.set(self.execution(next).budget.get());
+        self.set_timer(self.core, Some(next), now);
     }
 
     /// Charges the time since the last charge.

@@ -7,7 +7,7 @@ use crate::object::execution::{ExecutionRef, State};
 use crate::object::interrupt::Interrupt;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{Error, ObjectKind, Rights};
+use abi::{DeliveryKind, Error, MessageInfo, ObjectKind, Rights};
 use arena::Handle;
 use core::sync::atomic::Ordering;
 
@@ -15,6 +15,12 @@ use core::sync::atomic::Ordering;
 pub(crate) const fn bits_of(badge: u64) -> u64 {
     if badge == 0 { 1 } else { badge }
 }
+
+/// Information word of a message that is the bits of a notification.
+pub(crate) const BITS: u64 = MessageInfo::new()
+    .with_words(1)
+    .with_kind(DeliveryKind::Notification as u8)
+    .into_bits() as u64;
 
 impl<A: Arch> Visit<'_, A> {
     /// Signals a notification that a thread names.

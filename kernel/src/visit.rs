@@ -54,7 +54,7 @@ impl<A: Arch> Visit<'_, A> {
             Trap::Timer => self.timer(),
             Trap::Ipi => {}
             Trap::External => self.external_interrupts(),
-            Trap::Exit(exit) => self.guest_exit(exit),
+            Trap::Exit(exit) => self.guest_exit(&exit),
         }
         if is_interrupt || !self.is_settled() {
             self.settle();
@@ -74,7 +74,7 @@ impl<A: Arch> Visit<'_, A> {
             None => Next::Idle,
             Some(current) if self.execution(current).is_vcpu() => {
                 let vcpu = self.vcpu(current);
-                Next::Guest(vcpu, self.enter_guest(vcpu))
+                Next::Guest(vcpu, self.enter_guest(current, vcpu))
             }
             Some(current) => Next::Thread(self.thread(current)),
         }

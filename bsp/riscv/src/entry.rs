@@ -1,6 +1,6 @@
 //! First instructions of a hart, and the way in and out of the kernel.
 
-use crate::percore::{FRAME, SCRATCH, STACK};
+use crate::percore::{FRAME, MODE, SCRATCH, STACK};
 use core::arch::global_asm;
 
 /// Where physical memory is mapped: Sv39's upper half from here on, one leaf per gibibyte.
@@ -177,7 +177,10 @@ global_asm!(
     "    sd t1, 80(a0)",
     "    csrw sscratch, zero",
     "    ld sp, {stack}(tp)",
+    "    ld t1, {mode}(tp)",
+    "    bnez t1, 2f",
     "    tail {trap}",
+    "2:  tail {exit}",
     // A trap inside the kernel: a bug. tp is restored for the report.
     "9:  csrrw tp, sscratch, tp",
     "    la sp, {boot_stack_end}",
@@ -218,6 +221,17 @@ global_asm!(
     "    ld t6, 248(a0)",
     "    ld a0, 80(a0)",
     "    sret",
+    // The same, with results that are in their registers already: a1 to a6, a7, t0 and t1.
+    ".globl _resume_with",
+    "_resume_with:",
+    "    csrw sscratch, tp",
+    "    ld t3, 256(a0)",
+    "    ld sp, 16(a0)",
+    "    ld gp, 24(a0)",
+    "    ld tp, 32(a0)",
+    "    addi t3, t3, 4",
+    "    csrw sepc, t3",
+    "    j 3f",
     // The way out behind a system call, whose status is 0: a0 = registers, a7 and t0 = information
     // word and result 7, t1 = how many of the six words at t2's arguments are results.
     ".globl _resume",
@@ -249,9 +263,10 @@ global_asm!(
     "    ld a1, 88(t2)",
     ".option pop",
     "2:",
+    "    li t1, 0",
+    "3:",
     "    li a0, 0",
     "    li ra, 0",
-    "    li t1, 0",
     "    li t2, 0",
     "    li s0, 0",
     "    li s1, 0",
@@ -275,7 +290,9 @@ global_asm!(
     scratch = const SCRATCH,
     frame = const FRAME,
     stack = const STACK,
+    mode = const MODE,
     trap = sym crate::trap::trap,
+    exit = sym crate::trap::exit,
     kernel_trap = sym crate::trap::kernel_trap,
     boot_stack_end = sym _boot_stack_end,
 );
@@ -300,6 +317,8 @@ unsafe extern "C" {
     pub fn _trap_entry();
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
+    /// The same, with the results in their registers already.
+    pub fn _resume_with() -> !;
     /// Loads the registers at an address and returns from the trap.
     pub fn _return_to(registers: u64) -> !;
 }

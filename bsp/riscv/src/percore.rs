@@ -35,6 +35,8 @@ pub const GUEST: u64 = 1;
 pub const SCRATCH: usize = offset_of!(PerCore, scratch);
 /// Offset of `frame`, for entry code.
 pub const FRAME: usize = offset_of!(PerCore, frame);
+/// Offset of `mode`, for entry code.
+pub const MODE: usize = offset_of!(PerCore, mode);
 /// Offset of `stack`, for entry code.
 pub const STACK: usize = offset_of!(PerCore, stack);
 

@@ -1,7 +1,7 @@
 //! Traps: what happened, and what the hart does next.
 
 use crate::boot::KERNEL;
-use crate::entry::{_resume, _return_to, DIRECT_MAP};
+use crate::entry::{_resume, _resume_with, _return_to, DIRECT_MAP};
 use crate::guest::{self, FS};
 use crate::machine::Riscv;
 use crate::percore::{self, GUEST, PerCore, THREAD};
@@ -11,7 +11,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use kernel::arch::Trap;
-use kernel::fast::{Fast, Resume};
+use kernel::fast::{Fast, Message, Resume};
 use kernel::object::vcpu::Vcpu;
 use kernel::{Kernel, Next, Visit};
 use riscv_regs::csr as number;
@@ -25,18 +25,36 @@ const INTERRUPT: u64 = 1 << 63;
 /// Interrupts that the kernel takes: software, timer, external.
 pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 
-/// Handles a trap out of a thread or a guest, whose registers were saved.
+/// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let hart = percore::current();
-    let cause = csr::read!(number::SCAUSE);
-    let mut visit = enter_from_user(hart);
-    let what = if hart.mode.get() == GUEST {
-        guest_trap(&visit, cause)
-    } else {
-        thread_trap(&visit, cause)
-    };
-    visit.handle(what);
-    leave(kernel(), hart, visit)
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let what = thread_trap(&visit, csr::read!(number::SCAUSE));
+    if let Trap::Fault {
+        kind,
+        address,
+        cause,
+    } = what
+        && let Some(fast) = visit.fast_fault(kind, address, cause)
+    {
+        go_on(hart, &fast);
+    }
+    general(hart, what)
+}
+
+/// Handles a trap out of a guest, whose registers were saved.
+pub extern "C" fn exit() -> ! {
+    let hart = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let what = guest_trap(&visit, csr::read!(number::SCAUSE));
+    if let Trap::Exit(exit) = &what
+        && let Some(fast) = visit.fast_exit(exit)
+    {
+        hart.mode.set(THREAD);
+        leave_guest_mode();
+        go_on(hart, &fast);
+    }
+    general(hart, what)
 }
 
 /// Makes a system call of a thread of which arguments, stack, global and thread pointer and program
@@ -46,7 +64,30 @@ pub extern "C" fn call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user(hart));
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
-        Some(Fast::Next) | None => general_call(),
+        _ => rare_call(),
+    }
+}
+
+/// Makes a system call that is not one of the most frequent.
+extern "C" fn rare_call() -> ! {
+    let hart = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    match visit.fast_rare_call() {
+        Some(fast) => go_on(hart, &fast),
+        None => general(hart, Trap::Call),
+    }
+}
+
+/// Leaves the kernel as a fast path says.
+#[inline(always)]
+fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
+    match fast {
+        Fast::Behind(resume) => resume_thread(hart, resume),
+        Fast::Message(message) => resume_with(hart, message),
+        Fast::Thread(thread) => {
+            return_to_thread(hart, &raw const thread.frame as u64, thread.frame.pc.get())
+        }
+        Fast::Guest(vcpu, page) => enter_guest(hart, DIRECT_MAP + page, guest_entry(vcpu)),
     }
 }
 
@@ -71,17 +112,42 @@ fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>) -> ! {
     }
 }
 
-/// Makes a system call that is not one of the most frequent.
-#[cold]
-extern "C" fn general_call() -> ! {
-    let hart = percore::current();
-    let mut visit = enter_from_user(hart);
-    match visit.fast_rare_call() {
-        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
-        Some(Fast::Next) => {}
-        None => visit.handle(Trap::Call),
+/// Returns to a thread behind its system call, with results of the kernel's.
+#[inline(always)]
+fn resume_with(hart: &PerCore, message: &Message<'_, Riscv>) -> ! {
+    let registers = &raw const message.to.frame as u64;
+    hart.frame.set(registers);
+    let [first, second, third, fourth, fifth, sixth] = message.words;
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
+    // been in the kernel again; sstatus sends this hart to user mode, for this is behind a trap of
+    // a thread, or behind `leave_guest_mode`.
+    unsafe {
+        asm!(
+            "j {resume}",
+            resume = sym _resume_with,
+            in("a0") registers,
+            in("a1") first,
+            in("a2") second,
+            in("a3") third,
+            in("a4") fourth,
+            in("a5") fifth,
+            in("a6") sixth,
+            in("a7") message.info,
+            in("t0") message.badge,
+            in("t1") message.sequence,
+            options(noreturn),
+        )
     }
-    leave(kernel(), hart, visit)
+}
+
+/// Handles a trap on the general path.
+#[cold]
+#[inline(never)]
+fn general(hart: &PerCore, what: Trap) -> ! {
+    let mut visit = enter_from_user(hart);
+    visit.handle(what);
+    drop(visit);
+    leave(hart)
 }
 
 /// Returns the kernel.
@@ -92,12 +158,12 @@ fn kernel() -> &'static Kernel<Riscv> {
     unsafe { KERNEL.get_unchecked() }
 }
 
-/// Begins a kernel entry of this hart out of a thread or a guest.
+/// Begins a kernel entry of this hart, which entered before.
 #[inline(always)]
 fn enter_from_user(hart: &PerCore) -> Visit<'static, Riscv> {
     let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
-    // SAFETY: this hart entered before it ran a thread or a guest (1); traps are off in the kernel,
-    // which leaves no entry behind (2).
+    // SAFETY: this hart entered at boot, before it ran a thread or a guest or waited (1); traps are
+    // off in the kernel, which leaves no entry behind that is used again (2).
     kernel().visit(unsafe { kernel().arena().enter_alone(core) })
 }
 
@@ -143,8 +209,6 @@ fn guest_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
     vcpu.guest.supervisor.set(u64::from(status & SPP != 0));
     vcpu.guest.float_state.set(status & FS);
     if cause & INTERRUPT != 0 {
-        let [interrupts, ..] = &vcpu.counts;
-        interrupts.add(1);
         return interrupt(cause & !INTERRUPT);
     }
     let page = vcpu.register_page().object.get();
@@ -165,9 +229,9 @@ fn interrupt(code: u64) -> Trap {
 }
 
 /// Does what the kernel decided: returns to a thread, enters a guest, or waits for an interrupt.
-pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Visit<'_, Riscv>) -> ! {
-    let mut visit = first;
+pub fn leave(hart: &PerCore) -> ! {
     loop {
+        let visit = enter_from_user(hart);
         match visit.next() {
             Next::Thread(thread) => {
                 let registers = &raw const thread.frame as u64;
@@ -176,15 +240,14 @@ pub fn leave(kernel: &'static Kernel<Riscv>, hart: &PerCore, first: Visit<'_, Ri
                 return_to_thread(hart, registers, pc);
             }
             Next::Guest(vcpu, page) => {
-                let (pc, status) = guest_entry(vcpu);
+                let entry = guest_entry(vcpu);
                 drop(visit);
-                enter_guest(hart, DIRECT_MAP + page, (pc, status));
+                enter_guest(hart, DIRECT_MAP + page, entry);
             }
             Next::Idle => {
                 drop(visit);
                 let what = wait_for_interrupt();
-                visit = enter(kernel, hart);
-                visit.handle(what);
+                enter_from_user(hart).handle(what);
             }
         }
     }
@@ -206,13 +269,19 @@ fn wait_for_interrupt() -> Trap {
     }
 }
 
+/// Makes the next return from a trap one to a thread.
+#[inline(always)]
+fn leave_guest_mode() {
+    csr::write!(number::HSTATUS, guest::hstatus() & !(1 << 7));
+    csr::clear!(number::SSTATUS, SPP | FS);
+}
+
 /// Returns to a thread.
 fn return_to_thread(hart: &PerCore, registers: u64, pc: u64) -> ! {
     hart.frame.set(registers);
     hart.mode.set(THREAD);
     csr::write!(number::SEPC, pc);
-    csr::write!(number::HSTATUS, guest::hstatus() & !(1 << 7));
-    csr::clear!(number::SSTATUS, SPP | FS);
+    leave_guest_mode();
     csr::set!(number::SSTATUS, SPIE);
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
     // been in the kernel again; sepc and sstatus send the hart to user mode.

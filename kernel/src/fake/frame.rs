@@ -3,7 +3,7 @@
 
 use super::FakeArch;
 use crate::arch::UserFrame;
-use crate::fast::Resume;
+use crate::fast::{Message, Resume};
 use abi::call::{ARGUMENTS, MACHINE_REGISTERS, ThreadRegister};
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::FromBytes;
@@ -65,6 +65,17 @@ impl FakeFrame {
         }
         to.set_info(resume.info);
         to.set_result(7, resume.badge);
+    }
+
+    /// Does what a machine does on its way out of a fast path to whoever hears of something.
+    pub fn receive(&self, message: &Message<'_, FakeArch>) {
+        self.complete();
+        for (index, word) in message.words.into_iter().enumerate() {
+            self.set_result(index + 1, word);
+        }
+        self.set_info(message.info);
+        self.set_result(7, message.badge);
+        self.set_result(8, message.sequence);
     }
 
     /// Returns the register that `number` names.

@@ -207,16 +207,25 @@ impl Machine {
     /// Lets a core trap, and leave the kernel again.
     pub fn trap(&self, core: usize, trap: Trap) {
         let mut visit = self.visit(core);
-        if trap == Trap::Call && self.takes_fast_paths() {
-            let fast = visit.fast_call().or_else(|| visit.fast_rare_call());
-            if let Some(fast) = fast {
-                self.fast_calls.fetch_add(1, Ordering::Relaxed);
-                match fast {
-                    Fast::Behind(resume) => resume.from.frame.hand_over(&resume),
-                    Fast::Next => drop(visit.next()),
-                }
-                return;
+        let fast = match &trap {
+            _ if !self.takes_fast_paths() => None,
+            Trap::Call => visit.fast_call().or_else(|| visit.fast_rare_call()),
+            Trap::Exit(exit) => visit.fast_exit(exit),
+            Trap::Fault {
+                kind,
+                address,
+                cause,
+            } => visit.fast_fault(*kind, *address, *cause),
+            Trap::Timer | Trap::Ipi | Trap::External => None,
+        };
+        if let Some(fast) = fast {
+            self.fast_calls.fetch_add(1, Ordering::Relaxed);
+            match fast {
+                Fast::Behind(resume) => resume.from.frame.hand_over(&resume),
+                Fast::Message(message) => message.to.frame.receive(&message),
+                Fast::Thread(_) | Fast::Guest(..) => {}
             }
+            return;
         }
         visit.handle(trap);
         match visit.next() {

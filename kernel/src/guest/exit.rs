@@ -12,31 +12,34 @@ use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
     /// Handles an exit of the current vCPU.
-    pub(crate) fn guest_exit(&self, exit: Exit) {
+    pub(crate) fn guest_exit(&self, exit: &Exit) {
         let Some(item) = self.core.current.get() else {
             return;
         };
         let vcpu = self.vcpu(item);
+        if let Some(pending) = self.pending_exit(vcpu, exit) {
+            self.send_exit(item, &pending);
+        } else {
+            let [_, idle, _] = &vcpu.counts;
+            idle.add(1);
+            self.idle_vcpu(item, vcpu.execution());
+        }
+    }
+
+    /// Returns what an exit is to a server; `None` where the guest only waits.
+    #[inline(never)]
+    pub(crate) fn pending_exit(&self, vcpu: &Vcpu<A>, exit: &Exit) -> Option<Pending> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
-        match exit {
-            Exit::Idle => {
-                let [_, idle, _] = &vcpu.counts;
-                idle.add(1);
-                self.idle_vcpu(item, vcpu.execution());
-            }
-            Exit::Hypercall => self.send_exit(item, ExitClass::Hypercall, words([pc])),
+        Some(match *exit {
+            Exit::Idle => return None,
+            Exit::Hypercall => Pending::of(ExitClass::Hypercall, [pc, 0, 0, 0, 0, 0]),
             Exit::Instruction { bits } => {
-                self.send_exit(item, ExitClass::Instruction, words([pc, bits]));
+                Pending::of(ExitClass::Instruction, [pc, bits, 0, 0, 0, 0])
             }
-            Exit::Window { lines } => {
-                self.send_exit(item, ExitClass::Window, words([pc, lines]));
-            }
+            Exit::Window { lines } => Pending::of(ExitClass::Window, [pc, lines, 0, 0, 0, 0]),
             Exit::Other {
                 details: [first, second, third],
-            } => {
-                let words = words([pc, first, second, third]);
-                self.send_exit(item, ExitClass::Other, words);
-            }
+            } => Pending::of(ExitClass::Other, [pc, first, second, third, 0, 0]),
             Exit::Access {
                 key,
                 address,
@@ -47,29 +50,16 @@ impl<A: Arch> Visit<'_, A> {
                 let access = access.map(|(info, value)| (info.with_key(key as u8), value));
                 let info = access.map_or(0, |(info, _)| info.into_bits());
                 let words = [pc, address, virtual_address, cause, key.number(), info];
-                self.access_exit(item, (key, address, words), access);
+                match (self.find_route(vcpu, (key, address)), access) {
+                    (Some((_, RouteKey::Memory)), _) => Pending::of(ExitClass::Memory, words),
+                    (Some((route, _)), Some((info, value))) => {
+                        Pending::access(address, info.with_route(route), value)
+                    }
+                    (Some(_), None) => Pending::of(ExitClass::Device, words),
+                    (None, _) => Pending::of(ExitClass::Unclaimed, words),
+                }
             }
-        }
-    }
-
-    /// Sends an access to whoever owns the address.
-    fn access_exit(
-        &self,
-        item: ExecutionRef,
-        (key, address, words): (RouteKey, u64, [u64; 6]),
-        access: Option<(AccessInfo, u64)>,
-    ) {
-        let vcpu = self.vcpu(item);
-        match (self.find_route(vcpu, (key, address)), access) {
-            (Some((_, RouteKey::Memory)), _) => {
-                self.send_exit(item, ExitClass::Memory, words);
-            }
-            (Some((route, _)), Some((info, value))) => {
-                self.send_access(item, address, (info.with_route(route), value));
-            }
-            (Some(_), None) => self.send_exit(item, ExitClass::Device, words),
-            (None, _) => self.send_exit(item, ExitClass::Unclaimed, words),
-        }
+        })
     }
 
     /// Returns index and key of the route that has `address` of the address space of `key`.
@@ -87,51 +77,31 @@ impl<A: Arch> Visit<'_, A> {
         Some((u8::try_from(index).ok()?, key))
     }
 
-    /// Makes an exit of this class the pending one, and sends it to its server.
-    fn send_exit(&self, item: ExecutionRef, class: ExitClass, words: [u64; 6]) {
-        let vcpu = self.vcpu(item);
-        let label = u16::try_from(class.number()).unwrap_or(0);
-        if let Some(count) = vcpu.class_counts.get(usize::from(label)) {
+    /// Makes an exit the pending one, and sends it to its server.
+    fn send_exit(&self, item: ExecutionRef, pending: &Pending) {
+        Self::make_pending(self.vcpu(item), pending);
+        self.send_exit_again(item);
+    }
+
+    /// Makes an exit the pending one, with a sequence number of its own.
+    #[inline(always)]
+    pub(crate) fn make_pending(vcpu: &Vcpu<A>, pending: &Pending) {
+        let execution = vcpu.execution();
+        let count = if pending.info.kind() == DeliveryKind::Access as u8 {
+            Some(&vcpu.access_count)
+        } else {
+            vcpu.class_counts.get(usize::from(pending.info.label()))
+        };
+        if let Some(count) = count {
             count.add(1);
         }
-        vcpu.access.set(0);
-        let count = match class {
-            ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
-            ExitClass::Hypercall
-            | ExitClass::Instruction
-            | ExitClass::Window
-            | ExitClass::Other => 4,
-        };
-        let info = MessageInfo::new()
-            .with_kind(DeliveryKind::Exit as u8)
-            .with_label(label)
-            .with_words(count);
-        self.new_exit(item, info, words);
-    }
-
-    /// Makes a device access the pending exit, and sends it to the device's server.
-    fn send_access(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
-        let vcpu = self.vcpu(item);
-        vcpu.access_count.add(1);
-        vcpu.access.set(info.into_bits());
-        let words = [address, info.into_bits(), value, 0, 0, 0];
-        let shape = MessageInfo::new()
-            .with_kind(DeliveryKind::Access as u8)
-            .with_words(3);
-        self.new_exit(item, shape, words);
-    }
-
-    /// Makes an exit the pending one, with a sequence number of its own, and sends it.
-    fn new_exit(&self, item: ExecutionRef, info: MessageInfo, words: [u64; 6]) {
-        let vcpu = self.vcpu(item);
-        let execution = vcpu.execution();
-        for (word, value) in execution.words.iter().zip(words) {
+        vcpu.access.set(pending.access);
+        for (word, value) in execution.words.iter().zip(pending.words) {
             word.set(value);
         }
-        execution.info.set(u64::from(info.into_bits()));
+        execution.info.set(u64::from(pending.info.into_bits()));
         execution.sequence.add(1);
         vcpu.exit_pending.set(1);
-        self.send_exit_again(item);
     }
 
     /// Sends the pending exit to the server that its route names now.
@@ -139,12 +109,7 @@ impl<A: Arch> Visit<'_, A> {
         let vcpu = self.vcpu(item);
         let execution = vcpu.execution();
         let info = MessageInfo::from_bits(u32::try_from(execution.info.get()).unwrap_or(0));
-        let index = if info.kind() == DeliveryKind::Access as u8 {
-            DEVICES + usize::from(AccessInfo::from_bits(vcpu.access.get()).route())
-        } else {
-            EXITS + usize::from(info.label())
-        };
-        let slot = vcpu.slots.get(index);
+        let slot = vcpu.slots.get(route_of(info, vcpu.access.get()));
         let slot = slot.filter(|slot| slot.tag().object_kind() == Some(ObjectKind::Endpoint));
         let endpoint = slot.and_then(|slot| Handle::<Endpoint>::from_address(slot.object.get()));
         match (
@@ -181,7 +146,7 @@ impl<A: Arch> Visit<'_, A> {
                     .words
                     .each_ref()
                     .map(crate::word::Word::get);
-                self.send_exit(item, ExitClass::Unclaimed, words);
+                self.send_exit(item, &Pending::of(ExitClass::Unclaimed, words));
             }
             Some(ExitReply::Idle) => self.idle_vcpu(item, vcpu.execution()),
             Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
@@ -201,21 +166,77 @@ impl<A: Arch> Visit<'_, A> {
     fn forward(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
         let vcpu = self.vcpu(item);
         let key = RouteKey::from_number(u64::from(info.key()));
-        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
+        let pending = match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
-                self.send_access(item, address, (info.with_route(route), value));
+                Pending::access(address, info.with_route(route), value)
             }
             Some((_, RouteKey::Memory)) | None => {
                 let pc = self.arch.guest_program_counter(&vcpu.guest);
-                let key = u64::from(info.key());
-                let words = [pc, address, 0, 0, key, info.into_bits()];
-                self.send_exit(item, ExitClass::Unclaimed, words);
+                let words = [pc, address, 0, 0, info.key().into(), info.into_bits()];
+                Pending::of(ExitClass::Unclaimed, words)
             }
-        }
+        };
+        self.send_exit(item, &pending);
     }
 }
 
-/// Returns the words of an exit, filled up with zeros.
-fn words<const N: usize>(first: [u64; N]) -> [u64; 6] {
-    core::array::from_fn(|index| first.get(index).copied().unwrap_or(0))
+/// An exit as its server hears of it.
+pub(crate) struct Pending {
+    /// Kind, label and number of words.
+    pub info: MessageInfo,
+    /// The access that a device server is to make, an [`AccessInfo`]; 0 of every other exit.
+    access: u64,
+    /// The words.
+    pub words: [u64; 6],
+}
+
+impl Pending {
+    /// Makes an exit of a class.
+    #[inline(always)]
+    fn of(class: ExitClass, words: [u64; 6]) -> Self {
+        let count = match class {
+            ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
+            ExitClass::Hypercall
+            | ExitClass::Instruction
+            | ExitClass::Window
+            | ExitClass::Other => 4,
+        };
+        let info = MessageInfo::new()
+            .with_kind(DeliveryKind::Exit as u8)
+            .with_label(class as u16)
+            .with_words(count);
+        Self {
+            info,
+            access: 0,
+            words,
+        }
+    }
+
+    /// Makes a device access.
+    fn access(address: u64, info: AccessInfo, value: u64) -> Self {
+        let access = info.into_bits();
+        Self {
+            info: MessageInfo::new()
+                .with_kind(DeliveryKind::Access as u8)
+                .with_words(3),
+            access,
+            words: [address, access, value, 0, 0, 0],
+        }
+    }
+
+    /// Returns the slot of the vCPU that names the server.
+    #[inline(always)]
+    pub(crate) fn route(&self) -> usize {
+        route_of(self.info, self.access)
+    }
+}
+
+/// Returns the slot of a vCPU that names the server of an exit.
+#[inline(always)]
+fn route_of(info: MessageInfo, access: u64) -> usize {
+    if info.kind() == DeliveryKind::Access as u8 {
+        DEVICES + usize::from(AccessInfo::from_bits(access).route())
+    } else {
+        EXITS + usize::from(info.label())
+    }
 }

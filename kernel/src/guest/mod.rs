@@ -55,41 +55,55 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Prepares the entry into the guest of the current vCPU; returns the address of its registers.
-    pub(crate) fn enter_guest(&self, vcpu: &Vcpu<A>) -> u64 {
-        let core = self.core;
-        let item = core.current.get();
-        let space = self.guest_space_of(vcpu);
-        if core.loaded_guest.get() != item {
-            if let Some(other) = core.loaded_guest.get() {
-                self.arch.guest_unload(&self.vcpu(other).guest);
-            }
-            if let Some(space) = space {
-                let [space] = &space.space;
-                space
-                    .cores
-                    .shared()
-                    .fetch_or(1 << self.entry.core(), Ordering::SeqCst);
-                self.arch.guest_load(&vcpu.guest, space.root.get());
-            }
-            core.loaded_guest.set(item);
+    /// Prepares the entry into the guest of a vCPU, the current one; returns the address of its
+    /// registers.
+    #[inline(always)]
+    pub(crate) fn enter_guest(&self, item: ExecutionRef, vcpu: &Vcpu<A>) -> u64 {
+        if !self.is_loaded(item) {
+            self.load_guest(item, vcpu);
         }
-        vcpu.in_guest.shared().store(1, Ordering::SeqCst);
+        vcpu.in_guest.shared().store(1, Ordering::Relaxed);
         // Whoever raises a line after this fence sees that this core is in the guest and sends an
         // interrupt; whatever was raised before it is seen here.
         fence(Ordering::SeqCst);
-        self.take_changes(vcpu);
-        self.arch.guest_set_lines(&vcpu.guest, vcpu.lines.get());
-        let flushes = vcpu.flushes.shared();
-        if flushes.load(Ordering::SeqCst) != 0 {
-            let mut kinds = flushes.swap(0, Ordering::SeqCst);
-            while kinds != 0 {
-                self.arch
-                    .guest_flush(&vcpu.guest, u64::from(kinds.trailing_zeros()));
-                kinds &= kinds - 1;
-            }
+        if vcpu.changes.get() | vcpu.flushes.get() != 0 {
+            self.take_requests(vcpu);
         }
+        let timer = self.arch.guest_timer_line(&vcpu.guest, self.arch.now());
+        let lines = vcpu.lines.get() | timer;
+        vcpu.lines.set(lines);
+        self.arch.guest_set_lines(&vcpu.guest, lines);
         vcpu.register_page().object.get()
+    }
+
+    /// Brings the state of a vCPU into this core, in place of another's.
+    #[inline(never)]
+    fn load_guest(&self, item: ExecutionRef, vcpu: &Vcpu<A>) {
+        let core = self.core;
+        if let Some(other) = core.loaded_guest.get() {
+            self.arch.guest_unload(&self.vcpu(other).guest);
+        }
+        if let Some(space) = self.guest_space_of(vcpu) {
+            let [space] = &space.space;
+            space
+                .cores
+                .shared()
+                .fetch_or(1 << self.entry.core(), Ordering::SeqCst);
+            self.arch.guest_load(&vcpu.guest, space.root.get());
+        }
+        core.loaded_guest.set(Some(item));
+    }
+
+    /// Does what others asked of a vCPU that enters its guest: lines and flushes.
+    #[inline(never)]
+    fn take_requests(&self, vcpu: &Vcpu<A>) {
+        self.take_changes(vcpu);
+        let mut kinds = vcpu.flushes.shared().swap(0, Ordering::SeqCst);
+        while kinds != 0 {
+            self.arch
+                .guest_flush(&vcpu.guest, u64::from(kinds.trailing_zeros()));
+            kinds &= kinds - 1;
+        }
     }
 
     /// Notes that the current vCPU, if there is one, is out of its guest: by an exit, or because
@@ -105,11 +119,18 @@ impl<A: Arch> Visit<'_, A> {
         if vcpu.in_guest.get() == 0 {
             return;
         }
-        vcpu.in_guest.shared().store(0, Ordering::SeqCst);
         if is_interrupt {
             let [interrupts, ..] = &vcpu.counts;
             interrupts.add(1);
         }
+        self.leave_vcpu(vcpu);
+    }
+
+    /// Notes that a vCPU of this core is out of its guest: whoever sees that also sees what the guest
+    /// did.
+    #[inline(always)]
+    pub(crate) fn leave_vcpu(&self, vcpu: &Vcpu<A>) {
+        vcpu.in_guest.shared().store(0, Ordering::Release);
         let lines = vcpu.lines.get();
         vcpu.lines
             .set(self.arch.guest_remaining_lines(&vcpu.guest, lines));

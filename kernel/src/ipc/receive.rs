@@ -9,7 +9,7 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{CallWord, DeliveryKind, Error, MessageInfo, ObjectKind, Rights};
+use abi::{CallWord, Error, ObjectKind, Rights};
 use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
@@ -123,10 +123,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         thread.frame.complete();
         thread.frame.set_result(1, bits);
-        let info = MessageInfo::new()
-            .with_words(1)
-            .with_kind(DeliveryKind::Notification as u8);
-        thread.frame.set_info(u64::from(info.into_bits()));
+        thread.frame.set_info(crate::signal::BITS);
         true
     }
 }

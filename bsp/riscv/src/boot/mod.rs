@@ -113,7 +113,8 @@ fn boot_first(
     }
     GO.store(1, Ordering::Release);
     visit.settle();
-    trap::leave(kernel, hart, visit)
+    drop(visit);
+    trap::leave(hart)
 }
 
 /// Begins on another hart, with translation on and a stack.
@@ -136,7 +137,8 @@ pub extern "C" fn secondary_hart() -> ! {
     start_hart_state();
     let mut visit = trap::enter(kernel, hart);
     visit.settle();
-    trap::leave(kernel, hart, visit)
+    drop(visit);
+    trap::leave(hart)
 }
 
 /// Sets this hart's registers that never change.

@@ -104,6 +104,8 @@ pub fn live() -> ! {
         if !waiting::until(Manner::Idle, told) {
             continue;
         }
+        // The last of a burst may come when that task is done: it is no reason to look again.
+        seen = interrupts::taken(Source::Processor);
         let state = STATE.load(SeqCst);
         if let Some(task) = Task::ALL.into_iter().find(|task| *task as u8 == state) {
             // Who gave the task goes on when it sees this, and interrupts.

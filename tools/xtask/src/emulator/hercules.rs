@@ -77,6 +77,9 @@ fn configuration((cores, memory): (u16, u64)) -> String {
         format!("MAXCPU {cores}"),
         "ARCHMODE z/Arch".to_owned(),
         "OSTAILOR QUIET".to_owned(),
+        // Else its CPUs are threads of nice value 15, which every other program of this machine holds up
+        // just where one CPU waits for another.
+        "CPUPRIO 0".to_owned(),
         // There has to be a device.
         "0009 3215-C".to_owned(),
     ];
@@ -93,7 +96,7 @@ mod tests {
     #[test]
     fn a_machine_has_the_cores_and_the_memory_that_were_asked_for() {
         let text = configuration((2, 512 << 20));
-        for row in ["MAINSIZE 512\n", "NUMCPU 2\n", "MAXCPU 2\n"] {
+        for row in ["MAINSIZE 512\n", "NUMCPU 2\n", "MAXCPU 2\n", "CPUPRIO 0\n"] {
             assert!(text.contains(row), "{row} is not in {text}");
         }
     }

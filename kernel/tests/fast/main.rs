@@ -5,6 +5,8 @@
     reason = "a test fails where an index is wrong"
 )]
 
+mod guest;
+
 use abi::call::{Binding, FOREVER};
 use abi::message::MAX_WORDS;
 use abi::{CallNumber, ObjectKind};

@@ -1,0 +1,90 @@
+//! Signals.
+
+use super::{Fast, Message};
+use crate::Visit;
+use crate::arch::{Arch, UserFrame};
+use crate::object::endpoint::Endpoint;
+use crate::object::execution::{ExecutionRef, State};
+use crate::object::notification::Notification;
+use crate::object::thread::Thread;
+use crate::signal::{BITS, bits_of};
+use arena::Handle;
+use core::sync::atomic::Ordering;
+
+impl<A: Arch> Visit<'_, A> {
+    /// A signal of a notification of this core that nobody waits for.
+    #[inline(always)]
+    pub(super) fn fast_signal<'e>(
+        &'e self,
+        thread: &'e Thread<A>,
+        (object, badge): (u64, u64),
+    ) -> Option<Fast<'e, A>> {
+        let notification = Handle::<Notification>::from_address(object)?;
+        let notification = self.entry.look(notification)?;
+        let hazard = notification.waiter.address()
+            | notification.bound.address()
+            | (notification.core.get() ^ self.entry.core() as u64);
+        if hazard != 0 {
+            return None;
+        }
+        let bits = notification.bits.shared();
+        bits.fetch_or(bits_of(badge), Ordering::SeqCst);
+        Self::done(thread, 0)
+    }
+
+    /// A signal of a notification of this core for which somebody waits who is more urgent than the
+    /// current thread: in `Wait`, or for a message at an endpoint. The current thread is the next of
+    /// its equals.
+    #[inline(always)]
+    pub(super) fn fast_wake<'e>(
+        &'e self,
+        (item, thread): (ExecutionRef, &'e Thread<A>),
+        (object, badge): (u64, u64),
+    ) -> Option<Fast<'e, A>> {
+        let notification = Handle::<Notification>::from_address(object)?;
+        let notification = self.entry.look(notification)?;
+        let waits = notification.waiter.get();
+        let waiter = waits.or(notification.bound.get())?;
+        let next = self.entry.look(waiter.cast::<Thread<A>>())?;
+        let (from, to) = (thread.execution(), next.execution());
+        let hazard = from.flags()
+            | to.flags()
+            | to.next.address()
+            | to.previous.address()
+            | (notification.core.get() ^ self.entry.core() as u64);
+        if hazard != 0 || from.priority.get() >= to.priority.get() {
+            return None;
+        }
+        let queue = match waits {
+            Some(_) => None,
+            None if to.state() == State::Receiving => {
+                let endpoint = Handle::<Endpoint>::from_address(to.waits_at.get())?;
+                Some(&self.entry.look(endpoint)?.receivers)
+            }
+            None => return None,
+        };
+        let switch = self.fast_way::<true>(next, to.budget.get())?;
+        let bits = notification.bits.shared();
+        let bits = bits.fetch_or(bits_of(badge), Ordering::SeqCst) | bits_of(badge);
+        notification.take_bits();
+        match queue {
+            Some(queue) => {
+                queue.first.set(None);
+                queue.last.set(None);
+            }
+            None => notification.waiter.set(None),
+        }
+        thread.frame.complete();
+        self.enqueue(item, true);
+        self.core.unsettled.set(0);
+        to.set_state(State::Ready);
+        self.fast_switch::<true>(waiter, switch);
+        Some(Fast::Message(Message {
+            to: next,
+            words: [bits, 0, 0, 0, 0, 0],
+            info: if queue.is_some() { BITS } else { 0 },
+            badge: 0,
+            sequence: 0,
+        }))
+    }
+}
