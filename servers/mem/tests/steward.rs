@@ -242,3 +242,14 @@ proptest! {
         world::run(&data);
     }
 }
+
+#[test]
+fn the_corpus_of_the_fuzz_target_harms_nobody() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/fuzz/corpus/mem");
+    let mut count = 0;
+    for row in std::fs::read_dir(folder).expect("the corpus is there") {
+        world::run(&std::fs::read(row.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
+}
