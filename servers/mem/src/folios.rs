@@ -24,6 +24,8 @@ pub struct Folios {
     pub(crate) pools: Vec<Pool>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) claims: Vec<Option<Claim>>,
+    /// The largest order of a folio, by the geometry.
+    max_order: u8,
     /// Bit *k*: clients may ask for folios of order *k*.
     sizes: u64,
 }
@@ -37,6 +39,7 @@ impl Folios {
             pools: Vec::new(),
             accounts: Vec::new(),
             claims: Vec::new(),
+            max_order: geometry.max_order(),
             sizes: 0,
         }
     }
@@ -58,7 +61,7 @@ impl Folios {
     ///
     /// [`Refusal::TooLarge`].
     pub fn check_order(&self, order: u8) -> Result<(), Refusal> {
-        let max_order = self.map.geometry().max_order();
+        let max_order = self.max_order;
         if order > max_order {
             return Err(Refusal::TooLarge { max_order });
         }
