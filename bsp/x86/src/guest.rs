@@ -389,6 +389,7 @@ pub fn is_good(register: Register, value: u64) -> bool {
                 && (!bits.not_write_through() || bits.cache_disable())
         }
         Register::Cr4 => value & !CR4 == 0,
+        Register::Cr8 => value < 16,
         Register::Dr6 | Register::Dr7 => value >> 32 == 0,
         Register::ModelSpecific(msr::EFER) => value & !EFER == 0 && !Efer::from_bits(value).svm(),
         Register::Segment(_, SegmentField::Selector) => value >> 16 == 0,

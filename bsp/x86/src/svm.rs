@@ -155,9 +155,9 @@ const INTERCEPT_IRET: u64 = 1 << 20;
 const INTERCEPT_WINDOW: u64 = 1 << 4;
 /// Virtual interrupt: requested, of the highest priority, whatever the guest's priority is; physical
 /// interrupts obey the host's flag.
-const REQUEST: u64 = 1 << 8 | 0xf << 16 | 1 << 20;
+const REQUEST: u64 = 1 | 0xf << 8 | 1 << 12;
 /// Virtual interrupt: physical interrupts obey the host's flag.
-const MASKING: u64 = 1 << 24;
+const MASKING: u64 = 1 << 16;
 /// EFER.SVME, which a guest has to have and does not see.
 const SVM_ENABLED: u64 = 1 << 12;
 
@@ -182,7 +182,10 @@ impl Hardware for Svm {
         /// Debug exceptions and alignment checks, of which a guest can make endless chains, and
         /// machine checks, which are the host's.
         const EXCEPTIONS: u64 = 1 << 1 | 1 << 17 | 1 << 18;
+        /// Stores into CR8. (QEMU 10.0 takes a load for one of CR0; it gives the virtual priority.)
+        const CONTROL: u64 = 1 << 24;
         let block = &guest.block;
+        block.set_part(vmcb::INTERCEPT_CONTROL, 32, CONTROL);
         block.set_part(vmcb::INTERCEPT_DEBUG, 32, u64::from(u32::MAX));
         block.set_part(vmcb::INTERCEPT_EXCEPTIONS, 32, EXCEPTIONS);
         block.set_part(vmcb::INTERCEPT_FIRST, 32, FIRST);
@@ -204,7 +207,7 @@ impl Hardware for Svm {
     fn set_lines(&self, guest: &X86Guest, lines: u64) {
         let wanted = lines & (INTERRUPT | TIMER) != 0;
         let request = if wanted { REQUEST | MASKING } else { MASKING };
-        guest.block.set(vmcb::VIRTUAL_INTERRUPT, request);
+        guest.block.set_part(vmcb::VIRTUAL_INTERRUPT, 32, request);
         intercept(&guest.block, INTERCEPT_WINDOW, wanted);
     }
 
@@ -372,6 +375,7 @@ const fn place_of(register: Register) -> Option<(usize, u32)> {
                 SegmentField::Base => (offset + 8, 64),
             });
         }
+        Register::Cr8 => return Some((vmcb::VIRTUAL_PRIORITY, 8)),
         Register::General(4) => vmcb::RSP,
         Register::General(_) => return None,
         Register::Rip => vmcb::RIP,

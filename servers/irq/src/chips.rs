@@ -176,6 +176,9 @@ impl Chips for Apics {
             let deadline = deadline.unwrap_or(u64::MAX);
             vcpus.write(vcpu, abi::register::TIMER_DEADLINE, deadline);
         }
+        if let Some((vcpu, priority)) = changes.priority {
+            vcpus.write(vcpu, Register::Cr8.id(), priority.into());
+        }
         let raised = changes.raised | changes.non_maskable_raised;
         let lowered = changes.lowered | changes.non_maskable_lowered | changes.timer_lowered;
         let mut rest = raised | lowered;

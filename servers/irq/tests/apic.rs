@@ -5,7 +5,7 @@
 use irq::Apics;
 use irq::apic::message::{Destination, Message, Mode};
 use irq::apic::{BASE, Changes, Event, INTERRUPT, IO_BASE, NON_MASKABLE, TIMER};
-use irq_api::Source;
+use irq_api::{CONTROL_REGISTER_8, Source};
 use proptest::prelude::*;
 
 /// Registers of the local APIC.
@@ -146,6 +146,35 @@ fn the_task_priority_holds_back_what_is_not_above_it() {
     assert_eq!(pc.store(0, PRIORITY, 0x30).raised, 1);
     assert_eq!(pc.take(0), Some(Event::Interrupt(0x45)));
     assert_eq!(pc.load(0, 0xa0), 0x40);
+}
+
+#[test]
+fn cr8_is_the_upper_half_of_the_task_priority() {
+    let mut pc = Pc::new(2);
+    let cr8 = |pc: &mut Pc, store| pc.apics.register(0, (CONTROL_REGISTER_8, store), 0);
+    let changes = cr8(&mut pc, Some(5)).unwrap().1;
+    assert_eq!((changes.priority, changes.raised), (Some((0, 5)), 0));
+    assert_eq!(pc.load(0, PRIORITY), 0x50);
+    let _ = pc.store(0, COMMAND, 0x4_0045);
+    assert_eq!(pc.take(0), None);
+    // What waits is held back again before it is taken, and comes when nothing holds it back.
+    assert_eq!(cr8(&mut pc, Some(3)).unwrap().1.raised, 1);
+    assert_eq!(cr8(&mut pc, Some(4)).unwrap().1.lowered, 1);
+    assert_eq!(pc.take(0), None);
+    assert_eq!(cr8(&mut pc, Some(3)).unwrap().1.raised, 1);
+    assert_eq!(pc.take(0), Some(Event::Interrupt(0x45)));
+    // CR8 is told of what changes it, and of nothing else.
+    assert_eq!(pc.store(0, PRIORITY, 0x3f).priority, None);
+    assert_eq!(pc.store(0, PRIORITY, 0x7f).priority, Some((0, 7)));
+    assert_eq!(cr8(&mut pc, None).unwrap().0, 7);
+    assert_eq!(cr8(&mut pc, Some(16)), None);
+    assert_eq!((pc.load(0, PRIORITY), pc.load(1, PRIORITY)), (0x7f, 0));
+    let off = pc
+        .apics
+        .register(0, (0x1b, Some(0xfee0_0100)), 0)
+        .unwrap()
+        .1;
+    assert_eq!(off.priority, Some((0, 0)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
+use irq_api::CONTROL_REGISTER_8;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use vcpu::machine::x86::X86;
@@ -383,6 +384,33 @@ fn debug_registers_keep_what_is_written() {
         Outcome::Resume
     );
     assert_eq!(world.general[&(0, 0)], 0x1234_5678_9abc);
+}
+
+#[test]
+fn a_store_into_cr8_is_the_interrupt_controllers() {
+    // mov cr8, r9
+    let (mut vm, mut world) = booted(&[0x45, 0x0f, 0x22, 0xc1]);
+    world.controller.insert(CONTROL_REGISTER_8, 0);
+    world.general.insert((0, 9), 5);
+    let words = [CODE, 0x18, 0, 0, 0, 0];
+    let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
+    assert_eq!(outcome, Outcome::Resume);
+    assert_eq!(world.register(Register::Rip), CODE + 4);
+    assert_eq!(world.controller[&CONTROL_REGISTER_8], 5);
+    // What is no priority is a general protection, and changes nothing.
+    world.general.insert((0, 9), 16);
+    let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
+    assert_eq!(outcome, Outcome::Resume);
+    assert_eq!(world.register(Register::Event), 0x8000_0b0d);
+    assert_eq!(world.controller[&CONTROL_REGISTER_8], 5);
+    // By now it is another instruction: it is executed.
+    world.set(Register::Rip, CODE);
+    world.memory[CODE as usize..][..3].copy_from_slice(&[0x0f, 0x21, 0xd8]);
+    let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
+    assert_eq!(
+        (outcome, world.register(Register::Rip)),
+        (Outcome::Resume, CODE)
+    );
 }
 
 proptest! {

@@ -58,7 +58,7 @@ pub struct Doorway {
 impl Doorway {
     /// Makes the copy.
     pub fn new(entry_point: u32) -> Result<Self, Refusal> {
-        let page = Pages::for_code()?;
+        let mut page = Pages::for_code()?;
         let start = &raw const _doorway;
         let length = &raw const _doorway_end as usize - start as usize;
         // SAFETY: these are the bytes between the two labels.

@@ -36,7 +36,8 @@ impl<'a> Image<'a> {
             end = end.max(header.p_paddr.checked_add(header.p_memsz).ok_or(BAD)?);
         }
         let length = end.checked_sub(base).ok_or(BAD)?;
-        let memory = Pages::at(base, length)?.bytes();
+        let mut pages = Pages::at(base, length)?;
+        let memory = pages.bytes();
         for header in self.headers(PT_LOAD)? {
             let content = self.file.segment_data(&header).map_err(|_| BAD)?;
             let offset = usize::try_from(header.p_paddr - base).map_err(|_| BAD)?;

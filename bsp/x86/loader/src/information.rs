@@ -26,7 +26,7 @@ pub struct Information {
 impl Information {
     /// Makes the page for a module (base, length) and ACPI's root pointer.
     pub fn new((base, length): (u64, u64), root_pointer: u64) -> Result<Self, Refusal> {
-        let information = Self {
+        let mut information = Self {
             page: Pages::new(PAGE)?,
         };
         let own = information.base();
@@ -47,7 +47,7 @@ impl Information {
     }
 
     /// Sets a word.
-    fn set(&self, offset: usize, value: u64) {
+    fn set(&mut self, offset: usize, value: u64) {
         self.page.bytes()[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }
 

@@ -57,7 +57,7 @@ fn prepare() -> Result<Prepared, Refusal> {
     let kernel = read(&mut volume, KERNEL).ok_or("there is no \\skerry\\kernel to read")?;
     let bundle = read(&mut volume, BUNDLE).ok_or("there is no \\skerry\\bundle to read")?;
     let entry_point = Image::parse(&kernel)?.load()?;
-    let module = Pages::new(bundle.len() as u64)?;
+    let mut module = Pages::new(bundle.len() as u64)?;
     module.bytes()[..bundle.len()].copy_from_slice(&bundle);
     let module = (module.base(), bundle.len() as u64);
     Ok(Prepared {
@@ -121,7 +121,7 @@ impl Pages {
     fn take(place: AllocateType, kind: MemoryType, bytes: u64) -> Option<Self> {
         let count = usize::try_from(bytes.div_ceil(PAGE)).ok()?;
         let start = boot::allocate_pages(place, kind, count).ok()?;
-        let pages = Self {
+        let mut pages = Self {
             start,
             length: count * PAGE as usize,
         };
@@ -135,10 +135,9 @@ impl Pages {
     }
 
     /// Returns the bytes.
-    #[allow(clippy::mut_from_ref, reason = "callers hold one of them at a time")]
-    pub fn bytes(&self) -> &'static mut [u8] {
-        // SAFETY: the firmware gave us these pages, nobody frees them, and our callers, all in this
-        // crate, are done with one slice before they ask for the next.
+    pub const fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the firmware gave us these pages, and nobody frees them; no other `Pages` has them,
+        // and this one is borrowed for as long as the slice.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }

@@ -33,6 +33,9 @@ pub enum Register {
     Dr7,
     /// The event that is injected at the next entry, as SVM's EVENTINJ has it.
     Event,
+    /// Control register 8, as it is read. A guest's store leaves it: the priority is the interrupt
+    /// controller's, which keeps this up to date.
+    Cr8,
     /// A field of a segment.
     Segment(u8, SegmentField),
     /// A model-specific register.
@@ -73,6 +76,7 @@ impl Register {
                 22 => Self::Dr6,
                 23 => Self::Dr7,
                 24 => Self::Event,
+                25 => Self::Cr8,
                 _ => return None,
             }),
             SEGMENT if index < 40 => {
@@ -102,6 +106,7 @@ impl Register {
             Self::Dr6 => (CORE, 22),
             Self::Dr7 => (CORE, 23),
             Self::Event => (CORE, 24),
+            Self::Cr8 => (CORE, 25),
             Self::Segment(segment, field) => (SEGMENT, segment as u32 * 4 + field as u32),
             Self::ModelSpecific(number) => (MODEL_SPECIFIC, number),
         };
@@ -118,7 +123,7 @@ mod tests {
         let efer = Register::ModelSpecific(0xc000_0080);
         assert_eq!(efer.id(), 0x2030_0002_c000_0080);
         assert_eq!(Register::Rip.id(), 0x2030_0004_0000_0010);
-        for index in 0..25 {
+        for index in 0..26 {
             let id = 0x2030_0004_0000_0000 + index;
             assert_eq!(Register::from_id(id).map(Register::id), Some(id));
         }
@@ -131,7 +136,7 @@ mod tests {
         for id in [
             0,
             u64::MAX,
-            0x2030_0004_0000_0019,
+            0x2030_0004_0000_001a,
             0x2030_0005_0000_0028,
             0x2030_0001_0000_0000,
         ] {

@@ -1,5 +1,7 @@
 //! The virtual machine control block of SVM: offsets in bytes (APM, appendix "VMCB Layout").
 
+/// Intercepts of control-register accesses: reads, then writes.
+pub const INTERCEPT_CONTROL: usize = 0x000;
 /// Intercepts of debug-register accesses: reads, then writes.
 pub const INTERCEPT_DEBUG: usize = 0x004;
 /// Intercepts of exceptions, by vector.
@@ -14,8 +16,10 @@ pub const PORT_MAP: usize = 0x040;
 pub const REGISTER_MAP: usize = 0x048;
 /// Address-space identifier, 32 bits; in the upper half what is flushed at entry.
 pub const SPACE: usize = 0x058;
-/// The virtual interrupt.
-pub const VIRTUAL_INTERRUPT: usize = 0x060;
+/// CR8 of the guest, in 8 bits.
+pub const VIRTUAL_PRIORITY: usize = 0x060;
+/// The virtual interrupt, from bit 8 of its word on.
+pub const VIRTUAL_INTERRUPT: usize = 0x061;
 /// Bit 0: the guest is in an interrupt shadow.
 pub const SHADOW: usize = 0x068;
 /// Why the guest was left.

@@ -86,7 +86,12 @@ pub fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
         exit::READ_REGISTER => instruction(0x320f),
         exit::WRITE_REGISTER => instruction(0x300f),
         exit::CONTROL_REGISTER => {
-            control_register(guest, ControlAccess::from_bits(qualification), registers);
+            let access = ControlAccess::from_bits(qualification);
+            if access.number() == 8 && access.kind() == TO {
+                // The priority is the interrupt controller's.
+                return Some(other(exit::CONTROL_REGISTER, details));
+            }
+            control_register(guest, access, registers);
             None
         }
         exit::PORT => {
@@ -106,10 +111,12 @@ fn other(basic: u16, [reason, qualification, event]: [u64; 3]) -> Exit {
     Exit::Other { details }
 }
 
+/// The kind of an access to a control register that is a MOV to it.
+const TO: u8 = 0;
+
 /// Makes an access to a control register of which some bits are not the guest's.
 fn control_register(guest: &X86Guest, access: ControlAccess, registers: &[AtomicU64; 16]) {
     const STACK_POINTER: u8 = 4;
-    const TO: u8 = 0;
     let word = &registers[usize::from(access.register())];
     let value = match access.register() {
         STACK_POINTER => read(Field::GUEST_RSP),
@@ -122,11 +129,7 @@ fn control_register(guest: &X86Guest, access: ControlAccess, registers: &[Atomic
         (0, TO) if guest::is_good(Register::Cr0, value & 0xffff_ffff) => {
             write(Field::CR0_SHADOW, value & 0xffff_ffff);
         }
-        (8, TO) if value < 16 => {
-            guest.vmx.priority.set(value);
-            guest.skip(read(Field::EXIT_LENGTH));
-        }
-        (8, 1) => {
+        (8, _) => {
             match access.register() {
                 STACK_POINTER => write(Field::GUEST_RSP, guest.vmx.priority.get()),
                 _ => word.store(guest.vmx.priority.get(), Ordering::Relaxed),

@@ -412,6 +412,7 @@ fn kept(guest: &X86Guest, register: Register) -> Option<&Word> {
         Register::Rip => &state.rip,
         Register::Rflags => &state.rflags,
         Register::Cr2 => &state.cr2,
+        Register::Cr8 => &state.priority,
         Register::Dr6 => &state.dr6,
         Register::Event => &state.event,
         Register::ModelSpecific(number) => {

@@ -32,7 +32,7 @@ pub struct State {
     pub cr2: Word,
     /// The debug status.
     pub dr6: Word,
-    /// The priority that interrupts have to be above: CR8.
+    /// CR8, as loads of it find it.
     pub priority: Word,
     /// The event that is injected at the next entry, as [`Register::Event`] has it.
     pub event: Word,

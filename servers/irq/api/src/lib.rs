@@ -80,6 +80,10 @@ impl From<Source> for u8 {
     }
 }
 
+/// On x86, the number of CR8 among the controllers' registers: the upper half of the task priority.
+/// No model-specific register has it.
+pub const CONTROL_REGISTER_8: u32 = 0xffff_0008;
+
 /// What a client may ask. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
 #[expect(

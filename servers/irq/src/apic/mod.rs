@@ -86,6 +86,8 @@ pub struct Changes {
     pub deadline: Option<(usize, Option<u64>)>,
     /// The event that the vCPU whose exit this is takes.
     pub event: Option<(usize, Event)>,
+    /// The priority that CR8 of the vCPU whose exit this is has from now on.
+    pub priority: Option<(usize, u8)>,
     /// There are processors to start or to stop: [`Apics::take_start`].
     pub starts: bool,
 }

@@ -3,6 +3,7 @@
 use super::local::{Access, ENTRIES, Local};
 use super::message::{Command, Destination, Message, Mode};
 use super::{Apics, Changes, bit};
+use irq_api::CONTROL_REGISTER_8;
 
 /// Where the local APICs are in memory.
 pub const BASE: u64 = 0xfee0_0000;
@@ -152,6 +153,7 @@ impl Apics {
         let mut changes = Changes::default();
         self.tick(vcpu, now, &mut changes);
         let local = self.locals.get_mut(vcpu)?;
+        let before = local.priority >> 4;
         let mut loaded = 0;
         match (offset, store) {
             (_, None) => loaded = local.read(offset, now)?,
@@ -170,9 +172,18 @@ impl Apics {
             }
             (_, Some(value)) => local.write(offset, value, now)?,
         }
+        self.tell_priority(vcpu, before, &mut changes);
         self.report_errors(vcpu, &mut changes);
         self.arm(vcpu, &mut changes);
         Some((loaded, self.settle(changes)))
+    }
+
+    /// Tells the priority of a vCPU, where it is another than before: CR8 has it too.
+    fn tell_priority(&self, vcpu: usize, before: u8, changes: &mut Changes) {
+        let now = self.locals.get(vcpu).map(|local| local.priority >> 4);
+        if let Some(now) = now.filter(|now| *now != before) {
+            changes.priority = Some((vcpu, now));
+        }
     }
 
     /// Sends what the interrupt command of a vCPU says.
@@ -192,7 +203,7 @@ impl Apics {
         }
     }
 
-    /// Serves an access to a model-specific register of the local APIC; `None` where the processor
+    /// Serves an access to a model-specific register of the local APIC, or to CR8; `None` where the processor
     /// has none, or does not take the value: the guest gets a general-protection exception.
     pub fn register(
         &mut self,
@@ -222,6 +233,16 @@ impl Apics {
                 Some((0, self.settle(changes)))
             }
             (EXTENDED..0x900, _) => self.extended(vcpu, (number, store), now),
+            // It is there however the APIC is reached, and where it is off.
+            (CONTROL_REGISTER_8, store) => {
+                let store = match store {
+                    Some(value @ 0..16) => Some((value as u32) << 4),
+                    None => None,
+                    Some(_) => return None,
+                };
+                let answer = self.local_register(vcpu, (TASK_PRIORITY, store), now);
+                answer.map(|(value, changes)| (u64::from(value >> 4), changes))
+            }
             _ => None,
         }
     }
@@ -293,7 +314,8 @@ impl Apics {
         if !is_allowed || value & !0xd00 | first != BASE | first {
             return None;
         }
-        let changes = Changes::default();
+        let before = local.priority >> 4;
+        let mut changes = Changes::default();
         if wanted != local.access {
             if wanted == Access::Off {
                 for _ in 0..local.waiting() {
@@ -303,6 +325,7 @@ impl Apics {
             }
             local.access = wanted;
         }
+        self.tell_priority(vcpu, before, &mut changes);
         let mut changes = self.settle(changes);
         self.arm(vcpu, &mut changes);
         debug_assert_eq!(changes.timer_lowered & bit(vcpu), 0);

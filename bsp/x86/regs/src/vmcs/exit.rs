@@ -179,6 +179,10 @@ pub const fn other(basic: u16, qualification: u64, event: Event) -> Option<u64> 
         RDPMC => 0x6f,
         // VMX's own instructions, as SVM's: CPUID tells a guest of neither.
         19..=27 | 50 | 53 => INVALID_INSTRUCTION,
+        CONTROL_REGISTER => {
+            // A store; loads are nobody's but the kernel's.
+            0x10 + ControlAccess::from_bits(qualification).number() as u64
+        }
         DEBUG_REGISTER => {
             let access = DebugAccess::from_bits(qualification);
             let first = if access.load() { 0x20 } else { 0x30 };
@@ -215,6 +219,7 @@ mod tests {
             (TRIPLE_FAULT, 0, Some(0x7f)),
             (DEBUG_REGISTER, 7, Some(0x37)),
             (DEBUG_REGISTER, 1 << 4 | 6, Some(0x26)),
+            (CONTROL_REGISTER, 9 << 8 | 8, Some(0x18)),
             (RDPMC, 0, Some(0x6f)),
             (20, 0, Some(0x80)),
             (MONITOR, 0, Some(0x8a)),

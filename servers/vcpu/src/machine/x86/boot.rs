@@ -323,6 +323,7 @@ impl X86 {
         for (register, value) in [
             (Register::Cr0, WRITE_PROTECTABLE),
             (Register::Cr2, 0),
+            (Register::Cr8, 0),
             (Register::Cr3, 0),
             (Register::Cr4, 0),
             (Register::ModelSpecific(msr::EFER), 0),

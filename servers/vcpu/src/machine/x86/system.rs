@@ -3,13 +3,14 @@
 use super::arithmetic::cut;
 use super::cpuid::Processor;
 use super::exception::Event;
-use super::instruction::{DebugMove, LONGEST};
+use super::instruction::{LONGEST, SystemMove};
 use super::registers::{
     CODE, EFER, advance, efer_is_good, general, linear, mode, read, set_general, write,
 };
 use super::walk::fetch;
 use super::{Trouble, X86};
 use crate::{Effects, Outcome, VcpuId};
+use irq_api::CONTROL_REGISTER_8;
 use x86_regs::msr;
 use x86_regs::one_reg::Register;
 
@@ -175,7 +176,11 @@ impl X86 {
         (program_counter, code): (u64, u64),
         effects: &mut E,
     ) -> Result<Option<Outcome>, Trouble> {
+        const CR8_STORE: u64 = 0x18;
         const DEBUG_REGISTERS: core::ops::Range<u64> = 0x20..0x40;
+        if code == CR8_STORE {
+            return self.set_priority(vcpu, program_counter, effects).map(Some);
+        }
         if DEBUG_REGISTERS.contains(&code) {
             return self.move_debug(vcpu, program_counter, effects).map(Some);
         }
@@ -194,6 +199,29 @@ impl X86 {
         self.refuse(vcpu, event, effects).map(Some)
     }
 
+    /// Stores into CR8, which is the upper half of the task priority of the vCPU's local APIC: the
+    /// interrupt server sets what loads of it find. That the instruction is about CR8 the exit says:
+    /// behind a LOCK it can have the number 0.
+    fn set_priority<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        program_counter: u64,
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        const HIGHEST: u64 = 15;
+        let it = system_move(vcpu, program_counter, effects)?;
+        let Some(it) = it.filter(|it| it.control && it.write) else {
+            return Ok(Outcome::Resume);
+        };
+        let value = cut(general(vcpu, it.register, effects)?, it.size);
+        if value > HIGHEST {
+            return self.refuse(vcpu, Event::GeneralProtection, effects);
+        }
+        effects.controller_register(vcpu, CONTROL_REGISTER_8, Some(value));
+        advance(vcpu, program_counter, it.length, effects)?;
+        Ok(Outcome::Resume)
+    }
+
     /// Moves a debug register. They keep what the guest writes, and no breakpoint is ever hit: those
     /// of the hardware are the host's.
     fn move_debug<E: Effects>(
@@ -203,19 +231,15 @@ impl X86 {
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         const EXTENSIONS: u64 = 1 << 3;
-        let code = linear(vcpu, CODE, program_counter, effects)?;
-        let mut buffer = [0; LONGEST];
-        let count = fetch(vcpu, code, &mut buffer, effects)?;
-        let mode = mode(vcpu, effects)?;
-        let bytes = buffer.get(..count).unwrap_or_default();
-        let Some(it) = DebugMove::decode(bytes, mode) else {
+        let it = system_move(vcpu, program_counter, effects)?;
+        let Some(it) = it.filter(|it| !it.control) else {
             return Ok(Outcome::Resume);
         };
-        let is_alias = matches!(it.debug, 4 | 5);
+        let is_alias = matches!(it.number, 4 | 5);
         if is_alias && read(vcpu, Register::Cr4, effects)? & EXTENSIONS != 0 {
             return self.refuse(vcpu, Event::InvalidOpcode, effects);
         }
-        let index = usize::from(if is_alias { it.debug + 2 } else { it.debug });
+        let index = usize::from(if is_alias { it.number + 2 } else { it.number });
         let place = self.debug.get_mut(vcpu.index());
         let Some(register) = place.and_then(|all| all.get_mut(index)) else {
             return Ok(Outcome::Resume);
@@ -237,4 +261,18 @@ impl X86 {
         advance(vcpu, program_counter, it.length, effects)?;
         Ok(Outcome::Resume)
     }
+}
+
+/// Decodes the move of a control or debug register at the program counter; `None` where something
+/// else is there by now: then it is executed again.
+fn system_move<E: Effects>(
+    vcpu: VcpuId,
+    program_counter: u64,
+    effects: &mut E,
+) -> Result<Option<SystemMove>, Trouble> {
+    let code = linear(vcpu, CODE, program_counter, effects)?;
+    let mut buffer = [0; LONGEST];
+    let count = fetch(vcpu, code, &mut buffer, effects)?;
+    let bytes = buffer.get(..count).unwrap_or_default();
+    Ok(SystemMove::decode(bytes, mode(vcpu, effects)?))
 }

@@ -7,8 +7,10 @@ use anyhow::{Result, ensure};
 use manifest::compiled::Population;
 use manifest::{GuestOverrides, Overrides, Size};
 
-use crate::build::system;
+use crate::build::system::{self, System};
+use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
+use crate::emulator::kind::Kind;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
 use crate::machine::Machine;
@@ -25,12 +27,41 @@ const LOAD: &str = "load=1000000";
 /// The guest's package.
 const PACKAGE: &str = "guest-benchmark";
 
-/// Returns what the guest prints.
+/// What is added to the names of rows that are counted on Bochs: there the guest runs by VMX.
+const BY_VMX: &str = "_vmx";
+
+/// Returns what the guest and the memory server print on QEMU, which counts instructions.
 pub fn measure(
     workspace: &Workspace,
     machine: &Machine,
     emulator: &Path,
 ) -> Result<Vec<Measurement>> {
+    let load = vec![("mem".to_owned(), LOAD.to_owned())];
+    let system = build(workspace, machine, load, "bench-exits")?;
+    let command = exact().command(workspace, emulator, &system)?;
+    measured(&system, Launch::plain(command))
+}
+
+/// Returns what the guest prints on Bochs, whose TSC goes by one with each instruction of the only
+/// processor.
+pub fn by_vmx(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measurement>> {
+    let emulator = Kind::Bochs.ensure(workspace, machine, None)?;
+    let system = build(workspace, machine, Vec::new(), "bench-vmx")?;
+    let launch = emulator.launch(workspace, &MachineArgs::default(), &system)?;
+    let mut found = measured(&system, launch)?;
+    for one in &mut found {
+        one.name.push_str(BY_VMX);
+    }
+    Ok(found)
+}
+
+/// Builds the system with the guest on one core; `arguments` are those of servers.
+fn build(
+    workspace: &Workspace,
+    machine: &Machine,
+    arguments: Vec<(String, String)>,
+    name: &str,
+) -> Result<System> {
     let file = format!("bsp/{}/systems/first-guest.toml", machine.name);
     let file = workspace.root().join(file);
     let guest = GuestOverrides {
@@ -43,10 +74,14 @@ pub fn measure(
     let overrides = Overrides {
         cores: Some(1),
         guest,
-        arguments: vec![("mem".to_owned(), LOAD.to_owned())],
+        arguments,
         ..Overrides::default()
     };
-    let system = system::build(workspace, &file, &overrides, "bench-exits")?;
+    system::build(workspace, &file, &overrides, name)
+}
+
+/// Boots the system and returns the measurements that it prints.
+fn measured(system: &System, launch: Launch) -> Result<Vec<Measurement>> {
     let guests = &system.compiled.system.guests;
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
@@ -55,10 +90,7 @@ pub fn measure(
         ..Options::default()
     };
     let _step = Step::begin("measuring exits of a guest");
-    let outcome = session::run(
-        Launch::plain(exact().command(workspace, emulator, &system)?),
-        &options,
-    )?;
+    let outcome = session::run(launch, &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
     let found: Vec<_> = outcome
         .lines

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable.
+//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable, and
+//! guests by VMX under that of Bochs.
 
 mod compare;
 mod exits;
@@ -13,13 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use manifest::Overrides;
 
 use crate::build::elf;
 use crate::build::system;
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
+use crate::emulator::kind::Kind;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
 use crate::machine::{Chosen, Machine};
@@ -41,6 +43,15 @@ pub struct Args {
         value_delimiter = ','
     )]
     machine: Vec<Chosen>,
+    /// The emulator: qemu, or bochs for the exits of guests by VMX, which have no budgets.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        default_value_t,
+        conflicts_with = "compare"
+    )]
+    emulator: Kind,
     /// Prints one JSON object a line in place of the table.
     #[arg(long)]
     json: bool,
@@ -126,9 +137,20 @@ fn machine_rows(
     args: &Args,
     failed: &mut Vec<String>,
 ) -> Result<Measured> {
-    let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
     let mut measurements = Vec::new();
     let mut add = |what: &str, outcome| collect(what, outcome, &mut measurements, failed);
+    match args.emulator {
+        Kind::Qemu => {}
+        Kind::Bochs => {
+            add("exits by VMX", exits::by_vmx(workspace, machine));
+            return Ok(Measured {
+                machine,
+                measurements,
+            });
+        }
+        Kind::Hercules => bail!("nothing is measured on Hercules yet"),
+    }
+    let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
     for file in manifests(workspace.root())? {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         if stem.starts_with("benchmark") && Machine::of_file(&file) == Some(machine) {

@@ -2,7 +2,7 @@
 
 use super::bytes::{Bytes, Prefixes};
 use super::{
-    BitChange, DebugMove, Instruction, Mode, Operation, Operator, Part, PortString, Source,
+    BitChange, Instruction, Mode, Operation, Operator, Part, PortString, Source, SystemMove,
 };
 
 /// Operators by their number in opcodes.
@@ -91,22 +91,26 @@ impl PortString {
     }
 }
 
-impl DebugMove {
-    /// Decodes a move of a debug register; both operands are registers whatever the mode field says.
+impl SystemMove {
+    /// Decodes a move of a control or debug register; both operands are registers whatever the mode
+    /// field says.
     #[must_use]
     pub fn decode(bytes: &[u8], mode: Mode) -> Option<Self> {
         let mut bytes = Bytes::new(bytes);
         let (prefixes, opcode) = Prefixes::take(&mut bytes, mode)?;
-        let write = match (opcode, bytes.take()?) {
-            (0x0f, 0x21) => false,
-            (0x0f, 0x23) => true,
+        let (control, write) = match (opcode, bytes.take()?) {
+            (0x0f, 0x20) => (true, false),
+            (0x0f, 0x21) => (false, false),
+            (0x0f, 0x22) => (true, true),
+            (0x0f, 0x23) => (false, true),
             _ => return None,
         };
         let operands = bytes.take()?;
-        let [is_high_debug, _, is_high] = prefixes.extensions;
-        (!is_high_debug).then(|| Self {
+        let [is_high_number, _, is_high] = prefixes.extensions;
+        Some(Self {
+            control,
             write,
-            debug: operands >> 3 & 7,
+            number: operands >> 3 & 7 | u8::from(is_high_number) << 3,
             register: operands & 7 | u8::from(is_high) << 3,
             size: if mode == Mode::Bits64 { 8 } else { 4 },
             length: bytes.taken(),

@@ -158,13 +158,15 @@ pub struct PortString {
     pub segment: Option<u8>,
 }
 
-/// A move between a debug register and a general one.
+/// A move between a control or debug register and a general one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DebugMove {
-    /// To the debug register.
+pub struct SystemMove {
+    /// Of a control register; else of a debug register.
+    pub control: bool,
+    /// To that register.
     pub write: bool,
-    /// The debug register, 0 to 7.
-    pub debug: u8,
+    /// Its number, 0 to 15.
+    pub number: u8,
     /// The general register.
     pub register: u8,
     /// Bytes that move: 4 or 8.

@@ -5,9 +5,11 @@ use core::arch::asm;
 use super::facts::facts;
 use super::processor::{Leaf, identify, input, output, output_string, read_register};
 use super::traps::{Caught, GENERAL_PROTECTION, INVALID_OPCODE, catch};
-use super::{apic, port};
-use crate::machine::Exit;
+use super::{X86, apic, port, traps};
+use crate::interrupts::{Source, taken};
+use crate::machine::{Exit, Machine};
 use crate::report::{Law, Verdict, Why, equal, hold};
+use crate::waiting;
 
 /// What exits store, on whichever processor they are made.
 const KNOWN: u8 = 0xa5;
@@ -77,7 +79,7 @@ pub const EXITS: [Exit; 8] = [
 ];
 
 /// Laws of devices.
-pub const DEVICE: [Law; 6] = [
+pub const DEVICE: [Law; 7] = [
     Law {
         name: "the_port_keeps_every_byte",
         check: port_keeps,
@@ -102,10 +104,14 @@ pub const DEVICE: [Law; 6] = [
         name: "every_form_of_an_access_is_decoded",
         check: forms,
     },
+    Law {
+        name: "cr8_is_the_task_priority_and_holds_interrupts_back",
+        check: priority,
+    },
 ];
 
 /// Laws of exceptions.
-pub const EXCEPTION: [Law; 3] = [
+pub const EXCEPTION: [Law; 4] = [
     Law {
         name: "a_read_of_no_register_is_a_general_protection",
         check: read_of_no_register,
@@ -117,6 +123,10 @@ pub const EXCEPTION: [Law; 3] = [
     Law {
         name: "an_instruction_that_is_none_is_an_invalid_opcode",
         check: no_instruction,
+    },
+    Law {
+        name: "a_priority_that_is_none_is_a_general_protection",
+        check: no_priority,
     },
 ];
 
@@ -260,6 +270,49 @@ fn forms() -> Verdict {
     equal("with the accumulator", 0x10034, kept)
 }
 
+/// Holds its own interrupt back by CR8, and lets it come, and finds CR8 and the register of the task
+/// priority to be one.
+fn priority() -> Verdict {
+    const ROUNDS: u64 = 100;
+    /// The upper half of the interrupt's vector.
+    const OWN: u64 = traps::PROCESSOR as u64 >> 4;
+    for round in 0..ROUNDS {
+        let before = taken(Source::Processor);
+        let blocking = OWN + round % (16 - OWN);
+        set_cr8(blocking);
+        X86::interrupt(X86::index());
+        waiting::pause(1);
+        let meanwhile = taken(Source::Processor);
+        let (found, register) = (cr8(), apic::load(apic::TASK_PRIORITY));
+        set_cr8(round % OWN);
+        let came = waiting::busy(1000, || taken(Source::Processor) > before);
+        apic::store(apic::TASK_PRIORITY, round as u32 & 0x3f);
+        let stored = cr8();
+        apic::store(apic::TASK_PRIORITY, 0);
+        equal("it came while it was held back", before, meanwhile)?;
+        equal("CR8", blocking, found)?;
+        equal("task priority", blocking << 4, register.into())?;
+        hold(came, "it did not come", 1, 0)?;
+        equal("it came again", before + 1, taken(Source::Processor))?;
+        equal("CR8 behind a store", (round & 0x3f) >> 4, stored)?;
+    }
+    Ok(ROUNDS)
+}
+
+/// Writes CR8.
+fn set_cr8(value: u64) {
+    // SAFETY: it says which interrupts are taken; no compiled code depends on it.
+    unsafe { asm!("mov cr8, {}", in(reg) value, options(nostack)) };
+}
+
+/// Reads CR8.
+fn cr8() -> u64 {
+    let value;
+    // SAFETY: reading the register has no effect.
+    unsafe { asm!("mov {}, cr8", out(reg) value, options(nostack)) };
+    value
+}
+
 /// Compares an exception with what it should be.
 fn expect(caught: Option<Caught>, vector: u64, at: u64) -> Verdict {
     let none = Caught {
@@ -303,6 +356,23 @@ fn write_of_no_register() -> Verdict {
         }
     });
     expect(caught, GENERAL_PROTECTION, at)
+}
+
+/// Writes a priority that there is not.
+fn no_priority() -> Verdict {
+    if !facts().is_virtual {
+        return Err(Why::Skipped("QEMU's processor takes every value"));
+    }
+    let mut at = 0_u64;
+    let caught = catch(4, || {
+        // SAFETY: the write is an exception, which is caught.
+        unsafe {
+            asm!("lea {0}, [rip + 2f]", "2: mov cr8, rcx", out(reg) at, in("rcx") 16,
+                 options(nostack));
+        }
+    });
+    expect(caught, GENERAL_PROTECTION, at)?;
+    equal("CR8", 0, cr8())
 }
 
 /// Executes what is no instruction.
