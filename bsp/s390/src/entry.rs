@@ -3,7 +3,7 @@
 //! The kernel runs with DAT off: real addresses are memory's own, but for the 8 KiB at address 0,
 //! which are this CPU's prefix area. Its software part is `percore::Lowcore`.
 
-use crate::percore::{FRAME, IN_GUEST, RESUME, RETURN, SCRATCH, STACK};
+use crate::percore::{CALL_RETURN, FRAME, IN_GUEST, RESUME, RETURN, SCRATCH, STACK, ZEROS};
 use s390_regs::{PswMask, lowcore};
 
 /// Bytes of a CPU's kernel stack.
@@ -17,9 +17,11 @@ pub const FRAME_BYTES: u64 = 160;
 const RUN: u64 = PswMask::BITS_64.into_bits();
 /// A disabled wait: stops the CPU for good.
 const STOP: u64 = PswMask::BITS_64.with_wait(true).into_bits();
+/// Bytes of the SVC instruction.
+const CALL_BYTES: u64 = 2;
 /// Kinds of entry, as `trap` takes them.
 pub mod kind {
-    /// A supervisor call.
+    /// A supervisor call that EXECUTE ran.
     pub const CALL: u64 = 0;
     /// A program interruption.
     pub const PROGRAM: u64 = 1;
@@ -94,8 +96,21 @@ core::arch::global_asm!(
     // The way in. The frame is r0 to r15, the PSW, access registers 0 and 1.
     ".pushsection .text, \"ax\", @progbits",
     ".balign 8",
+    // A system call: its arguments and what it preserves are saved. The PSW's address goes back to
+    // the instruction, so that the call can be made again.
     "_call_entry:",
-    "    stmg %r14, %r15, {scratch}",
+    "    cli {codes} + 1, {call_bytes}",
+    "    jne 6f",
+    "    lg %r14, {frame}",
+    "    stmg %r1, %r9, 8(%r14)",
+    "    stg %r15, 120(%r14)",
+    "    stam %a0, %a1, 144(%r14)",
+    "    mvc 128(16, %r14), {call_old}",
+    "    agsi 136(%r14), -{call_bytes}",
+    "    lg %r15, {stack}",
+    "    jg {system_call}",
+    // One that EXECUTE ran is none: its address cannot be told from its length.
+    "6:  stmg %r14, %r15, {scratch}",
     "    lg %r14, {frame}",
     "    mvc 128(16, %r14), {call_old}",
     "    stmg %r0, %r13, 0(%r14)",
@@ -171,6 +186,33 @@ core::arch::global_asm!(
     "    lam %a0, %a1, 144(%r2)",
     "    lmg %r0, %r15, 0(%r2)",
     "    lpswe {return_}",
+    // The way out behind a system call, whose status is 0: r12 = registers, r1 and r9 = information
+    // word and result 7, r13 = 2 + how many of the six words in r14's arguments are results.
+    ".globl _resume",
+    "_resume:",
+    "    lmg %r2, %r8, {zeros}",
+    "    exrl %r13, 5f",
+    "    lghi %r2, 0",
+    "    mvc {call_return} + 8(8), 136(%r12)",
+    "    agsi {call_return} + 8, {call_bytes}",
+    "    lam %a0, %a1, 144(%r12)",
+    "    lg %r15, 120(%r12)",
+    "    lghi %r0, 0",
+    "    lmg %r10, %r14, {zeros}",
+    "    lpswe {call_return}",
+    // The same, with results that are in their registers already: r1, r3 to r10.
+    ".globl _resume_with",
+    "_resume_with:",
+    "    lghi %r2, 0",
+    "    mvc {call_return} + 8(8), 136(%r12)",
+    "    agsi {call_return} + 8, {call_bytes}",
+    "    lam %a0, %a1, 144(%r12)",
+    "    lg %r15, 120(%r12)",
+    "    lghi %r0, 0",
+    "    lmg %r11, %r14, {zeros}",
+    "    lpswe {call_return}",
+    // Of `_resume`: its second register is r13's number.
+    "5:  lmg %r2, %r0, 16(%r14)",
     ".popsection",
     scratch = const SCRATCH,
     frame = const FRAME,
@@ -178,6 +220,10 @@ core::arch::global_asm!(
     resume = const RESUME,
     in_guest = const IN_GUEST,
     return_ = const RETURN,
+    call_return = const CALL_RETURN,
+    call_bytes = const CALL_BYTES,
+    codes = const lowcore::CODES,
+    zeros = const ZEROS,
     call = const kind::CALL,
     program = const kind::PROGRAM,
     external = const kind::EXTERNAL,
@@ -188,6 +234,7 @@ core::arch::global_asm!(
     input_output_old = const lowcore::INPUT_OUTPUT_OLD,
     frame_bytes = const FRAME_BYTES,
     trap = sym crate::trap::trap,
+    system_call = sym crate::trap::call,
     kernel_trap = sym crate::trap::kernel_trap,
 );
 
@@ -205,6 +252,10 @@ unsafe extern "C" {
     /// 1. `mask` is that of a PSW for the kernel: 64-bit addresses, DAT off, supervisor state.
     /// 2. Who runs this expects every interruption that the mask and the control registers enable.
     pub fn _wait(mask: u64) -> i64;
+    /// Returns behind a system call; only for assembly, which puts the results into registers.
+    pub fn _resume() -> !;
+    /// The same, with the results in their registers already.
+    pub fn _resume_with() -> !;
     /// Loads the registers at an address and the PSW of the lowcore.
     ///
     /// # Safety

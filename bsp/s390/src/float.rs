@@ -7,13 +7,11 @@
 //! process's space is loaded and when a guest is left, so that nobody reads what others left there.
 
 use crate::control;
-use crate::percore::PerCore;
+use crate::percore::{PerCore, ZEROS};
 use core::arch::asm;
 use kernel::word::Word;
 use s390_regs::Cr0;
 
-/// Zeros for fourteen access registers.
-pub static ZEROS: [u32; 14] = [0; 14];
 /// The bit of CR0 that lets all floating-point registers and instructions be used.
 pub const AFP: u64 = Cr0::new().with_additional_float(true).into_bits();
 
@@ -23,15 +21,15 @@ pub type Registers = [Word; 16];
 /// Clears what a process can read of registers that are not its own.
 #[inline(always)]
 pub fn clear() {
-    // SAFETY: no code of the kernel uses these registers; LAM reads fourteen words of ZEROS.
+    // SAFETY: no code of the kernel uses these registers; LAMY reads 56 bytes of zeros.
     unsafe {
         asm!(
             "lzdr %f0",
             "lzdr %f2",
             "lzdr %f4",
             "lzdr %f6",
-            "lam %a2, %a15, 0({zeros})",
-            zeros = in(reg_addr) ZEROS.as_ptr(),
+            "lamy %a2, %a15, {zeros}",
+            zeros = const ZEROS,
             options(nostack, preserves_flags, readonly),
         );
     }

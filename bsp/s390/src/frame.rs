@@ -78,10 +78,12 @@ fn user_part(mask: u64) -> u64 {
 }
 
 impl UserFrame for S390Frame {
+    #[inline(always)]
     fn call_word(&self) -> u64 {
         self.registers[CALL_WORD].get()
     }
 
+    #[inline(always)]
     fn argument(&self, index: usize) -> u64 {
         if index < RESULTS {
             self.registers[MESSAGE + index].get()
@@ -90,12 +92,14 @@ impl UserFrame for S390Frame {
         }
     }
 
+    #[inline(always)]
     fn set_result(&self, index: usize, value: u64) {
         if index < RESULTS {
             self.registers[MESSAGE + index].set(value);
         }
     }
 
+    #[inline(always)]
     fn set_info(&self, info: u64) {
         self.registers[CALL_WORD].set(info);
     }

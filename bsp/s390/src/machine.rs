@@ -113,6 +113,7 @@ impl Arch for S390 {
         paging::primary(space.map(|(root, _)| root))
     }
 
+    #[inline(always)]
     fn load_space(&self, word: u64) {
         paging::load(word);
     }

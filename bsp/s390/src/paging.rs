@@ -8,7 +8,7 @@ use crate::{float, percore};
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use kernel::arch::{Level, LiveEntry, Memory, TableEntry};
+use kernel::arch::{Level, LiveEntry, Memory, Stage, TableEntry};
 use s390_regs::entry::{INDEX_BITS, PAGE_INDEX_BITS, PAGE_TABLE_BYTES};
 use s390_regs::{Asce, PageEntry, RegionEntry, SegmentEntry, TableType};
 
@@ -151,6 +151,9 @@ const PURGE: u64 = 1;
 pub fn replace(place: &LiveEntry<'_>, entry: u64) {
     let is_page = place.level.shift == PAGE_SHIFT;
     let old = place.word.load(Ordering::Relaxed);
+    if is_page && place.stage == Stage::Guest && PageEntry::from_bits(old) == PageEntry::EMPTY {
+        reset_storage_key(PageEntry::from_bits(entry));
+    }
     if is_invalid(old, is_page) {
         place.word.store(entry, Ordering::Release);
     } else if is_page && is_invalid(entry, is_page) {
@@ -158,6 +161,21 @@ pub fn replace(place: &LiveEntry<'_>, entry: u64) {
         place.word.store(entry, Ordering::Relaxed);
     } else {
         compare_and_swap_and_purge(place.word, old, entry);
+    }
+}
+
+/// Clears the storage key of a page that a guest gets, so that it does not read, and is not bound
+/// by, what another guest set there.
+fn reset_storage_key(entry: PageEntry) {
+    // SAFETY: the page lies at its real address, which is in no prefix area; the key 0 refuses nobody
+    // an access.
+    unsafe {
+        asm!(
+            "sske {key}, {page}",
+            key = in(reg) 0_u64,
+            page = in(reg) entry.frame() << PAGE_SHIFT,
+            options(nomem, nostack, preserves_flags),
+        );
     }
 }
 
@@ -216,10 +234,18 @@ pub fn primary(root: Option<u64>) -> u64 {
 }
 
 /// Makes a space the primary one.
+#[inline(always)]
 pub fn load(space: u64) {
     let [_, place] = &percore::current().control;
     place.set(space);
-    crate::control::load!("1", space);
+    // SAFETY: LCTLG reads the word that was just set; the kernel's own code runs with DAT off.
+    unsafe {
+        asm!(
+            "lctlg %c1, %c1, {place}",
+            place = const percore::CONTROL + 8,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
     float::clear();
 }
 

@@ -15,6 +15,8 @@ pub struct PerCore {
     pub scratch: [Word; 2],
     /// The PSW that the CPU returns to, or waits with.
     pub return_psw: [Word; 2],
+    /// The PSW that the CPU returns to behind a system call; its mask never changes.
+    pub call_psw: [Word; 2],
     /// Address of the registers that the next trap saves to.
     pub frame: Word,
     /// Stack pointer of the kernel at a trap.
@@ -23,8 +25,6 @@ pub struct PerCore {
     pub resume: Word,
     /// The core's number in the kernel.
     pub core: Word,
-    /// Address of the thread's object that runs.
-    pub object: Word,
     /// Control registers 0 and 1: which external interruptions are taken, and the space.
     pub control: [Word; 2],
     /// Control register 6: subclasses of input/output interruptions.
@@ -33,6 +33,8 @@ pub struct PerCore {
     pub subclasses: Word,
     /// 1 in its first byte while the registers are a guest's.
     pub in_guest: Word,
+    /// Zeros for registers.
+    pub zeros: [Word; 7],
 }
 
 /// Real address of the CPU's own.
@@ -41,6 +43,8 @@ const HERE: u64 = lowcore::SOFTWARE;
 pub const SCRATCH: u64 = HERE + offset_of!(PerCore, scratch) as u64;
 /// Real address of `return_psw`, for entry code.
 pub const RETURN: u64 = HERE + offset_of!(PerCore, return_psw) as u64;
+/// Real address of `call_psw`, for entry code.
+pub const CALL_RETURN: u64 = HERE + offset_of!(PerCore, call_psw) as u64;
 /// Real address of `frame`, for entry code.
 pub const FRAME: u64 = HERE + offset_of!(PerCore, frame) as u64;
 /// Real address of `stack`, for entry code.
@@ -51,6 +55,8 @@ pub const RESUME: u64 = HERE + offset_of!(PerCore, resume) as u64;
 pub const CONTROL: u64 = HERE + offset_of!(PerCore, control) as u64;
 /// Real address of the byte of `in_guest`, for entry code.
 pub const IN_GUEST: u64 = HERE + offset_of!(PerCore, in_guest) as u64;
+/// Real address of `zeros`, for entry code: seven words.
+pub const ZEROS: u64 = HERE + offset_of!(PerCore, zeros) as u64;
 
 /// Returns the CPU that runs this code.
 #[inline(always)]

@@ -5,9 +5,8 @@
 //! read (`float.rs`) are saved and cleared on the way out.
 
 use crate::entry::kind;
-use crate::float::ZEROS;
 use crate::guest::S390Guest;
-use crate::percore::{self, CONTROL, IN_GUEST, PerCore, RESUME, SCRATCH};
+use crate::percore::{self, CONTROL, IN_GUEST, PerCore, RESUME, SCRATCH, ZEROS};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -146,8 +145,7 @@ global_asm!(
     "    lzdr %f2",
     "    lzdr %f4",
     "    lzdr %f6",
-    "    larl %r1, {zeros}",
-    "    lam %a2, %a15, 0(%r1)",
+    "    lamy %a2, %a15, {zeros}",
     "    lg %r15, {resume}",
     "    lmg %r6, %r15, 48(%r15)",
     "    br %r14",
@@ -163,7 +161,7 @@ global_asm!(
     external = const kind::EXTERNAL,
     input_output = const kind::INPUT_OUTPUT,
     program = const kind::PROGRAM,
-    zeros = sym ZEROS,
+    zeros = const ZEROS,
 );
 
 unsafe extern "C" {

@@ -3,25 +3,26 @@
 use crate::boot::KERNEL;
 use crate::console::{Console, stop_machine};
 use crate::control::{self, order};
-use crate::entry::{_return_to, _wait, kind};
+use crate::entry::{_resume, _resume_with, _return_to, _wait, kind};
 use crate::guest::S390Guest;
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
 use crate::sie::Left;
 use crate::{irq, paging, sclp};
 use abi::fault::FaultKind;
-use arena::Handle;
+use core::arch::asm;
 use core::fmt::Write;
-use core::mem::offset_of;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
+use kernel::fast::{Fast, Message, Resume};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
 use s390_regs::lowcore::{self, external};
 use s390_regs::{Identification, ProgramException, PswMask};
 
 /// What a thread's PSW has beside its own condition code and program mask.
-const USER: u64 = PswMask::BITS_64
+pub const USER: u64 = PswMask::BITS_64
     .with_translation(true)
     .with_input_output(true)
     .with_external(true)
@@ -34,30 +35,136 @@ const IDLE: u64 = PswMask::BITS_64
     .with_external(true)
     .with_wait(true)
     .into_bits();
-/// Bytes of the SVC instruction.
-const CALL_BYTES: u64 = 2;
+/// How many words a call's frame has before those that may be results: argument 0.
+const ARGUMENT_0: u64 = 2;
 
-/// Handles a trap out of a thread, whose registers were saved.
+/// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap(what: u64) -> ! {
     let cpu = percore::current();
-    let kernel = kernel();
-    let mut visit = enter(kernel, cpu);
-    let thread = Handle::<Thread<S390>>::from_address(cpu.object.get());
-    let thread = visit.entry.get(thread.expect("a thread trapped"));
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    let thread = visit.current_thread().expect("a thread trapped");
     let trap = match what {
-        kind::CALL => call(thread),
+        kind::CALL => executed_call(thread),
         kind::PROGRAM => fault(thread),
         _ => interrupt(what),
     };
-    visit.handle(trap);
-    leave(kernel, cpu, visit)
+    if let Trap::Fault {
+        kind,
+        address,
+        cause,
+    } = trap
+        && let Some(fast) = visit.fast_fault(kind, address, cause)
+    {
+        go_on(cpu, &fast);
+    }
+    general(cpu, trap)
+}
+
+/// Makes a system call of a thread of which arguments, stack and thread pointer and PSW were saved.
+pub extern "C" fn call() -> ! {
+    let cpu = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    match visit.fast_call() {
+        Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
+        _ => rare_call(),
+    }
+}
+
+/// Makes a system call that is not one of the most frequent.
+extern "C" fn rare_call() -> ! {
+    let cpu = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    match visit.fast_rare_call() {
+        Some(fast) => go_on(cpu, &fast),
+        None => general(cpu, Trap::Call),
+    }
+}
+
+/// Leaves the kernel as a fast path says.
+#[inline(never)]
+fn go_on(cpu: &PerCore, fast: &Fast<'_, S390>) -> ! {
+    match fast {
+        Fast::Behind(resume) => resume_thread(cpu, resume),
+        Fast::Message(message) => resume_with(cpu, message),
+        Fast::Thread(thread) => {
+            return_to_thread(cpu, &raw const thread.frame as u64, thread.frame.psw())
+        }
+        Fast::Guest(vcpu, page) => leave(cpu, run_guests(cpu, &raw const vcpu.guest, *page)),
+    }
+}
+
+/// Returns to a thread behind its system call.
+#[inline(always)]
+fn resume_thread(cpu: &PerCore, resume: &Resume<'_, S390>) -> ! {
+    let registers = &raw const resume.to.frame as u64;
+    cpu.frame.set(registers);
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this CPU has
+    // been in the kernel again; the PSW's mask is a thread's, and there are six words at most.
+    unsafe {
+        asm!(
+            "jg {resume}",
+            resume = sym _resume,
+            in("r1") resume.info,
+            in("r9") resume.badge,
+            in("r12") registers,
+            in("r13") resume.count + ARGUMENT_0,
+            in("r14") &raw const resume.from.frame,
+            options(noreturn),
+        )
+    }
+}
+
+/// Returns to a thread behind its system call, with results of the kernel's.
+#[inline(always)]
+fn resume_with(cpu: &PerCore, message: &Message<'_, S390>) -> ! {
+    let registers = &raw const message.to.frame as u64;
+    cpu.frame.set(registers);
+    let [first, second, third, fourth, fifth, sixth] = message.words;
+    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this CPU has
+    // been in the kernel again; the PSW's mask is a thread's.
+    unsafe {
+        asm!(
+            "jg {resume}",
+            resume = sym _resume_with,
+            in("r1") message.info,
+            in("r3") first,
+            in("r4") second,
+            in("r5") third,
+            in("r6") fourth,
+            in("r7") fifth,
+            in("r8") sixth,
+            in("r9") message.badge,
+            in("r10") message.sequence,
+            in("r12") registers,
+            options(noreturn),
+        )
+    }
+}
+
+/// Handles a trap on the general path.
+#[cold]
+#[inline(never)]
+fn general(cpu: &PerCore, what: Trap) -> ! {
+    let mut visit = enter_from_user(cpu);
+    visit.handle(what);
+    leave(cpu, visit)
 }
 
 /// Returns the kernel.
+#[inline(always)]
 fn kernel() -> &'static Kernel<S390> {
-    KERNEL
-        .get()
-        .expect("traps come only after the kernel was made")
+    debug_assert!(KERNEL.is_completed());
+    // SAFETY: traps come only after the kernel was made.
+    unsafe { KERNEL.get_unchecked() }
+}
+
+/// Begins a kernel entry of this CPU out of a thread, a guest or a wait.
+#[inline(always)]
+fn enter_from_user(cpu: &PerCore) -> Visit<'static, S390> {
+    let core = usize::try_from(cpu.core.get()).unwrap_or(usize::MAX);
+    // SAFETY: this CPU entered before it ran a thread or a guest or waited (1); the kernel is not
+    // open to interruptions, and leaves no entry behind (2).
+    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
 }
 
 /// Begins a kernel entry of this CPU.
@@ -68,14 +175,11 @@ pub fn enter<'a>(kernel: &'a Kernel<S390>, cpu: &PerCore) -> Visit<'a, S390> {
         .expect("a CPU enters the kernel once at a time")
 }
 
-/// Returns a supervisor call as a trap: the program counter goes back to it, so that it can be made
-/// again. One that EXECUTE ran is no call: its address cannot be told from its length.
-fn call(thread: &Thread<S390>) -> Trap {
+/// Returns a supervisor call that EXECUTE ran as a trap: it is no call, and the program counter goes
+/// back to what executed it.
+fn executed_call(thread: &Thread<S390>) -> Trap {
     let length = percore::stored(lowcore::CODES) >> 48;
     thread.frame.retreat(length);
-    if length == CALL_BYTES {
-        return Trap::Call;
-    }
     Trap::Fault {
         kind: FaultKind::IllegalInstruction,
         address: 0,
@@ -160,30 +264,52 @@ fn interrupt(what: u64) -> Trap {
 }
 
 /// Does what the kernel decided: returns to a thread, or waits for an interruption.
-pub fn leave(kernel: &'static Kernel<S390>, cpu: &PerCore, first: Visit<'_, S390>) -> ! {
+pub fn leave(cpu: &PerCore, first: Visit<'_, S390>) -> ! {
     let mut visit = first;
     loop {
         match visit.next() {
             Next::Thread(thread) => {
-                let object = &raw const *thread as u64;
+                let registers = &raw const thread.frame as u64;
                 let psw = thread.frame.psw();
                 drop(visit);
-                return_to_thread(cpu, object, psw);
+                return_to_thread(cpu, registers, psw);
             }
             Next::Guest(vcpu, page) => {
                 let guest = &raw const vcpu.guest;
                 drop(visit);
-                let what = run_guest(cpu, guest, page);
-                visit = enter(kernel, cpu);
-                visit.handle(what);
+                visit = run_guests(cpu, guest, page);
             }
             Next::Idle => {
                 drop(visit);
                 // SAFETY: the mask is the kernel's own (1), and the interruption is handled (2).
                 let what = unsafe { _wait(IDLE) };
                 let what = interrupt(what.unsigned_abs());
-                visit = enter(kernel, cpu);
+                visit = enter_from_user(cpu);
                 visit.handle(what);
+            }
+        }
+    }
+}
+
+/// Runs a guest, and those that exits lead to without a decision of the kernel; returns where one
+/// is needed. An exit that a thread waits for does not return.
+fn run_guests(cpu: &PerCore, first: *const S390Guest, page: u64) -> Visit<'static, S390> {
+    let (mut guest, mut page) = (first, page);
+    loop {
+        let what = run_guest(cpu, guest, page);
+        let mut visit = enter_from_user(cpu);
+        let fast = match &what {
+            Trap::Exit(exit) => visit.fast_exit(exit),
+            _ => None,
+        };
+        match fast {
+            Some(Fast::Guest(next, registers)) => {
+                (guest, page) = (&raw const next.guest, registers);
+            }
+            Some(fast) => go_on(cpu, &fast),
+            None => {
+                visit.handle(what);
+                return visit;
             }
         }
     }
@@ -216,10 +342,8 @@ fn run_guest(cpu: &PerCore, guest: *const S390Guest, page: u64) -> Trap {
 }
 
 /// Returns to a thread.
-fn return_to_thread(cpu: &PerCore, object: u64, (mask, address): (u64, u64)) -> ! {
-    let registers = object + offset_of!(Thread<S390>, frame) as u64;
+fn return_to_thread(cpu: &PerCore, registers: u64, (mask, address): (u64, u64)) -> ! {
     cpu.frame.set(registers);
-    cpu.object.set(object);
     let [mask_word, address_word] = &cpu.return_psw;
     mask_word.set(USER | mask);
     address_word.set(address);
@@ -244,6 +368,13 @@ pub extern "C" fn kernel_trap() -> ! {
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let core = percore::current().core.get();
     // Nobody is left to hear of a console that does not take it.
-    let _ = writeln!(Console, "\nskerry: panic on core {core}: {info}");
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
+    let message = info.message();
+    let _ = writeln!(
+        Console,
+        "\nskerry: panic on core {core}: {file}:{line}: {message}"
+    );
     stop_machine(true)
 }

@@ -30,6 +30,8 @@ pub const BYTES: u64 = 0x2000;
 pub mod external {
     /// The TOD clock is past the clock comparator.
     pub const CLOCK_COMPARATOR: u16 = 0x1004;
+    /// The CPU timer is negative.
+    pub const CPU_TIMER: u16 = 0x1005;
     /// Another CPU sent an emergency signal.
     pub const EMERGENCY_SIGNAL: u16 = 0x1201;
     /// The service processor signals.

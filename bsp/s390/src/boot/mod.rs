@@ -105,11 +105,11 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
     };
     let mut visit = trap::enter(kernel, cpu);
     if let Err(error) = visit.boot(&plan) {
-        refuse(format_args!("no first process: {error:?}"));
+        refuse(format_args!("no first process: {}", error.reason()));
     }
     GO.store(1, Ordering::Release);
     visit.settle();
-    trap::leave(kernel, cpu, visit)
+    trap::leave(cpu, visit)
 }
 
 /// Begins on another CPU, with a prefix area and a stack.
@@ -127,7 +127,7 @@ pub extern "C" fn secondary_cpu() -> ! {
     }
     let mut visit = trap::enter(kernel, cpu);
     visit.settle();
-    trap::leave(kernel, cpu, visit)
+    trap::leave(cpu, visit)
 }
 
 /// Sets this CPU's registers that never change, and masks all lines.
@@ -136,6 +136,9 @@ fn start_cpu_state(cpu: &PerCore) {
     let control0 = CONTROL_0 | no_execute;
     let [place, _] = &cpu.control;
     place.set(control0);
+    let [mask, _] = &cpu.call_psw;
+    mask.set(trap::USER);
+    cpu.zeros.iter().for_each(|word| word.set(0));
     control::load!("0", control0);
     control::load!("6", 0);
     timer::set(u64::MAX);

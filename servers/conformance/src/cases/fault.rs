@@ -23,8 +23,14 @@ fn faulting(kind: FaultKind) -> Outcome<&'static [u8]> {
 /// Starts a thread that faults and returns it with its handler.
 #[track_caller]
 fn fault(context: &Context, kind: FaultKind, address: u64) -> Outcome<(Runner, Endpoint)> {
+    fault_of(context, faulting(kind)?, address)
+}
+
+/// Starts a thread of these instructions and returns it with its handler.
+#[track_caller]
+fn fault_of(context: &Context, code: &[u8], address: u64) -> Outcome<(Runner, Endpoint)> {
     let handler = context.endpoint()?;
-    let program = context.program(faulting(kind)?)?;
+    let program = context.program(code)?;
     Ok((
         context.run_program(program, address, Some(handler))?,
         handler,
@@ -83,6 +89,18 @@ pub const CASES: &[Case] = &[
         CallNumber::ThreadBind,
         "an illegal instruction is heard",
         |context| heard_and_redirected(context, FaultKind::IllegalInstruction),
+    ),
+    success(
+        CallNumber::ThreadBind,
+        "a call that another instruction executes is an illegal one",
+        |context| {
+            let code = machine::current().executed_call.ok_or(Stop::Skipped(
+                "the machine has no instruction that executes another",
+            ))?;
+            let (runner, handler) = fault_of(context, code, NOWHERE)?;
+            let illegal = FaultKind::IllegalInstruction;
+            hear(context, handler, illegal, [runner.program.start, 0])
+        },
     ),
     success(CallNumber::ThreadBind, "a breakpoint is heard", |context| {
         heard_and_redirected(context, FaultKind::Breakpoint)

@@ -84,4 +84,30 @@ pub const CASES: &[Case] = &[
             Ok(())
         },
     ),
+    success(
+        CallNumber::Map,
+        "guest memory comes without the storage key that it had",
+        |context| {
+            const KEY: u64 = 0x30;
+            let machine = &machine::current().guest;
+            let keys = machine.storage_key;
+            let guest = context.guest(keys.ok_or(Stop::Skipped("memory has no keys"))?)?;
+            guest.set_register(0, machine.memory + 0x1000);
+            guest.set_register(1, KEY);
+            guest.vcpu.resume()?;
+            for expected in [0, KEY, 0] {
+                guest.next_exit(context, ExitClass::Hypercall)?;
+                ensure_equal!(guest.register(2) & 0xf8, expected);
+                if expected == KEY {
+                    guest.memory_frame.unmap()?;
+                    let space = guest.space.capability();
+                    guest
+                        .memory_frame
+                        .map(space, machine.memory, guest_rights())?;
+                }
+                reply(&exit_reply(ExitReply::Resume))?;
+            }
+            Ok(())
+        },
+    ),
 ];

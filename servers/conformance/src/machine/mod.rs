@@ -17,6 +17,9 @@ pub struct Machine {
     pub floating_point: &'static [u8],
     /// Registers that a process can use and that the kernel does not save for it.
     pub unsaved: Option<Unsaved>,
+    /// An instruction that executes the system-call instruction, which lies elsewhere, if the machine
+    /// has one.
+    pub executed_call: Option<&'static [u8]>,
     /// Signals the notification whose slot is in the stack pointer, and then receives for ever from
     /// the endpoint in slot [`crate::context::QUIET_ENDPOINT`].
     pub report: &'static [u8],
@@ -115,6 +118,10 @@ pub struct Guest {
     /// Changes bits of a control register that are the host's, reads it into the result register and
     /// makes a hypercall; and what is read. `None` where all bits are the guest's.
     pub control: Option<(&'static [u8], u64)>,
+    /// Reads the storage key of the memory at the first argument register into the last byte of the
+    /// result register, sets it to the second argument register, and makes a hypercall, all that three
+    /// times. `None` where memory has no keys.
+    pub storage_key: Option<&'static [u8]>,
     /// Bits of an address that are told of an access to memory that is not there.
     pub told: u64,
     /// The line that `enable` is about.

@@ -48,6 +48,7 @@ pub static RISCV: Machine = Machine {
     // fadd.d ft0, ft0, ft0
     floating_point: &code::<1, 4>([0x0200_7053]),
     unsaved: None,
+    executed_call: None,
     // mv a0, sp; li a7, 7 (Signal); ecall; li a0, QUIET_ENDPOINT; li a7, 2 (Receive); li t0, -1;
     // ecall; j .
     report: &code::<8, 32>([
@@ -127,6 +128,7 @@ pub static RISCV: Machine = Machine {
         has_windows: false,
         end_of_wait: None,
         control: None,
+        storage_key: None,
         told: u64::MAX,
         // hvip.VSEIP
         line: 1 << 10,

@@ -83,24 +83,28 @@ const PREPARE: &[(u64, u64)] = &[
 /// SYSENTER_ESP, and the base of FS.
 const KEPT: &[u64] = &[0x2030_0002_0000_0175, segment(4, 3)];
 
+/// What faults.
+const FAULTS: &[(FaultKind, &[u8])] = &[
+    // mov rsi, [rdi]
+    (FaultKind::Load, &[0x48, 0x8b, 0x37]),
+    // mov [rdi], rdi
+    (FaultKind::Store, &[0x48, 0x89, 0x3f]),
+    // jmp rdi
+    (FaultKind::Fetch, &[0xff, 0xe7]),
+    // ud2
+    (FaultKind::IllegalInstruction, &[0x0f, 0x0b]),
+    // int3
+    (FaultKind::Breakpoint, &[0xcc]),
+];
+
 /// Returns the machine's part for guests of these instructions.
 const fn machine(code: &Code) -> Machine {
     Machine {
-        faults: &[
-            // mov rsi, [rdi]
-            (FaultKind::Load, &[0x48, 0x8b, 0x37]),
-            // mov [rdi], rdi
-            (FaultKind::Store, &[0x48, 0x89, 0x3f]),
-            // jmp rdi
-            (FaultKind::Fetch, &[0xff, 0xe7]),
-            // ud2
-            (FaultKind::IllegalInstruction, &[0x0f, 0x0b]),
-            // int3
-            (FaultKind::Breakpoint, &[0xcc]),
-        ],
+        faults: FAULTS,
         // addps xmm0, xmm0
         floating_point: &[0x0f, 0x58, 0xc0],
         unsaved: None,
+        executed_call: None,
         // mov rdi, rsp; mov eax, 7 (Signal); syscall; mov edi, QUIET_ENDPOINT; mov eax, 2 (Receive);
         // mov r13, -1; syscall; jmp .
         report: &[
@@ -155,6 +159,7 @@ const fn machine(code: &Code) -> Machine {
             end_of_wait: None,
             // Numeric errors, and caches off.
             control: Some((code.control, 0x4000_0031)),
+            storage_key: None,
             told: u64::MAX,
             // Non-maskable.
             line: 2,

@@ -1,13 +1,15 @@
-//! General registers across exits: all are filled, one instruction is executed, all are compared.
+//! General registers across exits: all are filled, one instruction is executed, all are compared;
+//! and the CPU timer.
 
 use core::arch::global_asm;
 
-use super::{control, laws, prefix};
+use super::{control, countdown, laws, prefix};
 use crate::machine::{Machine, This};
 use crate::report::{Law, Verdict, Why, equal, hold};
+use crate::waiting::Manner;
 
 /// Laws of the general registers.
-pub const LAWS: [Law; 4] = [
+pub const LAWS: [Law; 6] = [
     Law {
         name: "all_survive_a_store_of_the_identification",
         check: || survive(Instruction::Identification),
@@ -26,6 +28,14 @@ pub const LAWS: [Law; 4] = [
             laws::need_device()?;
             survive(Instruction::Load)
         },
+    },
+    Law {
+        name: "the_cpu_timer_interrupts_who_runs",
+        check: || countdown::interrupts(Manner::Busy),
+    },
+    Law {
+        name: "the_cpu_timer_interrupts_who_waits",
+        check: || countdown::interrupts(Manner::Idle),
     },
 ];
 

@@ -120,6 +120,12 @@ pub fn time() -> u64 {
     time
 }
 
+/// Sets the CPU timer.
+pub fn set_cpu_timer(ticks: u64) {
+    // SAFETY: reads the doubleword.
+    unsafe { asm!("spt 0({})", in(reg_addr) &raw const ticks, options(nostack)) };
+}
+
 /// Sets the clock comparator.
 pub fn set_comparator(deadline: u64) {
     // SAFETY: reads the doubleword.

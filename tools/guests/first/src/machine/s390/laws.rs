@@ -8,7 +8,7 @@ use s390_regs::lowcore;
 
 use super::control::{self, order};
 use super::facts::facts;
-use super::{prefix, service};
+use super::{prefix, service, translation};
 use crate::interrupts::PROCESSORS;
 use crate::machine::{Exit, Machine, This};
 use crate::report::{Law, Verdict, Why, equal, hold};
@@ -88,7 +88,7 @@ pub const DEVICE: [Law; 2] = [
 ];
 
 /// Laws of exceptions.
-pub const EXCEPTION: [Law; 5] = [
+pub const EXCEPTION: [Law; 9] = [
     Law {
         name: "a_load_of_nothing_is_an_addressing_exception",
         check: load_of_nothing,
@@ -108,6 +108,22 @@ pub const EXCEPTION: [Law; 5] = [
     Law {
         name: "an_operation_that_is_none_is_an_operation_exception",
         check: no_operation,
+    },
+    Law {
+        name: "a_diagnose_that_is_none_is_a_specification_exception",
+        check: no_diagnose,
+    },
+    Law {
+        name: "a_subchannel_that_is_none_is_not_operational",
+        check: no_subchannel,
+    },
+    Law {
+        name: "an_access_reaches_the_page_that_the_tables_name",
+        check: translation::access,
+    },
+    Law {
+        name: "a_page_that_the_tables_do_not_name_is_a_translation_exception",
+        check: translation::fault,
     },
 ];
 
@@ -156,7 +172,7 @@ static PLACES: [[AtomicU64; 3]; PROCESSORS] =
 
 /// Does what may provoke a program interruption, and returns its code and the address of the
 /// instruction. Execution went on behind that.
-fn catch(action: impl FnOnce()) -> (u64, u64) {
+pub fn catch(action: impl FnOnce()) -> (u64, u64) {
     let [state, code, place] = &PLACES[This::index()];
     state.store(1, Relaxed);
     action();
@@ -178,7 +194,13 @@ pub extern "C" fn program_interruption() {
     );
     state.store(2, Relaxed);
     code_place.store(code, Relaxed);
-    place.store(behind - length, Relaxed);
+    if code == translation::PAGE_TRANSLATION {
+        // The old PSW is at the instruction: without a skip it would be tried again.
+        place.store(behind, Relaxed);
+        prefix::store(lowcore::PROGRAM_OLD + 8, behind + length);
+    } else {
+        place.store(behind - length, Relaxed);
+    }
 }
 
 /// Scratch register of a 16550, whose registers have the numbers from 0 on.
@@ -240,7 +262,7 @@ fn forwarded_load() -> Verdict {
 }
 
 /// Compares an exception with what it should be.
-fn expect(found: (u64, u64), code: u64, at: u64) -> Verdict {
+pub fn expect(found: (u64, u64), code: u64, at: u64) -> Verdict {
     equal("code", code, found.0)?;
     equal("instruction", at, found.1)
 }
@@ -298,4 +320,31 @@ fn no_operation() -> Verdict {
         unsafe { asm!("larl {0}, 2f", "2: .short 0", out(reg) at, options(nostack)) };
     });
     expect(found, OPERATION, at)
+}
+
+/// Calls a hypervisor with a code that none has.
+fn no_diagnose() -> Verdict {
+    let mut at = 0_u64;
+    let found = catch(|| {
+        // SAFETY: it is an exception, which is caught.
+        unsafe {
+            asm!("larl {0}, 2f", "2: .insn rs, 0x83000000, %r0, %r0, 0x501", out(reg) at,
+                 options(nostack));
+        }
+    });
+    expect(found, SPECIFICATION, at)
+}
+
+/// Asks a subchannel that is not there for its state.
+fn no_subchannel() -> Verdict {
+    /// Subchannel 0.0.ffff.
+    const LAST: u64 = 0x1_ffff;
+    let mut state = [0_u64; 12];
+    let condition: u64;
+    // SAFETY: TSCH stores at most 96 bytes at the operand's address.
+    unsafe {
+        asm!(".insn s, 0xb2350000, 0({1})", "ipm {0}", "srlg {0}, {0}, 28", lateout(reg) condition,
+             in(reg_addr) state.as_mut_ptr(), in("r1") LAST, options(nostack));
+    }
+    equal("condition code", 3, condition & 3)
 }

@@ -2,12 +2,14 @@
 
 mod context;
 mod control;
+mod countdown;
 mod facts;
 mod files;
 mod laws;
 mod prefix;
 mod service;
 mod start;
+mod translation;
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;

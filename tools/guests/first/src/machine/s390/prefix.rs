@@ -23,6 +23,12 @@ pub fn load(address: u64) -> u64 {
     unsafe { with_exposed_provenance_mut::<u64>(address as usize).read_volatile() }
 }
 
+/// Writes a doubleword.
+pub fn store(address: u64, value: u64) {
+    // SAFETY: as above.
+    unsafe { with_exposed_provenance_mut::<u64>(address as usize).write_volatile(value) }
+}
+
 /// Reads a halfword.
 pub fn load_half(address: u64) -> u16 {
     // SAFETY: as above.

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use s390_regs::PswMask;
 use s390_regs::lowcore::{self, external};
 
-use super::{control, facts, laws as exceptions, prefix, service};
+use super::{control, countdown, facts, laws as exceptions, prefix, service};
 use crate::interrupts::{self, Source};
 use crate::{laws, second};
 
@@ -133,6 +133,7 @@ extern "C" fn external_interruption() {
             control::set_comparator(u64::MAX);
             interrupts::note(Source::Timer);
         }
+        external::CPU_TIMER => countdown::note(),
         external::SERVICE_SIGNAL => {
             if service::note_signal() {
                 interrupts::note(Source::Device);
