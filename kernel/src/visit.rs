@@ -81,13 +81,15 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the thread that runs, if one does.
+    #[inline(always)]
     pub fn current_thread(&self) -> Option<&Thread<A>> {
-        self.entry.find(self.core.current.get()?.cast())
+        self.entry.look(self.core.current.get()?.cast())
     }
 
     /// Returns the vCPU that runs, if one does.
+    #[inline(always)]
     pub fn current_vcpu(&self) -> Option<&Vcpu<A>> {
-        self.entry.find(self.core.current.get()?.cast())
+        self.entry.look(self.core.current.get()?.cast())
     }
 
     /// Returns an execution that the kernel keeps the name of: out of line, as all of these, for

@@ -438,7 +438,12 @@ impl RiscvGuest {
 }
 
 /// Returns the exit that a trap out of a guest was.
-pub fn exit(guest: &RiscvGuest, cause: u64, registers: GuestRegisters<'_>) -> Exit {
+#[inline(always)]
+pub fn exit<'r>(
+    guest: &RiscvGuest,
+    cause: u64,
+    registers: impl FnOnce() -> GuestRegisters<'r>,
+) -> Exit {
     let value = csr::read!(number::STVAL);
     match cause {
         10 => {
@@ -450,7 +455,7 @@ pub fn exit(guest: &RiscvGuest, cause: u64, registers: GuestRegisters<'_>) -> Ex
             Exit::Idle
         }
         2 | 22 => Exit::Instruction { bits: value },
-        20 | 21 | 23 => memory_exit(cause, value, registers),
+        20 | 21 | 23 => memory_exit(cause, value, registers()),
         _ => Exit::Other {
             details: [cause, value, csr::read!(number::HTVAL)],
         },
@@ -458,6 +463,7 @@ pub fn exit(guest: &RiscvGuest, cause: u64, registers: GuestRegisters<'_>) -> Ex
 }
 
 /// Returns the exit of a guest-page fault.
+#[inline(never)]
 fn memory_exit(cause: u64, value: u64, registers: GuestRegisters<'_>) -> Exit {
     // htval has bits 63:2 of the guest-physical address; the rest is stval's, unless the fault was
     // met on the way through the guest's own tables.

@@ -200,6 +200,7 @@ fn thread_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
 }
 
 /// Returns what a trap out of a guest was.
+#[inline(always)]
 fn guest_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
     let Some(vcpu) = visit.current_vcpu() else {
         return Trap::Ipi;
@@ -211,8 +212,7 @@ fn guest_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
     if cause & INTERRUPT != 0 {
         return interrupt(cause & !INTERRUPT);
     }
-    let page = vcpu.register_page().object.get();
-    let registers = visit.entry.words(page, abi::PAGE_SIZE).unwrap_or(&[]);
+    let registers = || visit.registers(vcpu).unwrap_or(&[]);
     Trap::Exit(guest::exit(&vcpu.guest, cause, registers))
 }
 

@@ -17,6 +17,9 @@ pub struct Entry<'a> {
     kinds: &'a [AtomicU8],
 }
 
+/// Words of a page.
+const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<AtomicU64>();
+
 /// Why a range cannot change its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KindError {
@@ -143,6 +146,15 @@ impl<'a> Entry<'a> {
         // SAFETY: the range lies in pages that hold no objects, mapped for ever; it is only ever
         // accessed as atomics by the kernel.
         Some(unsafe { slice::from_raw_parts(pointer, count) })
+    }
+
+    /// Returns the 64-bit words of the raw page at `address`: memory of users.
+    #[must_use]
+    #[inline(always)]
+    pub fn page(&self, address: u64) -> Option<&[AtomicU64; PAGE_WORDS]> {
+        let page = self.locate(address, RAW, PAGE_SIZE)?;
+        // SAFETY: as in `words`, for one page, at whose start `locate` looked.
+        Some(unsafe { page.cast::<[AtomicU64; PAGE_WORDS]>().as_ref() })
     }
 
     /// Returns `Some` if every page of a page-aligned range has this kind.

@@ -12,9 +12,9 @@ use crate::arch::{Arch, GuestRegisters};
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::space::GuestSpace;
 use crate::object::vcpu::Vcpu;
-use abi::{ObjectKind, PAGE_SIZE};
+use abi::ObjectKind;
 use arena::Handle;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{Ordering, fence};
 
 impl<A: Arch> Visit<'_, A> {
     /// Returns the guest space that is bound to a vCPU.
@@ -35,11 +35,8 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the general registers of a vCPU.
-    pub(crate) fn registers(&self, vcpu: &Vcpu<A>) -> Option<GuestRegisters<'_>> {
-        let slot = vcpu.register_page();
-        (slot.tag().object_kind() == Some(ObjectKind::Frame)).then_some(())?;
-        let words: &[AtomicU64] = self.entry.words(slot.object.get(), PAGE_SIZE)?;
-        Some(words)
+    pub fn registers(&self, vcpu: &Vcpu<A>) -> Option<GuestRegisters<'_>> {
+        self.page_of(vcpu.register_page())
     }
 
     /// Returns whether the state of a vCPU is in this core.

@@ -2,6 +2,7 @@
 
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
+use crate::cap::Slot;
 use crate::object::budget::Budget;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
@@ -23,10 +24,18 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the words of a thread's message page.
+    #[inline(always)]
     pub(crate) fn message_page(&self, thread: &Thread<A>) -> Option<&[AtomicU64]> {
-        let slot = thread.message_page();
-        (slot.tag().object_kind() == Some(ObjectKind::Frame))
-            .then(|| self.entry.words(slot.object.get(), abi::PAGE_SIZE))?
+        self.page_of(thread.message_page())
+    }
+
+    /// Returns the words of the page that a binding of an object of this core names.
+    #[inline(always)]
+    pub(crate) fn page_of(&self, slot: &Slot) -> Option<&[AtomicU64]> {
+        if slot.tag().kind() != ObjectKind::Frame as u8 {
+            return None;
+        }
+        Some(self.entry.page(slot.object.get())?)
     }
 
     /// Hands a call to its receiver, which is then the one to answer it.

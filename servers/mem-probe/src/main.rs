@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `measure` | asks once in a millisecond, first while all is quiet, then while others flood, and compares |
 //! | `flood` | asks for more than its quota, is refused, and then asks without end |
-//! | `contiguous PAGES COUNT` | takes that many contiguous pieces, one in a tenth of a second, and gives them back |
+//! | `contiguous PAGES COUNT` | takes that many contiguous pieces, one in a second, and gives them back |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![deny(unsafe_code)]
 
@@ -24,6 +24,8 @@ mod run {
     const SAMPLES: u64 = 200;
     /// Milliseconds from the start until others flood.
     const FLOOD_AFTER: u64 = 2000;
+    /// Milliseconds from the start until contiguous pieces are asked for: a guest runs by then.
+    const CLAIM_AFTER: u64 = 6000;
     /// Milliseconds from the start in which the first phase begins.
     const QUIET_AFTER: u64 = 500;
     /// The mean time of an answer may grow by so many instructions while others flood.
@@ -194,7 +196,7 @@ mod run {
             };
             let mut taken = [None; 64];
             for (place, index) in taken.iter_mut().zip(0..count) {
-                self.wait_until(FLOOD_AFTER + 100 * index);
+                self.wait_until(CLAIM_AFTER + 1000 * index);
                 let request = Request::Contiguous {
                     pages,
                     align: 0,

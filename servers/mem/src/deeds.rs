@@ -87,6 +87,15 @@ impl Deeds {
         self.roots.push(Root { base, order, node });
     }
 
+    /// Returns whether these frames lie in one block that was granted.
+    #[must_use]
+    pub fn has_granted(&self, base: FrameNumber, frames: u64) -> bool {
+        self.roots.iter().any(|root| {
+            let first = base.number().wrapping_sub(root.base.number());
+            first < 1 << root.order && frames <= (1 << root.order) - first
+        })
+    }
+
     /// Returns how many slots are empty, or would be if unused halves were deleted.
     #[must_use]
     pub fn slots_left(&self) -> usize {

@@ -24,6 +24,8 @@ pub struct Folios {
     pub(crate) pools: Vec<Pool>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) claims: Vec<Option<Claim>>,
+    /// The largest order of a folio, by the geometry.
+    max_order: u8,
     /// Bit *k*: clients may ask for folios of order *k*.
     sizes: u64,
 }
@@ -37,6 +39,7 @@ impl Folios {
             pools: Vec::new(),
             accounts: Vec::new(),
             claims: Vec::new(),
+            max_order: geometry.max_order(),
             sizes: 0,
         }
     }
@@ -58,7 +61,7 @@ impl Folios {
     ///
     /// [`Refusal::TooLarge`].
     pub fn check_order(&self, order: u8) -> Result<(), Refusal> {
-        let max_order = self.map.geometry().max_order();
+        let max_order = self.max_order;
         if order > max_order {
             return Err(Refusal::TooLarge { max_order });
         }
@@ -176,16 +179,19 @@ impl Folios {
     ) -> Result<(), Refusal> {
         let head = self.map.get(base);
         let is_whole = head.state() == State::Head && frames == 1 << head.order();
-        if !is_whole {
+        if !is_whole || !may_free(&head, owner.number()) || head.damaged() {
             return self.free_parts(owner, base, frames);
         }
-        check_free(&head, owner.number(), base)?;
         self.charge(owner.number(), 0_u64.wrapping_sub(frames));
-        self.give_back(base, head);
+        self.map.set(base, head.plain());
+        if let Some(pool) = self.pools.get_mut(usize::from(head.pool())) {
+            pool.give(base.number(), head.order());
+        }
         Ok(())
     }
 
-    /// Frees frames that are not one whole folio.
+    /// Frees frames that are not one whole folio, or that need a closer look.
+    #[inline(never)]
     fn free_parts(&mut self, owner: Owner, base: FrameNumber, frames: u64) -> Result<(), Refusal> {
         self.account(owner)?;
         let last = frames.checked_sub(1).ok_or(Refusal::ZeroLength)?;
@@ -273,7 +279,6 @@ impl Folios {
     }
 
     /// Gives the frames of a folio back to its pool, but those that are poisoned.
-    #[inline]
     pub(crate) fn give_back(&mut self, base: FrameNumber, head: Descriptor) {
         self.map.set(base, head.plain());
         let Some(pool) = self.pools.get_mut(usize::from(head.pool())) else {
@@ -320,8 +325,14 @@ impl Folios {
     }
 }
 
-/// Checks that an owner may free a folio.
+/// Returns whether an owner may free a folio.
 #[inline]
+fn may_free(head: &Descriptor, owner: u16) -> bool {
+    let is_still = head.mappings() == 0 && head.pins() == 0 && !head.leaving();
+    head.owner() == owner && is_still
+}
+
+/// Checks that an owner may free a folio.
 fn check_free(head: &Descriptor, owner: u16, at: FrameNumber) -> Result<(), Refusal> {
     if head.owner() != owner {
         return Err(Refusal::Foreign { at });

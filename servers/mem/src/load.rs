@@ -4,6 +4,7 @@
 //! as likely to go next. The load keeps some four fifths of the memory in use.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 /// The largest order of the load.
 const MAX_ORDER: u32 = 9;
@@ -69,7 +70,8 @@ impl<B: Copy> Load<B> {
         // Below the target three of four operations allocate, above it one of four.
         let allocates = (drawn >> 62 != 0) == (self.used < self.target);
         if allocates || self.live.is_empty() {
-            let order = (drawn as u32).trailing_zeros().min(MAX_ORDER) as u8;
+            // It is drawn before somebody watches, whatever the compiler would rather do.
+            let order = black_box((drawn as u32).trailing_zeros().min(MAX_ORDER) as u8);
             let mut block = None;
             watch(Operation::Allocate(order), &mut || {
                 block = allocator.allocate(order);

@@ -35,10 +35,11 @@ pub enum Use {
 const MAX_LENT_ORDER: u8 = 9;
 /// Orders that have a magazine: below this.
 const ORDERS: usize = 4;
-/// Blocks of a magazine.
+/// Blocks of a magazine: so many that it is seldom empty or full where as many blocks are freed as
+/// are taken, in whatever order.
 const BLOCKS: usize = 64;
 /// Blocks that an empty magazine gets at once.
-const REFILL: usize = 24;
+const REFILL: usize = 16;
 
 /// First frames of blocks of one order.
 #[derive(Clone, Debug)]
@@ -128,13 +129,20 @@ impl Pool {
     #[inline(never)]
     fn refill(&mut self, order: u8) -> Option<u64> {
         let magazine = self.magazines.get_mut(usize::from(order))?;
-        let found = self.tree.take_some(order, REFILL, |first| {
-            magazine.push(first);
-        });
-        if found {
-            magazine.pop()
-        } else {
-            self.take_whole(order)
+        let mut left = REFILL;
+        // In used memory a word has few free frames.
+        while left > 0 {
+            let found = self.tree.take_some(order, left, |first| {
+                magazine.push(first);
+            });
+            if found == 0 {
+                break;
+            }
+            left = left.saturating_sub(found);
+        }
+        match magazine.pop() {
+            Some(first) => Some(first),
+            None => self.take_whole(order),
         }
     }
 

@@ -177,6 +177,7 @@ fn an_area_outside_memory_or_over_another_is_refused() {
     for (base, frames, refusal) in [
         (0x900, 1, "OutsideMemory"),
         (0x7ff, 2, "OutsideMemory"),
+        (0x7fe, 3, "OutsideMemory"),
         (0x4ff, 2, "Overlap"),
         (0x500, 0, "ZeroLength"),
         ((1 << 52) - 1, 2, "Overflow"),
@@ -240,4 +241,15 @@ proptest! {
     ) {
         world::run(&data);
     }
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_harms_nobody() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/fuzz/corpus/mem");
+    let mut count = 0;
+    for row in std::fs::read_dir(folder).expect("the corpus is there") {
+        world::run(&std::fs::read(row.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
 }

@@ -72,20 +72,20 @@ impl Radix {
     }
 
     /// Takes some blocks of an order below [`WORD_ORDER`], at most `limit`, which lie near each other,
-    /// and names the first frame of each. Returns whether there was one.
-    pub fn take_some(&mut self, order: u8, limit: usize, mut name: impl FnMut(u64)) -> bool {
+    /// and names the first frame of each. Returns how many.
+    pub fn take_some(&mut self, order: u8, limit: usize, mut name: impl FnMut(u64)) -> usize {
         let [lowest, ..] = &mut self.levels;
         let mut count = 0;
         let found = lowest.take_some(order, limit, |first| {
             count += 1;
             name(first);
         });
-        self.free -= count << order;
+        self.free -= (count as u64) << order;
         if found {
-            return true;
+            return count;
         }
         let first = self.take(order);
-        first.map(name).is_some()
+        usize::from(first.map(name).is_some())
     }
 
     /// Takes a run of units of a level.

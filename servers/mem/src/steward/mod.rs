@@ -222,8 +222,17 @@ impl<K: Kernel> Steward<K> {
     ///
     /// # Errors
     ///
-    /// As [`Folios::declare_area`].
+    /// As [`Folios::declare_area`]; [`Refusal::OutsideMemory`] also where it is not in one block.
     pub fn declare_area(&mut self, base: FrameNumber, frames: u64) -> Result<(), Refusal> {
+        let last = frames
+            .checked_sub(1)
+            .and_then(|last| base.number().checked_add(last));
+        if last.and_then(FrameNumber::new).is_some() {
+            self.folios.map().check_present(base, frames)?;
+            if !self.deeds.has_granted(base, frames) {
+                return Err(Refusal::OutsideMemory { first_bad: base });
+            }
+        }
         let area = self.folios.declare_area(base, frames)?;
         self.areas.push(area);
         Ok(())

@@ -64,6 +64,27 @@ pub fn build(
         .collect()
 }
 
+/// Builds the one binary of a package for `machine` with features of it, beside what is built without
+/// them; returns the executable.
+pub fn build_with(
+    workspace: &Workspace,
+    package: &str,
+    machine: &Machine,
+    features: &str,
+) -> Result<PathBuf> {
+    let folder = workspace.target().join("features").join(features);
+    let mut command = process::cargo();
+    command
+        .current_dir(workspace.root())
+        .args(["build", "--quiet", "--release", "--target", machine.target])
+        .args(["--package", package, "--features", features])
+        .arg("--target-dir")
+        .arg(&folder);
+    build_core(&mut command, machine);
+    process::run(&mut command)?;
+    Ok(folder.join(machine.target).join("release").join(package))
+}
+
 /// Builds the one binary of a package for a target that is no machine's; returns the executable.
 pub fn build_for(workspace: &Workspace, package: &str, target: &str) -> Result<PathBuf> {
     let mut command = process::cargo();

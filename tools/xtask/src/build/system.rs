@@ -59,7 +59,7 @@ pub fn compile(
 }
 
 /// Returns the package of the kernel for a system.
-fn kernel_package(compiled: &Compiled) -> String {
+pub fn kernel_package(compiled: &Compiled) -> String {
     format!("bsp-{}", compiled.machine.bsp)
 }
 

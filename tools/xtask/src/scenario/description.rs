@@ -91,6 +91,8 @@ pub struct Scenario {
     pub code: Option<Vec<u8>>,
     /// A guest of ours that boots on the bare machine in place of the system.
     pub native: Option<String>,
+    /// Features that its kernel is built with.
+    pub kernel_features: Vec<String>,
 }
 
 /// What a file says.
@@ -140,6 +142,8 @@ struct Variant {
     name: String,
     #[serde(default)]
     expect: Vec<String>,
+    #[serde(default)]
+    kernel_features: Vec<String>,
     pending: Option<String>,
     native: Option<String>,
     emulator: Option<Kind>,
@@ -248,6 +252,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         keys: variant.keys.clone().unwrap_or_else(|| file.keys.clone()),
         code,
         native: variant.native.clone().or_else(|| file.native.clone()),
+        kernel_features: variant.kernel_features.clone(),
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use manifest::Size;
 
+use crate::build::cargo;
 use crate::build::system::{self, System};
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
@@ -75,6 +76,11 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
     let mut system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    if !scenario.kernel_features.is_empty() {
+        let features = scenario.kernel_features.join(",");
+        let package = system::kernel_package(&system.compiled);
+        system.kernel = cargo::build_with(workspace, &package, system.machine, &features)?;
+    }
     if let Some(damage) = scenario.bundle {
         let mut bytes = fs::read(&system.bundle)?;
         damage.apply(&mut bytes);
