@@ -21,7 +21,7 @@ pub struct Host<'a> {
     /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.
     pub aplic: Option<Range>,
     /// The PLIC's context, or the index of the IMSIC's file, of each hart's supervisor mode, in the
-    /// order of `harts`.
+    /// order of `harts`; the handles of their own controllers until the devices are read.
     pub contexts: Vec<u64, { abi::MAX_CORES }>,
     /// The boot bundle.
     pub bundle: Option<Range>,
@@ -36,6 +36,8 @@ pub struct Host<'a> {
     tree: Tree<'a>,
 }
 
+/// Size of a block before the first hart was read: no device tree has it, for it is no power of two.
+const ANY: u32 = u32::MAX;
 /// Supervisor external interrupt, as interrupts-extended names it.
 const SUPERVISOR_EXTERNAL: u64 = 9;
 
@@ -91,8 +93,8 @@ impl<'a> Host<'a> {
             bundle: None,
             seed: [0; 4],
             ticks_per_second: 0,
-            extensions: ExtensionSet::EMPTY,
-            blocks: [0; 2],
+            extensions: ExtensionSet::from_words([u64::MAX; 2]),
+            blocks: [ANY; 2],
             tree,
         };
         host.read_memory();
@@ -130,44 +132,36 @@ impl<'a> Host<'a> {
 
     /// Reads the harts and what all of them can do.
     fn read_harts(&mut self, boot_hart: u64) {
-        let pushed = self.harts.push(boot_hart);
-        debug_assert!(pushed.is_ok());
+        self.harts.extend([boot_hart]);
+        self.contexts.extend([0]);
         let Some(cpus) = self.tree.child_of_root("cpus") else {
             return;
         };
         self.ticks_per_second = cpus.cells("timebase-frequency").unwrap_or(0);
-        let mut is_first = true;
         for cpu in cpus.children() {
             let is_cpu = lists(cpu, "device_type", "cpu");
             let is_okay = cpu.property("status").is_none() || lists(cpu, "status", "okay");
-            let Some(hart) = cpu
-                .property("reg")
-                .map(number)
-                .filter(|_| is_cpu && is_okay)
-            else {
+            let Some(hart) = cpu.cells("reg").filter(|_| is_cpu && is_okay) else {
                 continue;
             };
-            self.note_abilities(cpu, is_first);
-            is_first = false;
-            if hart != boot_hart && self.harts.push(hart).is_err() {
+            self.note_abilities(cpu);
+            let handle = handle_of_controller(cpu).unwrap_or(0);
+            if hart == boot_hart {
+                self.contexts[0] = handle;
+            } else if self.harts.push(hart).is_err() || self.contexts.push(handle).is_err() {
                 return;
             }
         }
     }
 
-    /// Narrows what every hart can do by what this one can; the first says it all.
-    fn note_abilities(&mut self, cpu: Node<'_>, is_first: bool) {
-        let extensions = extensions_of(cpu);
-        let blocks = ["riscv,cbom-block-size", "riscv,cboz-block-size"]
-            .map(|name| cpu.cells(name).unwrap_or(0) as u32);
-        if is_first {
-            (self.extensions, self.blocks) = (extensions, blocks);
-            return;
-        }
-        self.extensions = self.extensions.intersection(extensions);
-        for (known, block) in self.blocks.iter_mut().zip(blocks) {
+    /// Narrows what every hart can do by what this one can.
+    fn note_abilities(&mut self, cpu: Node<'_>) {
+        self.extensions = self.extensions.intersection(extensions_of(cpu));
+        let names = ["riscv,cbom-block-size", "riscv,cboz-block-size"];
+        for (known, name) in self.blocks.iter_mut().zip(names) {
+            let block = cpu.cells(name).unwrap_or(0) as u32;
             if *known != block {
-                *known = 0;
+                *known = if *known == ANY { block } else { 0 };
             }
         }
     }
@@ -208,36 +202,21 @@ impl<'a> Host<'a> {
         self.aplic = domain
             .filter(|_| files.is_some())
             .and_then(|domain| ranges(domain).next());
-        if let Some(controller) = files.or(plic) {
-            self.read_contexts(controller);
+        match files.or(plic) {
+            Some(controller) => self.read_contexts(controller),
+            None => self.contexts.clear(),
         }
     }
 
     /// Reads which of a controller's contexts or files is each hart's.
     fn read_contexts(&mut self, controller: Node<'_>) {
         let wanted = controller.property("interrupts-extended").unwrap_or(&[]);
-        for hart in self.harts.clone() {
-            let parent = self.interrupt_controller_of(hart);
+        for hart in &mut self.contexts {
             let context = wanted.chunks_exact(8).position(|row| {
-                cell(row, 0) == parent && cell(row, 1) == Some(SUPERVISOR_EXTERNAL)
+                cell(row, 0) == Some(*hart) && cell(row, 1) == Some(SUPERVISOR_EXTERNAL)
             });
-            let pushed = self
-                .contexts
-                .push(context.map_or(0, |context| context as u64));
-            debug_assert!(pushed.is_ok());
+            *hart = context.map_or(0, |context| context as u64);
         }
-    }
-
-    /// Returns the handle of a hart's own interrupt controller.
-    fn interrupt_controller_of(&self, hart: u64) -> Option<u64> {
-        let cpus = self.tree.child_of_root("cpus")?;
-        let cpu = cpus
-            .children()
-            .find(|cpu| lists(*cpu, "device_type", "cpu") && cpu.cells("reg") == Some(hart))?;
-        let controller = cpu
-            .children()
-            .find(|child| child.property("interrupt-controller").is_some())?;
-        cell(controller.property("phandle")?, 0)
     }
 
     /// Reads where the boot bundle is.
@@ -260,6 +239,14 @@ impl<'a> Host<'a> {
             });
         }
     }
+}
+
+/// Returns the handle of a hart's own interrupt controller.
+fn handle_of_controller(cpu: Node<'_>) -> Option<u64> {
+    let mut children = cpu.children();
+    children
+        .find(|child| child.property("interrupt-controller").is_some())?
+        .cells("phandle")
 }
 
 /// Returns whether a controller interrupts harts in supervisor mode.
