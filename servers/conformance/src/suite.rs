@@ -1,6 +1,6 @@
 //! The run: set-up, one case after the other, the last line, the end of the machine.
 
-use crate::case::{Case, Failure, Outcome, Stop};
+use crate::case::{Case, Failure, Stop};
 use crate::context::{
     CASE_MEMORY, CASE_ORDER, Context, FIRST_PAGE, FIRST_SLOT, PRIORITY, QUIET, QUIET_ENDPOINT,
     SUITE_MEMORY, read_write,
@@ -14,41 +14,10 @@ use rt::{Capability, Firmware, Frame, Space, Thread, Untyped, log};
 
 /// How many cases came to what.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
+struct Tally {
     passed: u64,
     failed: u64,
     skipped: u64,
-}
-
-impl Tally {
-    /// Counts a case, and ends its line.
-    pub fn count(&mut self, outcome: Outcome) {
-        match outcome {
-            Ok(()) => {
-                self.passed += 1;
-                log!("ok");
-            }
-            Err(Stop::Skipped(reason)) => {
-                self.skipped += 1;
-                log!("skipped {reason}");
-            }
-            Err(Stop::Failed(failure)) => {
-                self.failed += 1;
-                print_failure(&failure);
-            }
-        }
-    }
-
-    /// Prints the sum; returns whether a case failed.
-    pub fn finish(self) -> bool {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
-        log!("conformance: {passed} passed, {failed} failed, {skipped} skipped");
-        failed > 0
-    }
 }
 
 /// Runs what the bundle asks for and switches the machine off.
@@ -106,7 +75,13 @@ fn run_cases(info: &'static BootInfo) -> bool {
     for case in crate::cases::all() {
         run_case(info, case, &mut tally);
     }
-    tally.finish()
+    let Tally {
+        passed,
+        failed,
+        skipped,
+    } = tally;
+    log!("conformance: {passed} passed, {failed} failed, {skipped} skipped");
+    failed > 0
 }
 
 /// Runs one case and prints its line.
@@ -120,7 +95,21 @@ fn run_case(info: &'static BootInfo, case: &Case, tally: &mut Tally) {
     }
     let context = Context::new(info);
     let outcome = (case.run)(&context);
-    tally.count(outcome.and(clean_up(&context)));
+    let outcome = outcome.and(clean_up(&context));
+    match outcome {
+        Ok(()) => {
+            tally.passed += 1;
+            log!("ok");
+        }
+        Err(Stop::Skipped(reason)) => {
+            tally.skipped += 1;
+            log!("skipped {reason}");
+        }
+        Err(Stop::Failed(failure)) => {
+            tally.failed += 1;
+            print_failure(&failure);
+        }
+    }
 }
 
 /// Prints why a case failed.

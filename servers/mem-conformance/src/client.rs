@@ -1,8 +1,7 @@
 //! A client of the memory server, and what it has at the moment.
 
+use crate::case::{Failure, Outcome, ensure_equal};
 use alloc::vec::Vec;
-use conformance::case::{Outcome, Stop};
-use conformance::ensure_equal;
 use core::cell::{Cell, RefCell};
 use mem_api::{
     Account, Allocation, FOLIOS_PER_REPLY, Folio, Mem, Metrics, Pages, Refusal, Reply, Request,
@@ -70,14 +69,14 @@ impl Client {
     #[track_caller]
     pub fn account(&self) -> Outcome<Account> {
         self.account_of(self.account)
-            .ok_or_else(|| Stop::failed("there is an account"))
+            .ok_or_else(|| Failure::of("there is an account"))
     }
 
     /// Asks the server.
     #[track_caller]
     pub fn ask(&self, request: Request) -> Outcome<Answer> {
         let answer = rt::client::request::<Mem>(self.server, &request);
-        let answer = answer.or(Err(Stop::failed("the server is reached and understood")))?;
+        let answer = answer.or(Err(Failure::of("the server is reached and understood")))?;
         if let Ok(Reply::Allocated { allocation, .. }) = answer {
             self.allocations.borrow_mut().push(allocation);
         }
@@ -88,7 +87,7 @@ impl Client {
     #[track_caller]
     pub fn get(&self, request: Request) -> Outcome<Reply> {
         self.ask(request)?
-            .or(Err(Stop::failed("the request is granted")))
+            .or(Err(Failure::of("the request is granted")))
     }
 
     /// Takes memory, from a page of a guest on that does not exist.
@@ -96,7 +95,7 @@ impl Client {
     pub fn allocate(&self, pages: u32, start_page: u64) -> Outcome<Allocation> {
         match self.get(allocate(pages, start_page))? {
             Reply::Allocated { allocation, .. } => Ok(allocation),
-            _ => Err(Stop::failed("the answer fits")),
+            _ => Err(Failure::of("the answer fits")),
         }
     }
 
@@ -108,7 +107,7 @@ impl Client {
                 self.forget(allocation);
                 Ok(())
             }
-            _ => Err(Stop::failed("the answer fits")),
+            _ => Err(Failure::of("the answer fits")),
         }
     }
 
@@ -124,7 +123,7 @@ impl Client {
     fn slots(&self) -> Outcome<[u32; FOLIOS_PER_REPLY]> {
         let first = self.next_slot.get();
         if first + FOLIOS_PER_REPLY as u32 > END_SLOT {
-            return Err(Stop::failed("a case uses fewer slots"));
+            return Err(Failure::of("a case uses fewer slots"));
         }
         self.next_slot.set(first + FOLIOS_PER_REPLY as u32);
         Ok(core::array::from_fn(|index| first + index as u32))
@@ -138,7 +137,7 @@ impl Client {
         let reply = self.get(request);
         rt::message::set_receive_slots(&[SlotAddress::own(0); FOLIOS_PER_REPLY]);
         let Reply::Folios(folios) = reply? else {
-            return Err(Stop::failed("the answer fits"));
+            return Err(Failure::of("the answer fits"));
         };
         let pieces = folios.into_iter().zip(slots);
         Ok(pieces
@@ -188,7 +187,7 @@ impl Client {
     pub fn metrics(&self) -> Outcome<Metrics> {
         match self.get(Request::Metrics)? {
             Reply::Metrics(metrics) => Ok(metrics),
-            _ => Err(Stop::failed("the answer fits")),
+            _ => Err(Failure::of("the answer fits")),
         }
     }
 
@@ -197,7 +196,7 @@ impl Client {
     pub fn statistics(&self) -> Outcome<Statistics> {
         match self.get(Request::Statistics)? {
             Reply::Statistics(statistics) => Ok(statistics),
-            _ => Err(Stop::failed("the answer fits")),
+            _ => Err(Failure::of("the answer fits")),
         }
     }
 
@@ -209,10 +208,10 @@ impl Client {
         let after = self.picture()?;
         if answer != Err(expected) {
             rt::log::write(format_args!("{answer:?} "));
-            return Err(Stop::failed("the refusal is the documented one"));
+            return Err(Failure::of("the refusal is the documented one"));
         }
         if before != after {
-            return Err(Stop::failed("a refused request changes nothing"));
+            return Err(Failure::of("a refused request changes nothing"));
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! What stands in memory: every page that a case writes to has a word of its own at both ends.
 
+use crate::case::{Outcome, ensure, ensure_equal};
 use crate::client::{Client, Piece};
-use conformance::case::Outcome;
-use conformance::{ensure, ensure_equal};
 use mem_api::Allocation;
 use rt::abi::{self, Rights};
 use rt::window::{self, Window};

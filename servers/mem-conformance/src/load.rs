@@ -1,11 +1,10 @@
 //! Many requests in a row, at random from a seed, and what is in the memory meanwhile.
 
-use crate::cases::{Case, case, contiguous};
+use crate::case::{Case, Failure, Outcome, case, ensure_equal};
+use crate::cases::contiguous;
 use crate::client::Client;
 use crate::contents::{check, write_all};
 use alloc::vec::Vec;
-use conformance::case::{Outcome, Stop};
-use conformance::ensure_equal;
 use mem_api::{Allocation, Pages, Refusal, Reply, Request};
 
 /// Requests of the load.
@@ -100,7 +99,7 @@ impl Has {
         match (client.ask(request)?, first_gone) {
             (Ok(Reply::Freed), None) => self.freed.push(range),
             (Err(Refusal::NotAllocated { page }), Some(gone)) if page == gone => {}
-            _ => return Err(Stop::failed("pages are freed once")),
+            _ => return Err(Failure::of("pages are freed once")),
         }
         Ok(())
     }

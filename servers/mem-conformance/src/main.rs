@@ -11,6 +11,8 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
+mod case;
+#[cfg(target_os = "none")]
 mod cases;
 #[cfg(target_os = "none")]
 mod client;
@@ -23,8 +25,8 @@ mod refusals;
 
 #[cfg(target_os = "none")]
 mod start {
+    use crate::case::Tally;
     use crate::client::Client;
-    use conformance::suite::Tally;
 
     rt::entry!(main);
 

@@ -1,9 +1,8 @@
 //! What is refused: with the documented refusal, and without any effect.
 
-use crate::cases::{Case, case, free};
+use crate::case::{Case, Failure, Outcome, case, ensure, ensure_equal};
+use crate::cases::free;
 use crate::client::{Client, ONE, allocate};
-use conformance::case::{Outcome, Stop};
-use conformance::{ensure, ensure_equal};
 use mem_api::{Allocation, Mem, Pages, Refusal, Request};
 use rt::Outgoing;
 use rt::api::envelope::open_reply;
@@ -138,7 +137,7 @@ pub const CASES: &[Case] = &[
             for align in [60, 255] {
                 match client.ask(contiguous_request(1, align, 0))? {
                     Err(Refusal::TooLarge { max_order }) => ensure!(max_order < align),
-                    _ => return Err(Stop::failed("the refusal is the documented one")),
+                    _ => return Err(Failure::of("the refusal is the documented one")),
                 }
             }
             Ok(())
