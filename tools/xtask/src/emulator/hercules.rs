@@ -78,11 +78,11 @@ fn commands(trace: Option<u64>) -> String {
     };
     rule("HHCCP011I", "quit");
     if let Some(address) = trace {
-        // The CPU stands still at the breakpoint, which is in its log, until it is told to go on: so no
-        // instruction behind it is missed.
-        let first = format!("^SIE: PSW=[0-9A-F ]* {address:016X} INST=");
-        rule(&first, "t+");
-        rule("HHCPN040I Instruction tracing on", "g");
+        // The CPU tells of the breakpoint and then stands still until it is told to go on: so no
+        // instruction behind it is missed. Told so before it stands still, it would not hear of it.
+        rule(&format!("^SIE: PSW=[0-9A-F ]* {address:016X} INST="), "t+");
+        rule("HHCPN040I Instruction tracing on", "sh sleep 2");
+        rule("Instruction tracing on", "g");
         rule("^SIE: .* INST=B2B2", "t-");
         let _ = writeln!(text, "traceopt noregs\nb {address:x}");
     }

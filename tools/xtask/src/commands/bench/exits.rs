@@ -23,8 +23,8 @@ use super::{TIMEOUT, exact, trace};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
 const MEMORY: Size = Size::from_bytes(254 << 20);
-/// The same by SIE, where servers map a guest's memory a page of 4 KiB at a time.
-const MEMORY_BY_SIE: Size = Size::from_bytes(62 << 20);
+/// The same by SIE, where folios are mapped in pages of 4 KiB: one of 32 MiB, and the smallest.
+const MEMORY_BY_SIE: Size = Size::from_bytes(34 << 20);
 /// What the memory server counts of itself before it serves.
 const LOAD: &str = "load=1000000";
 /// The guest's package.
