@@ -10,6 +10,7 @@ use manifest::compiled::LogLevel;
 use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
+use crate::build::system::Features;
 use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
 use crate::emulator::session::Keys;
@@ -93,6 +94,8 @@ pub struct Scenario {
     pub native: Option<String>,
     /// Features that its kernel is built with.
     pub kernel_features: Vec<String>,
+    /// Features that servers are built with, by package: mutants that the scenario has to notice.
+    pub server_features: Features,
 }
 
 /// What a file says.
@@ -144,6 +147,8 @@ struct Variant {
     expect: Vec<String>,
     #[serde(default)]
     kernel_features: Vec<String>,
+    #[serde(default)]
+    server_features: Features,
     pending: Option<String>,
     native: Option<String>,
     emulator: Option<Kind>,
@@ -253,6 +258,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         code,
         native: variant.native.clone().or_else(|| file.native.clone()),
         kernel_features: variant.kernel_features.clone(),
+        server_features: variant.server_features.clone(),
     })
 }
 
