@@ -34,6 +34,8 @@ pub struct FakeGuest {
     loaded: AtomicU64,
     /// Flushes of each kind, counted in kinds' order up to eight.
     flushes: [AtomicU64; 8],
+    /// Blocks for hardware, as machines have them: a vCPU takes three pages, no power of two.
+    blocks: [AtomicU64; 1024],
 }
 
 /// Returns the value of a word.

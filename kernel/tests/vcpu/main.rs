@@ -8,10 +8,12 @@ mod guest;
 mod pending;
 mod spaces;
 
+use abi::call::Binding;
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights, register};
 use guest::{Guest, load};
 use kernel::arch::Exit;
+use kernel::fake::Machine;
 use kernel::fake::guest::{BYTE, GENERAL, PROGRAM_COUNTER};
 use kernel::fake::script::User;
 use kernel::object::execution::State;
@@ -411,4 +413,24 @@ fn registers_of_a_vcpu_are_checked() {
         Err(Error::WrongCore)
     );
     guest.machine.check();
+}
+
+#[test]
+fn what_is_bound_to_a_vcpu_is_not_its_neighbours() {
+    let machine = Machine::new(1);
+    let (vcpus, untyped) = (machine.slots(4), machine.make(ObjectKind::Untyped, 16));
+    let kind = ObjectKind::Vcpu.number();
+    machine.must(CallNumber::Retype, &[untyped, kind, 0, 4, vcpus]);
+    let bind = |vcpu, slot| {
+        let arguments = [vcpu, Binding::Budget.number(), slot];
+        machine.must(CallNumber::VcpuBind, &arguments);
+    };
+    for vcpu in vcpus..vcpus + 4 {
+        let budget = machine.make(ObjectKind::Budget, 0);
+        bind(vcpu, budget);
+        bind(vcpu, 0);
+        // It is free again only where its owner was found.
+        bind(vcpu, budget);
+        machine.check();
+    }
 }
