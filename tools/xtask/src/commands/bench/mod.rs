@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable, and
-//! guests by VMX under that of Bochs.
+//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable, guests
+//! by VMX under that of Bochs, and guests by SIE in a trace of Hercules.
 
 mod compare;
 mod exits;
@@ -9,13 +9,14 @@ mod measure;
 mod peers;
 mod recorded;
 mod table;
+mod trace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use manifest::Overrides;
 
 use crate::build::elf;
@@ -44,7 +45,8 @@ pub struct Args {
         value_delimiter = ','
     )]
     machine: Vec<Chosen>,
-    /// The emulator: qemu, or bochs for the exits of guests by VMX, which have no budgets.
+    /// The emulator: qemu, or, for the exits of guests that it does not run, bochs (VMX) or hercules
+    /// (SIE).
     #[arg(
         long,
         value_enum,
@@ -149,7 +151,13 @@ fn machine_rows(
                 measurements,
             });
         }
-        Kind::Hercules => bail!("nothing is measured on Hercules yet"),
+        Kind::Hercules => {
+            add("exits by SIE", exits::by_sie(workspace, machine));
+            return Ok(Measured {
+                machine,
+                measurements,
+            });
+        }
     }
     let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
     for file in manifests(workspace.root())? {
