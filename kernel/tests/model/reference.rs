@@ -64,7 +64,7 @@ fn bytes_of(kind: ObjectKind, size: u64) -> u64 {
         ObjectKind::Untyped | ObjectKind::Frame => 1 << size,
         ObjectKind::CapTable => size * 64,
         ObjectKind::Thread | ObjectKind::GuestSpace => 2048,
-        ObjectKind::Vcpu => 4096,
+        ObjectKind::Vcpu => 3 * 4096,
         ObjectKind::Space => 1024,
         _ => 64,
     }
