@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
 use crate::emulator::session::Keys;
+use crate::trace::verdict::Law;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -93,6 +94,8 @@ pub struct Scenario {
     pub native: Option<String>,
     /// Features that its kernel is built with.
     pub kernel_features: Vec<String>,
+    /// What is asked of a trace of it; then it is traced.
+    pub trace: Option<Law>,
 }
 
 /// What a file says.
@@ -115,6 +118,7 @@ struct File {
     pending: Option<String>,
     code: Option<String>,
     native: Option<String>,
+    trace: Option<Law>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     cpu: Option<String>,
@@ -146,6 +150,7 @@ struct Variant {
     kernel_features: Vec<String>,
     pending: Option<String>,
     native: Option<String>,
+    trace: Option<Law>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     icount: Option<bool>,
@@ -253,6 +258,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         code,
         native: variant.native.clone().or_else(|| file.native.clone()),
         kernel_features: variant.kernel_features.clone(),
+        trace: variant.trace.or(file.trace),
     })
 }
 
