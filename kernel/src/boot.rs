@@ -2,7 +2,7 @@
 
 use crate::Visit;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, UserFrame};
-use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag, nth};
 use crate::object::budget::Budget;
 use crate::object::execution::ExecutionRef;
 use crate::object::interrupt::Interrupt;
@@ -184,8 +184,7 @@ impl<A: Arch> Visit<'_, A> {
         let space = Handle::<Space>::from_address(space).ok_or(BootError::OutOfMemory)?;
         let [space] = &self.entry.get(space).space;
         space.tag.set(self.take_tag().map_or(1, |tag| tag.0));
-        self.identities.add(1);
-        space.identity.set(self.identities.get());
+        self.identify_anew(space);
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
         self.make_root(space);
@@ -301,8 +300,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Puts an original capability into a slot of the first process's table.
     fn give(&self, first: &mut First<'_, A>, index: u32, cap: (Tag, u64)) {
-        let address = first.table + u64::from(index) * Slot::STRIDE;
-        let Some(slot) = SlotRef::from_address(address) else {
+        let Some(slot) = nth(first.table, u64::from(index)) else {
             return;
         };
         let (tag, object) = cap;
@@ -432,12 +430,9 @@ impl<A: Arch> Visit<'_, A> {
             (boot::SLOT_MESSAGE_PAGE, Role::MessagePage),
             (boot::SLOT_BUDGET, Role::Budget),
         ] {
-            let from = SlotRef::from_address(first.table + u64::from(index) * Slot::STRIDE);
-            let to = SlotRef::from_address(place + (role as u64 - 1) * Slot::STRIDE);
-            if let (Some(from), Some(to)) = (from, to)
-                && self.bind(from, to, role).is_ok()
-            {
-                self.after_bind((item, execution), from, role);
+            let from = nth(first.table, u64::from(index));
+            if let (Some(from), Some(to)) = (from, nth(place, role as u64 - 1)) {
+                let _ = self.bind(from, to, role);
             }
         }
         if let Some(budget) = execution.budget.get() {

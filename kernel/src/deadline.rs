@@ -80,14 +80,7 @@ impl<A: Arch> Visit<'_, A> {
                 self.finish_call(item, Err(Error::TimedOut));
             }
             State::Exhausted | State::Idle => self.make_ready(item),
-            State::Stopped
-            | State::Ready
-            | State::Calling
-            | State::AwaitingReply
-            | State::AwaitingLock
-            | State::Parked
-            | State::Unrouted
-            | State::Dead => {}
+            _ => {}
         }
     }
 }

@@ -37,6 +37,7 @@ pub mod word;
 use arch::Arch;
 use arena::{Arena, Entry};
 use cap::lock::CapLock;
+use core::sync::atomic::Ordering;
 use core_state::CoreState;
 use delete::Round;
 use word::Word;
@@ -81,16 +82,13 @@ impl<A: Arch> Kernel<A> {
 
     /// Returns the cores that run, one bit each.
     pub fn online(&self) -> u64 {
-        self.online
-            .shared()
-            .load(core::sync::atomic::Ordering::Acquire)
+        self.online.shared().load(Ordering::Acquire)
     }
 
     /// Notes that a core runs.
     pub fn core_online(&self, core: usize) {
-        self.online
-            .shared()
-            .fetch_or(1 << core, core::sync::atomic::Ordering::SeqCst);
+        let online = self.online.shared();
+        online.fetch_or(1 << core, Ordering::SeqCst);
     }
 
     /// Begins a kernel entry of core `core`; `None` where [`Arena::enter`] says so.

@@ -8,52 +8,36 @@ use crate::object::execution::ExecutionRef;
 impl<A: Arch> Visit<'_, A> {
     /// Puts an execution behind all others.
     pub(crate) fn push_last(&self, queue: &Queue, item: ExecutionRef) {
-        let execution = self.execution(item);
-        let last = queue.last.get();
-        execution.previous.set(last);
-        execution.next.set(None);
-        match last {
-            Some(last) => self.execution(last).next.set(Some(item)),
-            None => queue.first.set(Some(item)),
-        }
-        queue.last.set(Some(item));
+        self.push_behind(queue, queue.last.get(), item);
     }
 
     /// Puts an execution before all others.
     pub(crate) fn push_first(&self, queue: &Queue, item: ExecutionRef) {
-        let execution = self.execution(item);
-        let first = queue.first.get();
-        execution.next.set(first);
-        execution.previous.set(None);
-        match first {
-            Some(first) => self.execution(first).previous.set(Some(item)),
-            None => queue.last.set(Some(item)),
-        }
-        queue.first.set(Some(item));
+        self.push_behind(queue, None, item);
     }
 
     /// Puts an execution behind the last one whose priority is at least its own.
     pub(crate) fn push_by_priority(&self, queue: &Queue, item: ExecutionRef) {
-        let execution = self.execution(item);
-        let priority = execution.priority.get();
+        let priority = self.execution(item).priority.get();
         let mut before = queue.last.get();
-        while let Some(candidate) = before {
-            let candidate = self.execution(candidate);
-            if candidate.priority.get() >= priority {
-                break;
-            }
+        while let Some(candidate) = before.map(|before| self.execution(before))
+            && candidate.priority.get() < priority
+        {
             before = candidate.previous.get();
         }
-        let Some(before) = before else {
-            return self.push_first(queue, item);
-        };
-        let Some(after) = self.execution(before).next.get() else {
-            return self.push_last(queue, item);
-        };
-        execution.previous.set(Some(before));
-        execution.next.set(Some(after));
-        self.execution(before).next.set(Some(item));
-        self.execution(after).previous.set(Some(item));
+        self.push_behind(queue, before, item);
+    }
+
+    /// Puts an execution behind `before`, or before all others.
+    fn push_behind(&self, queue: &Queue, before: Option<ExecutionRef>, item: ExecutionRef) {
+        let execution = self.execution(item);
+        let next = before.map_or(&queue.first, |before| &self.execution(before).next);
+        let after = next.get();
+        next.set(Some(item));
+        execution.previous.set(before);
+        execution.next.set(after);
+        let previous = after.map_or(&queue.last, |after| &self.execution(after).previous);
+        previous.set(Some(item));
     }
 
     /// Takes an execution out of the queue that it is in.

@@ -3,6 +3,7 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::CONTROL;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::cap::{derivation, table};
 use crate::object::budget::Budget;
@@ -60,11 +61,7 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Result<Outcome, Error> {
         let from = self.slot_at(thread, thread.frame.argument(0))?;
         let untyped = self.slot(from);
-        let tag = table::check(
-            untyped,
-            ObjectKind::Untyped,
-            Rights::new().with_control(true),
-        )?;
+        let tag = table::check(untyped, ObjectKind::Untyped, CONTROL)?;
         let mut plan = self.plan(thread, untyped, tag)?;
         if tag.depth() >= derivation::MAX_DEPTH {
             return Err(Error::TreeTooDeep);
@@ -154,10 +151,7 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Endpoint => Endpoint::STRIDE,
             ObjectKind::Reply => Reply::STRIDE,
             ObjectKind::Notification => Notification::STRIDE,
-            ObjectKind::Interrupt
-            | ObjectKind::InterruptControl
-            | ObjectKind::Firmware
-            | ObjectKind::IoPorts => return Err(Error::BadArgument),
+            _ => return Err(Error::BadArgument),
         };
         if size >= 64 || self.online() >> size & 1 == 0 {
             return Err(Error::OutOfRange);
@@ -210,7 +204,6 @@ impl<A: Arch> Visit<'_, A> {
     fn carve(&self, base: u64, plan: &Plan) -> Result<(), KindError> {
         let total = plan.total();
         match plan.kind {
-            ObjectKind::Frame | ObjectKind::Untyped => Ok(()),
             ObjectKind::CapTable => self.entry.carve::<Slot>(base, total).map(drop),
             ObjectKind::Space => self.entry.carve::<Space>(base, total).map(drop),
             ObjectKind::GuestSpace => self.entry.carve::<GuestSpace>(base, total).map(drop),
@@ -220,10 +213,7 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Endpoint => self.entry.carve::<Endpoint>(base, total).map(drop),
             ObjectKind::Reply => self.entry.carve::<Reply>(base, total).map(drop),
             ObjectKind::Notification => self.entry.carve::<Notification>(base, total).map(drop),
-            ObjectKind::Interrupt
-            | ObjectKind::InterruptControl
-            | ObjectKind::Firmware
-            | ObjectKind::IoPorts => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -271,8 +261,7 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Space => {
                 let [space] = &self.entry.at::<Space>(object).ok_or(Error::Revoked)?.space;
                 space.tag.set(self.take_tag().ok_or(Error::OutOfMemory)?.0);
-                self.identities.add(1);
-                space.identity.set(self.identities.get());
+                self.identify_anew(space);
             }
             ObjectKind::GuestSpace => {
                 let [space] = &self
@@ -281,8 +270,7 @@ impl<A: Arch> Visit<'_, A> {
                     .ok_or(Error::Revoked)?
                     .space;
                 space.is_guest.set(1);
-                self.identities.add(1);
-                space.identity.set(self.identities.get());
+                self.identify_anew(space);
             }
             ObjectKind::Budget => self.set_core::<Budget>(object, |it| &it.core, plan.core),
             ObjectKind::Endpoint => self.set_core::<Endpoint>(object, |it| &it.core, plan.core),
@@ -290,13 +278,7 @@ impl<A: Arch> Visit<'_, A> {
             ObjectKind::Notification => {
                 self.set_core::<Notification>(object, |it| &it.core, plan.core);
             }
-            ObjectKind::Frame
-            | ObjectKind::Untyped
-            | ObjectKind::CapTable
-            | ObjectKind::Interrupt
-            | ObjectKind::InterruptControl
-            | ObjectKind::Firmware
-            | ObjectKind::IoPorts => {}
+            _ => {}
         }
         Ok(())
     }

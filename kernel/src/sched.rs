@@ -44,8 +44,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns whether an execution goes on with its turn: it only waited for an answer, and part
     /// of the turn is left. Whoever waited for something else begins a new one, behind its equals.
     fn continues_turn(&self, execution: &Execution, waited: State) -> bool {
-        let own = self.own_budget(execution);
-        let own = own.and_then(|budget| self.entry.find(budget));
+        let own = self.budget(self.own_budget(execution));
         let Some(budget) = own.filter(|budget| budget.takes_turns()) else {
             return false;
         };
@@ -152,11 +151,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Charges the time since the last charge.
     fn charge(&self, core: &CoreState, now: u64) {
         let since = core.since.replace(now);
-        if let Some(budget) = core
-            .budget
-            .get()
-            .and_then(|budget| self.entry.find::<Budget>(budget))
-        {
+        if let Some(budget) = self.budget(core.budget.get()) {
             budget.charge(now.saturating_sub(since));
             if budget.takes_turns() && budget.left() <= 0 {
                 self.end_turn(core, budget);
@@ -225,7 +220,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns whether the budget of `item` has time left, or its server grace.
     fn has_time(&self, item: ExecutionRef, now: u64) -> bool {
-        let Some(budget) = self.live_budget(item) else {
+        let Some(budget) = self.budget(self.execution(item).budget.get()) else {
             return false;
         };
         if budget.is_unlimited() {
@@ -235,19 +230,9 @@ impl<A: Arch> Visit<'_, A> {
         budget.left() > 0 || self.use_grace(item, budget)
     }
 
-    /// Returns the budget that an execution runs on; its own where a lent one was destroyed.
-    fn live_budget(&self, item: ExecutionRef) -> Option<&Budget> {
-        let execution = self.execution(item);
-        let present = execution
-            .budget
-            .get()
-            .and_then(|budget| self.entry.find(budget));
-        if present.is_some() {
-            return present;
-        }
-        let own = self.own_budget(execution);
-        execution.budget.set(own);
-        own.and_then(|budget| self.entry.find(budget))
+    /// Returns a budget that is still one.
+    fn budget(&self, budget: Option<Handle<Budget>>) -> Option<&Budget> {
+        self.entry.find(budget?)
     }
 
     /// Lets an execution whose budget is used up wait for the next period.
@@ -259,10 +244,7 @@ impl<A: Arch> Visit<'_, A> {
             return;
         }
         execution.set_state(State::Exhausted);
-        let budget = execution
-            .budget
-            .get()
-            .and_then(|budget| self.entry.find::<Budget>(budget));
+        let budget = self.budget(execution.budget.get());
         let wake = budget.map_or(u64::MAX, |budget| {
             if budget.amount.get() == 0 {
                 u64::MAX
@@ -303,10 +285,7 @@ impl<A: Arch> Visit<'_, A> {
         let mut deadline = first.unwrap_or(u64::MAX);
         if let Some(next) = next {
             let execution = self.execution(next);
-            if let Some(budget) = execution
-                .budget
-                .get()
-                .and_then(|budget| self.entry.find(budget))
+            if let Some(budget) = self.budget(execution.budget.get())
                 && (!budget.is_unlimited()
                     || budget.takes_turns()
                         && budget.owner.get() == Some(next)

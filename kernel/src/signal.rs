@@ -3,11 +3,12 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::{SIGNAL, WAIT};
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::interrupt::Interrupt;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{DeliveryKind, Error, MessageInfo, ObjectKind, Rights};
+use abi::{DeliveryKind, Error, MessageInfo, ObjectKind};
 use arena::Handle;
 use core::sync::atomic::Ordering;
 
@@ -25,9 +26,7 @@ pub(crate) const BITS: u64 = MessageInfo::new()
 impl<A: Arch> Visit<'_, A> {
     /// Signals a notification that a thread names.
     pub(crate) fn signal(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let need = Rights::new().with_signal(true);
-        let index = thread.frame.argument(0);
-        let to = self.resolve::<Notification>(thread, index, need)?;
+        let to = self.resolve::<Notification>(thread, SIGNAL)?;
         self.raise(to.handle, bits_of(to.slot.badge.get()));
         Ok(Outcome::ok())
     }
@@ -69,12 +68,8 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Waits for bits of a notification.
     pub(crate) fn wait(&self, waiter: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let need = Rights::new().with_wait(true);
-        let index = thread.frame.argument(0);
-        let at = self.resolve::<Notification>(thread, index, need)?;
-        if at.object.core.get() != thread.execution().core.get() {
-            return Err(Error::WrongCore);
-        }
+        let at = self.resolve::<Notification>(thread, WAIT)?;
+        Self::check_same_core(thread, &at.object.core)?;
         if at.object.waiter.get().is_some() || at.object.bound.get().is_some() {
             return Err(Error::WrongState);
         }

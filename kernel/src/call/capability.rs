@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
+use crate::cap::right::CONTROL;
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::cap::table;
 use crate::delete::Ending;
@@ -140,7 +141,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn split(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let from = self.slot_at(thread, thread.frame.argument(0))?;
         let slot = self.slot(from);
-        let tag = table::check(slot, ObjectKind::Frame, Rights::new().with_control(true))?;
+        let tag = table::check(slot, ObjectKind::Frame, CONTROL)?;
         if u32::from(tag.order()) <= abi::PAGE_SHIFT {
             return Err(Error::BadArgument);
         }

@@ -1,9 +1,9 @@
 //! Calls on interrupts, the firmware and I/O ports.
 
 use super::Outcome;
-use super::thread::CONTROL;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
+use crate::cap::right::{CONTROL, SIGNAL};
 use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
 use crate::cap::table;
 use crate::object::interrupt::Interrupt;
@@ -51,18 +51,13 @@ impl<A: Arch> Visit<'_, A> {
         caller: crate::object::execution::ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let interrupt = self.resolve_at::<Interrupt>(thread, address, CONTROL)?;
+        let interrupt = self.resolve_at::<Interrupt>(thread, CONTROL)?;
         let place = SlotRef::from_address(interrupt.handle.address()).ok_or(Error::NoCapability)?;
         if thread.frame.argument(1) == 0 {
             return Ok(self.unbind(caller, place));
         }
         let from = self.slot_at(thread, thread.frame.argument(1))?;
-        let need = Rights::new().with_signal(true);
-        table::check(self.slot(from), ObjectKind::Notification, need)?;
-        if !self.slot(place).tag().is_empty() {
-            return Err(Error::WrongState);
-        }
+        table::check(self.slot(from), ObjectKind::Notification, SIGNAL)?;
         self.bind(from, place, Role::Interrupt)?;
         interrupt.object.masked.set(0);
         self.arch.unmask_interrupt(interrupt.object.number());
@@ -71,8 +66,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Unmasks an interrupt after it was handled.
     pub(super) fn interrupt_acknowledge(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let interrupt = self.resolve_at::<Interrupt>(thread, address, CONTROL)?;
+        let interrupt = self.resolve_at::<Interrupt>(thread, CONTROL)?;
         let [binding] = &interrupt.object.binding;
         if binding.tag().object_kind().is_none() {
             return Err(Error::NotConfigured);

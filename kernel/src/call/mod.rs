@@ -41,11 +41,11 @@ impl<A: Arch> Visit<'_, A> {
         };
         let thread = self.thread(current);
         let result = self.act(current, thread);
-        self.conclude(thread, result);
+        Self::conclude(thread, result);
     }
 
     /// Writes the results of a call that is done into the caller's registers.
-    fn conclude(&self, thread: &Thread<A>, result: Result<Outcome, Error>) {
+    pub(crate) fn conclude(thread: &Thread<A>, result: Result<Outcome, Error>) {
         match result {
             Ok(Outcome::Waiting) => {}
             Ok(Outcome::Done(value)) => {
@@ -63,7 +63,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn remote_call(&self, caller: ExecutionRef) {
         let thread = self.thread(caller);
         let result = self.act(caller, thread);
-        self.conclude(thread, result);
+        Self::conclude(thread, result);
         if !matches!(result, Ok(Outcome::Waiting)) {
             self.send_home(caller);
         }

@@ -3,7 +3,8 @@
 use super::Outcome;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
-use crate::cap::slot::{Cap, Role, Slot, SlotRef};
+use crate::cap::right::CONTROL;
+use crate::cap::slot::{Cap, Role, Slot, SlotRef, nth};
 use crate::cap::table::{self, Resolved};
 use crate::delete::Ending;
 use crate::ipc::KEEPS_OWN_BUDGET;
@@ -14,10 +15,8 @@ use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::call::{Binding, CallNumber, ThreadRegister};
 use abi::{Error, ObjectKind, Rights};
-use arena::{Handle, Object};
-
-/// The right to configure.
-pub(crate) const CONTROL: Rights = Rights::new().with_control(true);
+use arena::Handle;
+use core::mem::offset_of;
 
 impl<A: Arch> Visit<'_, A> {
     /// Makes a call on a thread, on the thread's core.
@@ -27,8 +26,7 @@ impl<A: Arch> Visit<'_, A> {
         thread: &Thread<A>,
         number: CallNumber,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Thread<A>>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<Thread<A>>(thread, CONTROL)?;
         if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
@@ -131,68 +129,65 @@ impl<A: Arch> Visit<'_, A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Thread<A>>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<Thread<A>>(thread, CONTROL)?;
         if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(target.object.execution())?;
-        let (role, kind, need) = thread_binding(thread.frame.argument(1))?;
-        let place = target.handle.address() + core::mem::offset_of!(Thread<A>, slots) as u64;
-        let place = SlotRef::from_address(place + (role as u64 - 1) * Slot::STRIDE);
-        let place = place.ok_or(Error::BadArgument)?;
+        let binding = binding(thread.frame.argument(1))?;
+        if binding.role == Role::GuestSpace {
+            return Err(Error::BadArgument);
+        }
+        let place = target.handle.address() + offset_of!(Thread<A>, slots) as u64;
+        let place = nth(place, binding.role as u64 - 1).ok_or(Error::BadArgument)?;
+        let execution = target.object.execution();
+        let outcome = self.rebind(caller, thread, (place, execution, binding))?;
+        let is_bound = thread.frame.argument(2) != 0;
+        if is_bound && binding.role == Role::Budget && thread.frame.argument(3) != 0 {
+            execution.detail.set(KEEPS_OWN_BUDGET);
+        }
+        Ok(outcome)
+    }
+
+    /// Puts a copy of the capability that argument 2 names into a slot of an execution, or empties
+    /// the slot.
+    pub(crate) fn rebind(
+        &self,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+        (place, execution, binding): (SlotRef, &Execution, Bound),
+    ) -> Result<Outcome, Error> {
         if thread.frame.argument(2) == 0 {
             return Ok(self.unbind(caller, place));
         }
-        let from = self.bindable(thread, kind, need)?;
-        self.check_core(target.object.execution(), from)?;
-        if !self.slot(place).tag().is_empty() {
-            return Err(Error::WrongState);
+        let from = self.slot_at(thread, thread.frame.argument(2))?;
+        let slot = self.slot(from);
+        table::check(slot, binding.kind, binding.need)?;
+        if binding.kind == ObjectKind::Frame && slot.tag().device() {
+            return Err(Error::BadArgument);
         }
-        self.bind(from, place, role)?;
-        let execution = target.object.execution();
-        if role == Role::Budget && thread.frame.argument(3) != 0 {
-            execution.detail.set(KEEPS_OWN_BUDGET);
-        }
-        self.after_bind((execution_of(target.handle), execution), from, role);
+        self.check_core(execution, slot)?;
+        self.bind(from, place, binding.role)?;
         Ok(Outcome::ok())
     }
 
-    /// Returns the slot that argument 2 names, if it can be bound.
-    pub(crate) fn bindable(
-        &self,
-        thread: &Thread<A>,
-        kind: ObjectKind,
-        need: Rights,
-    ) -> Result<SlotRef, Error> {
-        let from = self.slot_at(thread, thread.frame.argument(2))?;
-        let slot = self.slot(from);
-        table::check(slot, kind, need)?;
-        if kind == ObjectKind::Frame && slot.tag().device() {
-            return Err(Error::BadArgument);
-        }
-        Ok(from)
-    }
-
     /// Checks that what `from` names is on the core of an execution, and free.
-    pub(crate) fn check_core(&self, execution: &Execution, from: SlotRef) -> Result<(), Error> {
-        let slot = self.slot(from);
+    fn check_core(&self, execution: &Execution, slot: &Slot) -> Result<(), Error> {
         let object = slot.object.get();
         let found = match slot.tag().object_kind() {
-            Some(ObjectKind::Budget) => self
-                .entry
-                .at::<Budget>(object)
-                .map(|it| (&it.core, it.owner.get().is_some())),
-            Some(ObjectKind::Endpoint) => self
-                .entry
-                .at::<Endpoint>(object)
-                .map(|it| (&it.core, false)),
-            Some(ObjectKind::Notification) => self.entry.at::<Notification>(object).map(|it| {
-                (
-                    &it.core,
-                    it.bound.get().is_some() || it.waiter.get().is_some(),
-                )
-            }),
+            Some(ObjectKind::Budget) => {
+                let budget = self.entry.at::<Budget>(object);
+                budget.map(|it| (&it.core, it.owner.get().is_some()))
+            }
+            Some(ObjectKind::Endpoint) => {
+                let endpoint = self.entry.at::<Endpoint>(object);
+                endpoint.map(|it| (&it.core, false))
+            }
+            Some(ObjectKind::Notification) => {
+                let found = self.entry.at::<Notification>(object);
+                let is_taken = |it: &Notification| it.bound.get().or(it.waiter.get()).is_some();
+                found.map(|it| (&it.core, is_taken(it)))
+            }
             _ => return Ok(()),
         };
         match found {
@@ -202,37 +197,35 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Puts a copy of a capability into an empty slot of an object.
+    /// Puts a copy of a capability into an empty slot of an object, and tells both sides of each
+    /// other.
     pub(crate) fn bind(&self, from: SlotRef, place: SlotRef, role: Role) -> Result<(), Error> {
-        let cap = Cap::of(self.slot(from)).derive(Rights::ALL, role);
-        self.insert_child(from, place, &cap)
-    }
-
-    /// Tells both sides of a new binding of each other.
-    pub(crate) fn after_bind(
-        &self,
-        (item, execution): (ExecutionRef, &Execution),
-        from: SlotRef,
-        role: Role,
-    ) {
-        let object = self.slot(from).object.get();
+        if !self.slot(place).tag().is_empty() {
+            return Err(Error::WrongState);
+        }
+        let source = self.slot(from);
+        self.insert_child(from, place, &Cap::of(source).derive(Rights::ALL, role))?;
+        let object = source.object.get();
+        let owner = ExecutionRef::from_address(self.owner_of(place.address()));
         match role {
             Role::Budget => {
                 let handle = Handle::<Budget>::from_address(object);
-                execution.own_budget.set(object);
-                execution.budget.set(handle);
-                if let Some(budget) = handle.map(|handle| self.entry.get(handle)) {
-                    budget.owner.set(Some(item));
+                if let (Some(item), Some(handle)) = (owner, handle) {
+                    let (execution, budget) = (self.execution(item), self.entry.get(handle));
+                    execution.own_budget.set(object);
+                    execution.budget.set(Some(handle));
+                    budget.owner.set(owner);
                     self.note_turns(budget);
                 }
             }
             Role::Notification => {
                 if let Some(notification) = self.entry.at::<Notification>(object) {
-                    notification.bound.set(Some(item));
+                    notification.bound.set(owner);
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Notes in the execution that a budget is bound to whether the budget has a turn.
@@ -260,8 +253,7 @@ impl<A: Arch> Visit<'_, A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let budget = self.resolve_at::<Budget>(thread, address, CONTROL)?;
+        let budget = self.resolve_at::<Budget>(thread, CONTROL)?;
         if self.is_shipped(caller, &budget.object.core) {
             return Ok(Outcome::Waiting);
         }
@@ -297,25 +289,34 @@ pub(crate) fn execution_of<T>(handle: Handle<T>) -> ExecutionRef {
     ExecutionRef::from_address(handle.address()).expect("a handle is not zero")
 }
 
-/// Returns role, kind and needed rights of a thread's binding.
-fn thread_binding(number: u64) -> Result<(Role, ObjectKind, Rights), Error> {
+/// What can be bound to an execution: its role there, its kind, and the rights that it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    pub role: Role,
+    pub kind: ObjectKind,
+    pub need: Rights,
+}
+
+/// Returns what a binding of this number takes.
+pub(crate) fn binding(number: u64) -> Result<Bound, Error> {
     let rights = Rights::new();
-    Ok(match Binding::from_number(number) {
-        Some(Binding::Space) => (Role::Space, ObjectKind::Space, CONTROL),
-        Some(Binding::CapTable) => (Role::CapTable, ObjectKind::CapTable, CONTROL),
-        Some(Binding::Budget) => (Role::Budget, ObjectKind::Budget, CONTROL),
-        Some(Binding::MessagePage) => {
+    let (role, kind, need) = match Binding::from_number(number).ok_or(Error::BadArgument)? {
+        Binding::Space => (Role::Space, ObjectKind::Space, CONTROL),
+        Binding::GuestSpace => (Role::GuestSpace, ObjectKind::GuestSpace, CONTROL),
+        Binding::CapTable => (Role::CapTable, ObjectKind::CapTable, CONTROL),
+        Binding::Budget => (Role::Budget, ObjectKind::Budget, CONTROL),
+        Binding::MessagePage => {
             let need = rights.with_read(true).with_write(true);
             (Role::MessagePage, ObjectKind::Frame, need)
         }
-        Some(Binding::FaultHandler) => {
+        Binding::FaultHandler => {
             let need = rights.with_call(true);
             (Role::FaultHandler, ObjectKind::Endpoint, need)
         }
-        Some(Binding::Notification) => {
+        Binding::Notification => {
             let need = rights.with_wait(true);
             (Role::Notification, ObjectKind::Notification, need)
         }
-        Some(Binding::GuestSpace) | None => return Err(Error::BadArgument),
-    })
+    };
+    Ok(Bound { role, kind, need })
 }

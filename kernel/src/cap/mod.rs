@@ -2,6 +2,7 @@
 
 pub mod derivation;
 pub mod lock;
+pub(crate) mod right;
 pub mod slot;
 pub mod table;
 

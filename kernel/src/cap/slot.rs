@@ -10,6 +10,11 @@ use zerocopy::FromBytes;
 /// Names a slot.
 pub type SlotRef = Handle<Slot>;
 
+/// Returns slot `index` of those that lie at `first`.
+pub fn nth(first: u64, index: u64) -> Option<SlotRef> {
+    Handle::from_address(first + index * size_of::<Slot>() as u64)
+}
+
 /// What a slot inside an object does there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

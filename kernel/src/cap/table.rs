@@ -4,11 +4,13 @@
 //! must not go round in circles. So original CapTables and Untypeds have a *level*: greater than
 //! that of the table that they lie in, and not less than that of the memory that they were made of.
 
-use super::slot::{Slot, SlotRef, Tag};
+use super::right::CONTROL;
+use super::slot::{Slot, SlotRef, Tag, nth};
 use crate::Visit;
-use crate::arch::Arch;
+use crate::arch::{Arch, UserFrame};
 use crate::object::KernelObject;
 use crate::object::thread::Thread;
+use crate::word::Word;
 use abi::{Error, ObjectKind, Rights, SlotAddress};
 use arena::Handle;
 
@@ -17,7 +19,7 @@ fn slot_of(base: u64, order: u8, index: u32) -> Option<SlotRef> {
     if index == 0 || u64::from(index) >> order != 0 {
         return None;
     }
-    Handle::from_address(base + u64::from(index) * size_of::<Slot>() as u64)
+    nth(base, u64::from(index))
 }
 
 /// Returns the level of an original CapTable or Untyped of at least `level` in a table of level
@@ -110,11 +112,7 @@ impl<A: Arch> Visit<'_, A> {
             thread.cap_table()
         } else {
             let table = self.own_slot(thread, u64::from(address.table))?;
-            check(
-                table,
-                ObjectKind::CapTable,
-                Rights::new().with_control(true),
-            )?;
+            check(table, ObjectKind::CapTable, CONTROL)?;
             table
         };
         let tag = table.tag();
@@ -125,7 +123,7 @@ impl<A: Arch> Visit<'_, A> {
         Ok((slot.ok_or(Error::NoCapability)?, tag.level()))
     }
 
-    /// Returns the object of type `T` that slot `index` of the thread's own table names.
+    /// Returns the object of type `T` that argument 0, a slot of the thread's own table, names.
     ///
     /// # Errors
     ///
@@ -134,13 +132,12 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn resolve<T: KernelObject>(
         &self,
         thread: &Thread<A>,
-        index: u64,
         need: Rights,
     ) -> Result<Resolved<'_, T>, Error> {
-        self.resolved(self.own_slot(thread, index)?, need)
+        self.resolved(self.own_slot(thread, thread.frame.argument(0))?, need)
     }
 
-    /// Returns the object of type `T` that a slot address names.
+    /// Returns the object of type `T` that argument 0, a slot address, names.
     ///
     /// # Errors
     ///
@@ -149,10 +146,9 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn resolve_at<T: KernelObject>(
         &self,
         thread: &Thread<A>,
-        address: u64,
         need: Rights,
     ) -> Result<Resolved<'_, T>, Error> {
-        self.resolved(self.filled_at(thread, address)?, need)
+        self.resolved(self.filled_at(thread, thread.frame.argument(0))?, need)
     }
 
     /// Returns the slot that a slot address names.
@@ -164,9 +160,19 @@ impl<A: Arch> Visit<'_, A> {
         self.slot_at(thread, address).map(|slot| self.slot(slot))
     }
 
+    /// Checks that an object of core `core` may be used by a thread directly.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongCore`].
+    pub(crate) fn check_same_core(thread: &Thread<A>, core: &Word) -> Result<(), Error> {
+        let is_same = core.get() == thread.execution().core.get();
+        is_same.then_some(()).ok_or(Error::WrongCore)
+    }
+
     /// Returns the object of type `T` that `slot` names.
     #[inline(always)]
-    fn resolved<'e, T: KernelObject>(
+    pub(crate) fn resolved<'e, T: KernelObject>(
         &'e self,
         slot: &'e Slot,
         need: Rights,

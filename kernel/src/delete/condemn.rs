@@ -4,7 +4,7 @@ use super::{Ending, round};
 use crate::Visit;
 use crate::arch::{Arch, SpaceTag, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::{Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Role, Slot, SlotRef, Tag, nth};
 use crate::object::execution::{Execution, ExecutionRef};
 use crate::object::space::{AddressSpace, FUNDS};
 use crate::object::thread::Thread;
@@ -108,8 +108,7 @@ impl<A: Arch> Visit<'_, A> {
             _ => return Ok(None),
         };
         let first = holder.object.get() + offset as u64;
-        let mut inner =
-            (0..count as u64).filter_map(|index| SlotRef::from_address(first + index * 64));
+        let mut inner = (0..count as u64).filter_map(|index| nth(first, index));
         Ok(inner.find(|inner| self.is_filled(*inner)))
     }
 
@@ -128,8 +127,7 @@ impl<A: Arch> Visit<'_, A> {
         let end = 1_u64 << tag.order();
         let stop = end.min(holder.progress.get() + SCAN);
         while holder.progress.get() < stop {
-            let address = holder.object.get() + holder.progress.get() * 64;
-            if let Some(slot) = SlotRef::from_address(address)
+            if let Some(slot) = nth(holder.object.get(), holder.progress.get())
                 && slot != own
                 && self.is_filled(slot)
             {
@@ -199,6 +197,12 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
+    /// Gives a space an identity that no space had before.
+    pub(crate) fn identify_anew(&self, space: &AddressSpace) {
+        self.identities.add(1);
+        space.identity.set(self.identities.get());
+    }
+
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
         let [last, others] = &space.free;
@@ -210,8 +214,7 @@ impl<A: Arch> Visit<'_, A> {
             word.set(0);
         }
         // Mappings that capabilities remember are those of the space before.
-        self.identities.add(1);
-        space.identity.set(self.identities.get());
+        self.identify_anew(space);
         if space.is_guest.get() != 0 {
             self.round.flush_guests();
         } else {

@@ -3,7 +3,8 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::call::thread::{CONTROL, execution_of};
+use crate::call::thread::execution_of;
+use crate::cap::right::CONTROL;
 use crate::cap::table::Resolved;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::thread::Thread;
@@ -20,8 +21,7 @@ impl<A: Arch> Visit<'_, A> {
         thread: &Thread<A>,
         number: CallNumber,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, CONTROL)?;
         if self.is_shipped(caller, &target.object.execution().core) {
             return Ok(Outcome::Waiting);
         }
@@ -32,7 +32,8 @@ impl<A: Arch> Visit<'_, A> {
             CallNumber::VcpuWrite => self.vcpu_write(item, first, second),
             CallNumber::VcpuResume => self.vcpu_resume(target),
             CallNumber::VcpuStop => {
-                self.vcpu_stop(target);
+                // An exit that is being answered stays pending.
+                self.stop(item);
                 Ok(Outcome::ok())
             }
             _ => {
@@ -127,11 +128,6 @@ impl<A: Arch> Visit<'_, A> {
             self.make_ready(item);
         }
         Ok(Outcome::ok())
-    }
-
-    /// Stops a vCPU; an exit that is being answered stays pending.
-    fn vcpu_stop(&self, target: Resolved<'_, Vcpu<A>>) {
-        self.stop(execution_of(target.handle));
     }
 }
 

@@ -3,22 +3,22 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
-use crate::call::thread::{CONTROL, execution_of};
-use crate::cap::slot::{Role, Slot, SlotRef};
+use crate::call::thread::{Bound, binding, execution_of};
+use crate::cap::right::{CALL, CONTROL};
+use crate::cap::slot::{Role, SlotRef, nth};
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::GuestSpace;
 use crate::object::thread::Thread;
 use crate::object::vcpu::{BUDGET, DEVICES, EXITS, GUEST_SPACE, REGISTER_PAGE, Vcpu};
-use abi::call::Binding;
 use abi::exit::{EXIT_CLASSES, MAX_ROUTES, RouteKey};
-use abi::{Error, ObjectKind, Rights};
-use arena::{Handle, Object};
+use abi::{Error, ObjectKind};
+use arena::Handle;
 use core::mem::offset_of;
 
 /// Returns slot `index` of a vCPU.
 fn slot_of<A: Arch>(vcpu: Handle<Vcpu<A>>, index: usize) -> Result<SlotRef, Error> {
-    let address = vcpu.address() + offset_of!(Vcpu<A>, slots) as u64;
-    SlotRef::from_address(address + index as u64 * Slot::STRIDE).ok_or(Error::OutOfRange)
+    let slots = vcpu.address() + offset_of!(Vcpu<A>, slots) as u64;
+    nth(slots, index as u64).ok_or(Error::OutOfRange)
 }
 
 impl<A: Arch> Visit<'_, A> {
@@ -28,26 +28,21 @@ impl<A: Arch> Visit<'_, A> {
         caller: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, CONTROL)?;
         let execution = target.object.execution();
         if self.is_shipped(caller, &execution.core) {
             return Ok(Outcome::Waiting);
         }
         self.check_stopped(execution)?;
-        let (index, role, kind, need) = vcpu_binding(thread.frame.argument(1))?;
+        let binding = binding(thread.frame.argument(1))?;
+        let index = match binding.role {
+            Role::GuestSpace => GUEST_SPACE,
+            Role::MessagePage => REGISTER_PAGE,
+            Role::Budget => BUDGET,
+            _ => return Err(Error::BadArgument),
+        };
         let place = slot_of(target.handle, index)?;
-        if thread.frame.argument(2) == 0 {
-            return Ok(self.unbind(caller, place));
-        }
-        let from = self.bindable(thread, kind, need)?;
-        self.check_core(execution, from)?;
-        if !self.slot(place).tag().is_empty() {
-            return Err(Error::WrongState);
-        }
-        self.bind(from, place, role)?;
-        self.after_bind((execution_of(target.handle), execution), from, role);
-        Ok(Outcome::ok())
+        self.rebind(caller, thread, (place, execution, binding))
     }
 
     /// Sets the endpoint of an exit class or a device route, and delivers an exit that waited.
@@ -57,8 +52,7 @@ impl<A: Arch> Visit<'_, A> {
         thread: &Thread<A>,
         is_exit: bool,
     ) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Vcpu<A>>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, CONTROL)?;
         let execution = target.object.execution();
         if self.is_shipped(caller, &execution.core) {
             return Ok(Outcome::Waiting);
@@ -73,26 +67,22 @@ impl<A: Arch> Visit<'_, A> {
             return Err(Error::OutOfRange);
         }
         let place = slot_of(target.handle, first + index)?;
-        if thread.frame.argument(2) == 0 {
-            return Ok(self.unbind(caller, place));
-        }
-        let need = Rights::new().with_call(true);
-        let from = self.bindable(thread, ObjectKind::Endpoint, need)?;
-        self.check_core(execution, from)?;
-        if !self.slot(place).tag().is_empty() {
-            return Err(Error::WrongState);
-        }
-        self.bind(from, place, Role::Route)?;
-        if execution.state() == State::Unrouted {
+        let binding = Bound {
+            role: Role::Route,
+            kind: ObjectKind::Endpoint,
+            need: CALL,
+        };
+        let outcome = self.rebind(caller, thread, (place, execution, binding))?;
+        let is_bound = thread.frame.argument(2) != 0;
+        if is_bound && execution.state() == State::Unrouted {
             self.send_exit_again(execution_of(target.handle));
         }
-        Ok(Outcome::ok())
+        Ok(outcome)
     }
 
     /// Declares a device or memory range of a guest space.
     pub(crate) fn add_route(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<GuestSpace>(thread, address, CONTROL)?;
+        let target = self.resolve_at::<GuestSpace>(thread, CONTROL)?;
         let [index, key, base, length] = [1, 2, 3, 4].map(|index| thread.frame.argument(index));
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let route = target.object.routes.get(index).ok_or(Error::OutOfRange)?;
@@ -117,26 +107,5 @@ impl<A: Arch> Visit<'_, A> {
         route.key.set(key.number());
         route.length.set(length);
         Ok(Outcome::ok())
-    }
-}
-
-/// Returns slot, role, kind and needed rights of a vCPU's binding.
-fn vcpu_binding(number: u64) -> Result<(usize, Role, ObjectKind, Rights), Error> {
-    match Binding::from_number(number) {
-        Some(Binding::GuestSpace) => Ok((
-            GUEST_SPACE,
-            Role::GuestSpace,
-            ObjectKind::GuestSpace,
-            CONTROL,
-        )),
-        Some(Binding::MessagePage) => {
-            let need = Rights::new().with_read(true).with_write(true);
-            Ok((REGISTER_PAGE, Role::MessagePage, ObjectKind::Frame, need))
-        }
-        Some(Binding::Budget) => Ok((BUDGET, Role::Budget, ObjectKind::Budget, CONTROL)),
-        Some(
-            Binding::Space | Binding::CapTable | Binding::FaultHandler | Binding::Notification,
-        )
-        | None => Err(Error::BadArgument),
     }
 }

@@ -7,10 +7,11 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::INJECT;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
-use abi::{Error, Rights};
+use abi::Error;
 use core::sync::atomic::{Ordering, fence};
 
 /// Kinds of flush that a machine may have.
@@ -49,8 +50,9 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns a vCPU of the set.
     fn fenced(&self, thread: &Thread<A>, index: u64) -> Result<&Vcpu<A>, Error> {
-        let need = Rights::new().with_inject(true);
-        Ok(self.resolve::<Vcpu<A>>(thread, index, need)?.object)
+        Ok(self
+            .resolved::<Vcpu<A>>(self.own_slot(thread, index)?, INJECT)?
+            .object)
     }
 
     /// Lets a fence go on from this core, which has left all its guests.

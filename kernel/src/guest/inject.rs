@@ -3,10 +3,11 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::INJECT;
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
-use abi::{Error, Rights};
+use abi::Error;
 use arena::Handle;
 use core::sync::atomic::{Ordering, fence};
 
@@ -16,9 +17,7 @@ const LOWERED: u32 = 32;
 impl<A: Arch> Visit<'_, A> {
     /// Raises and lowers lines of a vCPU.
     pub(crate) fn inject_call(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
-        let need = Rights::new().with_inject(true);
-        let address = thread.frame.argument(0);
-        let target = self.resolve_at::<Vcpu<A>>(thread, address, need)?;
+        let target = self.resolve_at::<Vcpu<A>>(thread, INJECT)?;
         let (raise, lower) = (thread.frame.argument(1), thread.frame.argument(2));
         if (raise | lower) & !self.arch.guest_lines() != 0 || raise & lower != 0 {
             return Err(Error::BadArgument);

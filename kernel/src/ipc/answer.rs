@@ -3,6 +3,7 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::CONTROL;
 use crate::object::budget::Budget;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::reply::Reply;
@@ -32,12 +33,9 @@ impl<A: Arch> Visit<'_, A> {
         saver: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let index = thread.frame.argument(0);
-        let reply = self.resolve::<Reply>(thread, index, Rights::new())?;
+        let reply = self.resolve::<Reply>(thread, Rights::new())?;
         let execution = thread.execution();
-        if reply.object.core.get() != execution.core.get() {
-            return Err(Error::WrongCore);
-        }
+        Self::check_same_core(thread, &reply.object.core)?;
         if reply.object.caller.get().is_some() {
             return Err(Error::WrongState);
         }
@@ -54,12 +52,8 @@ impl<A: Arch> Visit<'_, A> {
         replier: ExecutionRef,
         thread: &Thread<A>,
     ) -> Result<Outcome, Error> {
-        let index = thread.frame.argument(0);
-        let need = Rights::new().with_control(true);
-        let reply = self.resolve::<Reply>(thread, index, need)?;
-        if reply.object.core.get() != thread.execution().core.get() {
-            return Err(Error::WrongCore);
-        }
+        let reply = self.resolve::<Reply>(thread, CONTROL)?;
+        Self::check_same_core(thread, &reply.object.core)?;
         let caller = reply.object.caller.get().ok_or(Error::NoCaller)?;
         let outcome = self.answer(caller, (replier, thread))?;
         if !matches!(outcome, Outcome::Waiting) {

@@ -17,11 +17,12 @@ pub use transfer::check_sendable;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::CALL;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{CallWord, Error, Rights};
+use abi::{CallWord, Error};
 use arena::Handle;
 
 /// The longest chain of calls.
@@ -31,12 +32,9 @@ impl<A: Arch> Visit<'_, A> {
     /// Makes a thread's call of an endpoint.
     pub(crate) fn call(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let info = CallWord::from_bits(thread.frame.call_word()).info();
-        let need = Rights::new().with_call(true);
-        let to = self.resolve::<Endpoint>(thread, thread.frame.argument(0), need)?;
+        let to = self.resolve::<Endpoint>(thread, CALL)?;
         let execution = thread.execution();
-        if to.object.core.get() != execution.core.get() {
-            return Err(Error::WrongCore);
-        }
+        Self::check_same_core(thread, &to.object.core)?;
         self.check_message(thread, info)?;
         if execution.depth.get() >= MAX_DEPTH {
             return Err(Error::CallTooDeep);
@@ -96,23 +94,13 @@ impl<A: Arch> Visit<'_, A> {
             State::AwaitingReply => self.forget_callee(item),
             State::AwaitingLock => self.remove(&self.core.lock_waiters, item),
             State::Ready => self.dequeue(item),
-            State::Stopped
-            | State::Exhausted
-            | State::Idle
-            | State::Parked
-            | State::Unrouted
-            | State::Dead => {}
+            _ => {}
         }
     }
 
     /// Ends a thread's system call with a status and one result, and lets it run.
     pub(crate) fn finish_call(&self, item: ExecutionRef, result: Result<u64, Error>) {
-        let thread = self.thread(item);
-        thread.frame.complete();
-        match result {
-            Ok(value) => thread.frame.set_result(1, value),
-            Err(error) => thread.frame.set_result(0, error.number()),
-        }
+        Self::conclude(self.thread(item), result.map(Outcome::Done));
         self.make_ready(item);
     }
 }

@@ -3,13 +3,14 @@
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
+use crate::cap::right::RECEIVE;
 use crate::cap::slot::Role;
 use crate::cap::table::Resolved;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{CallWord, Error, ObjectKind, Rights};
+use abi::{CallWord, Error, ObjectKind};
 use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
@@ -18,11 +19,8 @@ impl<A: Arch> Visit<'_, A> {
         &self,
         thread: &Thread<A>,
     ) -> Result<Resolved<'_, Endpoint>, Error> {
-        let need = Rights::new().with_receive(true);
-        let endpoint = self.resolve::<Endpoint>(thread, thread.frame.argument(0), need)?;
-        if endpoint.object.core.get() != thread.execution().core.get() {
-            return Err(Error::WrongCore);
-        }
+        let endpoint = self.resolve::<Endpoint>(thread, RECEIVE)?;
+        Self::check_same_core(thread, &endpoint.object.core)?;
         Ok(endpoint)
     }
 

@@ -8,7 +8,8 @@ mod unmap;
 use crate::Visit;
 use crate::arch::{Arch, Level, SpaceTag, Stage, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::{Cap, Role, SlotRef};
+use crate::cap::right::CONTROL;
+use crate::cap::slot::{Cap, Role, SlotRef, nth};
 use crate::cap::table;
 use crate::core_state::CoreState;
 use crate::object::execution::ExecutionRef;
@@ -38,14 +39,13 @@ impl<A: Arch> Visit<'_, A> {
         address: u64,
     ) -> Result<Handle<AddressSpace>, Error> {
         let slot = self.slot(self.slot_at(thread, address)?);
-        let need = Rights::new().with_control(true);
         let offset = match slot.tag().object_kind() {
             Some(ObjectKind::GuestSpace) => {
-                table::check(slot, ObjectKind::GuestSpace, need)?;
+                table::check(slot, ObjectKind::GuestSpace, CONTROL)?;
                 offset_of!(GuestSpace, space)
             }
             _ => {
-                table::check(slot, ObjectKind::Space, need)?;
+                table::check(slot, ObjectKind::Space, CONTROL)?;
                 offset_of!(Space, space)
             }
         };
@@ -58,8 +58,7 @@ impl<A: Arch> Visit<'_, A> {
         let space = self.space(handle);
         let from = self.slot_at(thread, thread.frame.argument(1))?;
         let untyped = self.slot(from);
-        let need = Rights::new().with_control(true);
-        let tag = table::check(untyped, ObjectKind::Untyped, need)?;
+        let tag = table::check(untyped, ObjectKind::Untyped, CONTROL)?;
         if tag.device() {
             return Err(Error::BadArgument);
         }
@@ -96,7 +95,7 @@ impl<A: Arch> Visit<'_, A> {
     fn free_fund(&self, space: Handle<AddressSpace>) -> Option<SlotRef> {
         let first = space.address() + offset_of!(Space, funds) as u64;
         let funds = crate::object::space::FUNDS as u64;
-        let mut slots = (0..funds).filter_map(|index| SlotRef::from_address(first + index * 64));
+        let mut slots = (0..funds).filter_map(|index| nth(first, index));
         slots.find(|slot| self.slot(*slot).tag().is_empty())
     }
 

@@ -27,6 +27,13 @@ pub struct Controller<C> {
     reports: Deliveries<(), Vec<Last<()>>>,
 }
 
+/// Makes the chips of so many vCPUs. A function of its own: the copies that it makes of them are off
+/// the stack again when it returns.
+#[inline(never)]
+fn on_heap<C: Chips>(vcpus: usize) -> Option<Box<C>> {
+    Some(Box::new(C::new(vcpus)?))
+}
+
 impl<C: Chips> Controller<C> {
     /// Returns the controllers of a guest, or `None` where it has no vCPUs, or too many. A source
     /// belongs to the process that serves its device.
@@ -37,7 +44,7 @@ impl<C: Chips> Controller<C> {
             Some((u64::from(device.process) + 1, source))
         });
         Some(Self {
-            chips: Box::new(C::new(description.cores.len())?),
+            chips: on_heap(description.cores.len())?,
             owners: owners.collect(),
             supervisor: u64::from(description.vcpu) + 1,
             accesses: Deliveries::new(vec![Last::default(); description.cores.len()]),

@@ -83,7 +83,7 @@ pub static MACHINES: [Machine; 3] = [
         target: "x86_64-unknown-none",
         builds_core: false,
         servers: true,
-        system: Some("bsp/x86/systems/qemu-q35.toml"),
+        system: Some("bsp/x86/systems/first-guest.toml"),
         kernel_text_max: 80 << 10,
         is_pc: true,
         emulators: &[Kind::Qemu, Kind::Bochs],

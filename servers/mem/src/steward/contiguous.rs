@@ -209,7 +209,12 @@ impl<K: Kernel> Steward<K> {
             is_mapped: false,
             ..*held
         };
-        let copied = self.kernel.copy(held.frame, new, to.order()).is_ok();
+        let copied = cfg!(feature = "moves-without-copy")
+            || self.kernel.copy(held.frame, new, to.order()).is_ok();
+        if cfg!(feature = "copies-early") && held.is_mapped {
+            self.map_again(given, held);
+            self.kernel.unmap(held.frame);
+        }
         if copied && held.is_mapped {
             self.map_moved(given, &mut moved);
         }

@@ -1,6 +1,6 @@
 //! Builds a whole system: kernel, servers and boot bundle of one manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,10 +82,20 @@ pub fn absent(workspace: &Workspace, compiled: &Compiled) -> Vec<String> {
 impl Programs {
     /// Builds the programs of a system.
     pub fn build(workspace: &Workspace, compiled: &Compiled) -> Result<Self> {
+        Self::build_with(workspace, compiled, &Features::new())
+    }
+
+    /// Builds the programs of a system, some with features.
+    fn build_with(workspace: &Workspace, compiled: &Compiled, features: &Features) -> Result<Self> {
         let machine = Machine::find(compiled.machine.bsp)?;
         let packages = packages(compiled);
         let names: Vec<_> = packages.iter().map(String::as_str).collect();
-        let executables = cargo::build(workspace, &names, machine)?;
+        let mut executables = cargo::build(workspace, &names, machine)?;
+        for (package, features) in features {
+            ensure!(packages.contains(package), "no part is a {package}");
+            let executable = cargo::build_with(workspace, package, machine, &features.join(","))?;
+            executables.insert(package.clone(), executable);
+        }
         let executable =
             |package: &str| executables.get(package).context("a package was not built");
         let program = |package: &str| Ok((package.to_owned(), read(executable(package)?)?));
@@ -137,6 +147,9 @@ impl Programs {
     }
 }
 
+/// Features that packages are built with.
+pub type Features = BTreeMap<String, Vec<String>>;
+
 /// Builds everything that the manifest `file` names; the bundle gets the name `name`.
 pub fn build(
     workspace: &Workspace,
@@ -144,10 +157,21 @@ pub fn build(
     overrides: &Overrides,
     name: &str,
 ) -> Result<System> {
+    build_with(workspace, file, overrides, (name, &Features::new()))
+}
+
+/// Builds everything that the manifest `file` names, some of it with features; the bundle gets the
+/// name `name`.
+pub fn build_with(
+    workspace: &Workspace,
+    file: &Path,
+    overrides: &Overrides,
+    (name, features): (&str, &Features),
+) -> Result<System> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut catalogue = Catalogue::new(workspace, folder);
     let compiled = compile(workspace, file, overrides, &mut catalogue)?;
-    let programs = Programs::build(workspace, &compiled)?;
+    let programs = Programs::build_with(workspace, &compiled, features)?;
     let images = programs.sizes(&compiled)?;
     let bundle = write(workspace, name, &programs.bundle(&compiled)?)?;
     let log = programs.log(&compiled)?;

@@ -10,6 +10,7 @@ use manifest::compiled::LogLevel;
 use manifest::{GuestOverrides, Overrides, Size};
 use serde::Deserialize;
 
+use crate::build::system::Features;
 use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
 use crate::emulator::session::Keys;
@@ -96,6 +97,8 @@ pub struct Scenario {
     pub kernel_features: Vec<String>,
     /// What is asked of a trace of it; then it is traced.
     pub trace: Option<Law>,
+    /// Features that servers are built with, by package: mutants that the scenario has to notice.
+    pub server_features: Features,
 }
 
 /// What a file says.
@@ -148,6 +151,8 @@ struct Variant {
     expect: Vec<String>,
     #[serde(default)]
     kernel_features: Vec<String>,
+    #[serde(default)]
+    server_features: Features,
     pending: Option<String>,
     native: Option<String>,
     trace: Option<Law>,
@@ -259,6 +264,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         native: variant.native.clone().or_else(|| file.native.clone()),
         kernel_features: variant.kernel_features.clone(),
         trace: variant.trace.or(file.trace),
+        server_features: variant.server_features.clone(),
     })
 }
 

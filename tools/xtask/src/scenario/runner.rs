@@ -79,7 +79,8 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         fs::write(&kernel, code)?;
         scenario.overrides.guest.kernel = Some(kernel.to_string_lossy().into_owned());
     }
-    let mut system = system::build(workspace, &file, &scenario.overrides, &name)?;
+    let features = &scenario.server_features;
+    let mut system = system::build_with(workspace, &file, &scenario.overrides, (&name, features))?;
     if !scenario.kernel_features.is_empty() {
         let features = scenario.kernel_features.join(",");
         let package = system::kernel_package(&system.compiled);

@@ -21,13 +21,13 @@ const LIMIT: usize = 600;
 
 /// Code that has a limit: its name, its folders, those inside of them that do not count, the limit.
 ///
-/// The goal for the portable kernel is 6000, fast paths included.
+/// Fast paths are counted apart: they do again what the portable kernel does without them.
 const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
     (
         "portable kernel",
         &["kernel/src/"],
         &["kernel/src/fake/", "kernel/src/fast/"],
-        6150,
+        6000,
     ),
     ("fast paths", &["kernel/src/fast/"], &[], 700),
     (

@@ -5,7 +5,7 @@ use core::arch::asm;
 use super::facts::facts;
 use super::processor::{Leaf, identify, input, output, output_string, read_register};
 use super::traps::{Caught, GENERAL_PROTECTION, INVALID_OPCODE, catch};
-use super::{X86, apic, port, traps};
+use super::{X86, apic, port, ports, traps};
 use crate::interrupts::{Source, taken};
 use crate::machine::{Exit, Machine};
 use crate::report::{Law, Verdict, Why, equal, hold};
@@ -79,7 +79,7 @@ pub const EXITS: [Exit; 8] = [
 ];
 
 /// Laws of devices.
-pub const DEVICE: [Law; 7] = [
+pub const DEVICE: [Law; 11] = [
     Law {
         name: "the_port_keeps_every_byte",
         check: port_keeps,
@@ -91,6 +91,22 @@ pub const DEVICE: [Law; 7] = [
     Law {
         name: "a_port_of_nothing_has_all_ones",
         check: no_port,
+    },
+    Law {
+        name: "a_port_of_nothing_has_all_ones_in_every_size",
+        check: ports::nothing,
+    },
+    Law {
+        name: "a_wide_load_of_a_port_begins_with_its_register",
+        check: ports::wide_load,
+    },
+    Law {
+        name: "a_wide_store_to_a_port_begins_with_its_register",
+        check: ports::wide_store,
+    },
+    Law {
+        name: "the_port_loads_a_string",
+        check: ports::load_string,
     },
     Law {
         name: "memory_of_nothing_has_all_ones",

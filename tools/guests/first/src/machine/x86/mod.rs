@@ -6,6 +6,7 @@ mod facts;
 mod files;
 mod laws;
 mod port;
+mod ports;
 mod processor;
 mod start;
 mod traps;

@@ -18,7 +18,7 @@ const IDENTIFICATION: u16 = BASE + 2;
 /// Modem control register.
 const MODEM: u16 = BASE + 4;
 /// Line status register.
-const LINE_STATUS: u16 = BASE + 5;
+pub const LINE_STATUS: u16 = BASE + 5;
 /// Scratch register.
 pub const SCRATCH: u16 = BASE + 7;
 /// Its pin of the I/O APIC.
