@@ -22,11 +22,14 @@ use super::launch::{Launch, Line, Verdict};
 const BUNDLE_WORDS: u64 = 0x1_0408;
 /// What the bundle's address is a multiple of.
 const BUNDLE_ALIGN: u64 = 1 << 20;
-/// Commands at the start: end with the first CPU that waits for ever, and load the system.
-const COMMANDS: &str = "hao tgt HHCCP011I\nhao cmd quit\nipl system.ins\n";
-
-/// Returns what boots `system`.
-pub fn launch(workspace: &Workspace, program: &Path, system: &System) -> Result<Launch> {
+/// Returns what boots `system`; `trace` is the address of the first instruction of a guest, from which on
+/// all instructions are in the log until the guest loads a PSW.
+pub fn launch(
+    workspace: &Workspace,
+    program: &Path,
+    system: &System,
+    trace: Option<u64>,
+) -> Result<Launch> {
     let described = &system.compiled.system;
     let name = system.bundle.file_stem().unwrap_or_default();
     let name = format!("{}-{}", name.to_string_lossy(), described.cores);
@@ -49,7 +52,7 @@ pub fn launch(workspace: &Workspace, program: &Path, system: &System) -> Result<
         ("place", &place),
         ("system.ins", load.as_bytes()),
         ("configuration", configuration.as_bytes()),
-        ("commands", COMMANDS.as_bytes()),
+        ("commands", commands(trace).as_bytes()),
     ] {
         let file = folder.join(name);
         fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
@@ -64,6 +67,27 @@ pub fn launch(workspace: &Workspace, program: &Path, system: &System) -> Result<
         line: Line::Output,
         verdict: Verdict::Wait,
     })
+}
+
+/// Returns the commands at the start: end with the first CPU that waits for ever, trace what is asked
+/// for, and load the system.
+fn commands(trace: Option<u64>) -> String {
+    let mut text = String::new();
+    let mut rule = |message: &str, command| {
+        let _ = writeln!(text, "hao tgt {message}\nhao cmd {command}");
+    };
+    rule("HHCCP011I", "quit");
+    if let Some(address) = trace {
+        // The CPU tells of the breakpoint and then stands still until it is told to go on: so no
+        // instruction behind it is missed. Told so before it stands still, it would not hear of it.
+        rule(&format!("^SIE: PSW=[0-9A-F ]* {address:016X} INST="), "t+");
+        rule("HHCPN040I Instruction tracing on", "sh sleep 2");
+        rule("Instruction tracing on", "g");
+        rule("^SIE: .* INST=B2B2", "t-");
+        let _ = writeln!(text, "traceopt noregs\nb {address:x}");
+    }
+    text.push_str("ipl system.ins\n");
+    text
 }
 
 /// Returns the configuration of a machine with this many cores and bytes of memory.
@@ -92,6 +116,15 @@ fn configuration((cores, memory): (u16, u64)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_begins_at_the_breakpoint_before_the_machine_is_loaded() {
+        let plain = commands(None);
+        assert_eq!(plain, "hao tgt HHCCP011I\nhao cmd quit\nipl system.ins\n");
+        let traced = commands(Some(0x2000));
+        assert!(traced.ends_with("\ntraceopt noregs\nb 2000\nipl system.ins\n"));
+        assert!(traced.contains(" 0000000000002000 INST=\nhao cmd t+\n"));
+    }
 
     #[test]
     fn a_machine_has_the_cores_and_the_memory_that_were_asked_for() {

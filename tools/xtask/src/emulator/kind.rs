@@ -70,7 +70,7 @@ impl Emulator {
                 Ok(Launch::plain(command))
             }
             Kind::Bochs => super::bochs::launch(workspace, &self.path, args, system),
-            Kind::Hercules => super::hercules::launch(workspace, &self.path, system),
+            Kind::Hercules => super::hercules::launch(workspace, &self.path, system, None),
         }
     }
 }

@@ -7,7 +7,7 @@
 mod bochs;
 pub mod command;
 pub mod ending;
-mod hercules;
+pub mod hercules;
 pub mod kind;
 pub mod launch;
 pub mod serial;

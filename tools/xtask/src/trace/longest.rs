@@ -152,6 +152,7 @@ mod tests {
     fn waiting_for_an_interrupt_ends_a_path() {
         let kernel = (KERNEL, NOTHING);
         let run = [
+            kernel,
             (USER, NOTHING),
             kernel,
             (KERNEL + 4, WAIT),

@@ -10,6 +10,7 @@ use manifest::{GuestOverrides, Overrides, Size};
 use crate::build::system::{self, System};
 use crate::emulator::command::MachineArgs;
 use crate::emulator::ending::Ending;
+use crate::emulator::hercules;
 use crate::emulator::kind::Kind;
 use crate::emulator::launch::Launch;
 use crate::emulator::session::{self, Options};
@@ -19,10 +20,12 @@ use crate::workspace::Workspace;
 
 use super::measure::Measurement;
 use super::traced::Runner;
-use super::{TIMEOUT, exact};
+use super::{TIMEOUT, exact, trace};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
 const MEMORY: Size = Size::from_bytes(254 << 20);
+/// The same by SIE, where folios are mapped in pages of 4 KiB: one of 32 MiB, and the smallest.
+const MEMORY_BY_SIE: Size = Size::from_bytes(34 << 20);
 /// What the memory server counts of itself before it serves.
 const LOAD: &str = "load=1000000";
 /// The guest's package.
@@ -39,7 +42,7 @@ pub fn measure(
     runner: &Runner<'_>,
 ) -> Result<Vec<Measurement>> {
     let load = vec![("mem".to_owned(), LOAD.to_owned())];
-    let system = build(workspace, machine, load, "bench-exits")?;
+    let system = build(workspace, machine, (load, MEMORY), "bench-exits")?;
     let command = exact().command(workspace, emulator, &system)?;
     let _step = Step::begin("measuring exits of a guest");
     runner.run(&system, command, &[PACKAGE])
@@ -49,7 +52,7 @@ pub fn measure(
 /// processor.
 pub fn by_vmx(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measurement>> {
     let emulator = Kind::Bochs.ensure(workspace, machine, None)?;
-    let system = build(workspace, machine, Vec::new(), "bench-vmx")?;
+    let system = build(workspace, machine, (Vec::new(), MEMORY), "bench-vmx")?;
     let launch = emulator.launch(workspace, &MachineArgs::default(), &system)?;
     let mut found = measured(&system, launch)?;
     for one in &mut found {
@@ -58,11 +61,21 @@ pub fn by_vmx(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measuremen
     Ok(found)
 }
 
-/// Builds the system with the guest on one core; `arguments` are those of servers.
+/// Returns what a trace of Hercules has of the guest by SIE and of its host: a guest sees no counter
+/// there.
+pub fn by_sie(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measurement>> {
+    let emulator = Kind::Hercules.ensure(workspace, machine, None)?;
+    let system = build(workspace, machine, (Vec::new(), MEMORY_BY_SIE), "bench-sie")?;
+    let launch = hercules::launch(workspace, &emulator.path, &system, Some(trace::FIRST))?;
+    trace::measurements(&lines(&system, launch)?)
+}
+
+/// Builds the system with the guest on one core; `arguments` are those of servers, `memory` is the
+/// guest's.
 fn build(
     workspace: &Workspace,
     machine: &Machine,
-    arguments: Vec<(String, String)>,
+    (arguments, memory): (Vec<(String, String)>, Size),
     name: &str,
 ) -> Result<System> {
     let file = format!("bsp/{}/systems/first-guest.toml", machine.name);
@@ -70,7 +83,7 @@ fn build(
     let guest = GuestOverrides {
         kernel: Some(PACKAGE.to_owned()),
         vcpus: Some(1),
-        memory: Some(MEMORY),
+        memory: Some(memory),
         population: Some(Population::Lazy),
         ..GuestOverrides::default()
     };
@@ -85,6 +98,17 @@ fn build(
 
 /// Boots the system and returns the measurements that it prints.
 fn measured(system: &System, launch: Launch) -> Result<Vec<Measurement>> {
+    let lines = lines(system, launch)?;
+    let found: Vec<_> = lines
+        .iter()
+        .filter_map(|line| Measurement::parse(line))
+        .collect();
+    ensure!(!found.is_empty(), "the guest printed no measurement");
+    Ok(found)
+}
+
+/// Boots the system and returns all lines of its console.
+fn lines(system: &System, launch: Launch) -> Result<Vec<String>> {
     let guests = &system.compiled.system.guests;
     let options = Options {
         guests: guests.iter().map(|guest| guest.name.clone()).collect(),
@@ -95,11 +119,5 @@ fn measured(system: &System, launch: Launch) -> Result<Vec<Measurement>> {
     let _step = Step::begin("measuring exits of a guest");
     let outcome = session::run(launch, &options)?;
     ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
-    let found: Vec<_> = outcome
-        .lines
-        .iter()
-        .filter_map(|line| Measurement::parse(line))
-        .collect();
-    ensure!(!found.is_empty(), "the guest printed no measurement");
-    Ok(found)
+    Ok(outcome.lines)
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable, and
-//! guests by VMX under that of Bochs.
+//! `cargo xtask bench`: measures under QEMU's instruction counter, which is exact and repeatable, guests
+//! by VMX under that of Bochs, and guests by SIE in a trace of Hercules.
 
 mod compare;
 mod exits;
@@ -10,6 +10,7 @@ mod measure;
 mod peers;
 mod recorded;
 mod table;
+mod trace;
 mod traced;
 
 use std::fs;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use manifest::Overrides;
 
 use crate::build::elf;
@@ -45,7 +46,8 @@ pub struct Args {
         value_delimiter = ','
     )]
     machine: Vec<Chosen>,
-    /// The emulator: qemu, or bochs for the exits of guests by VMX, which have no budgets.
+    /// The emulator: qemu, or, for the exits of guests that it does not run, bochs (VMX) or hercules
+    /// (SIE).
     #[arg(
         long,
         value_enum,
@@ -159,7 +161,13 @@ fn machine_rows(
                 measurements,
             });
         }
-        Kind::Hercules => bail!("nothing is measured on Hercules yet"),
+        Kind::Hercules => {
+            add("exits by SIE", exits::by_sie(workspace, machine));
+            return Ok(Measured {
+                machine,
+                measurements,
+            });
+        }
     }
     let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
     let runner = Runner::new(workspace, args.trace.as_deref())?;
