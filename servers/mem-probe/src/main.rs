@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `measure` | asks once in a millisecond, first while all is quiet, then while others flood, and compares |
 //! | `flood` | asks for more than its quota, is refused, and then asks without end |
+//! | `move PAGES` | lets that many of its pages lie in an area, and takes that area then |
+//! | `watch` | as `measure`, but others take the area meanwhile |
 //! | `contiguous PAGES COUNT` | takes that many contiguous pieces, one in a second, and gives them back |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![deny(unsafe_code)]
@@ -14,7 +16,7 @@ extern crate alloc;
 
 #[cfg(target_os = "none")]
 mod run {
-    use mem_api::{Allocation, Mem, Pages, Refusal, Reply, Request};
+    use mem_api::{Allocation, Mem, Metrics, Pages, Refusal, Reply, Request};
     use rt::Endpoint;
     use rt::client::CallFailure;
 
@@ -30,6 +32,18 @@ mod run {
     const QUIET_AFTER: u64 = 500;
     /// The mean time of an answer may grow by so many instructions while others flood.
     const TOLERANCE: u64 = 4000;
+
+    /// No answer may take more instructions while memory is moved: a piece of it, and what comes with
+    /// that. A folio of 2 MiB has 32 pieces.
+    const PIECE: u64 = 200_000;
+    /// Pages of a folio of 2 MiB.
+    const FOLIO: u32 = 512;
+
+    /// One page.
+    const ONE: Pages = match Pages::new(1) {
+        Some(pages) => pages,
+        None => panic!(),
+    };
 
     /// What the process works with.
     struct Probe {
@@ -68,7 +82,9 @@ mod run {
             let mut number = || words.next().and_then(|word| word.parse().ok());
             match (verb, number(), number()) {
                 (Some("measure"), ..) => self.measure(),
+                (Some("watch"), ..) => self.watch(),
                 (Some("flood"), ..) => self.flood(),
+                (Some("move"), Some(pages), _) => self.make_move(pages),
                 (Some("contiguous"), Some(pages), Some(count)) => {
                     self.contiguous(pages, u64::from(count))
                 }
@@ -156,6 +172,85 @@ mod run {
             } else {
                 rt::log!("probe: FAILED: the neighbour was disturbed");
             }
+        }
+
+        /// Compares answers while it is quiet with those while memory is moved.
+        fn watch(&self) {
+            let quiet = self.phase(QUIET_AFTER);
+            let before = self.moved();
+            let moving = self.phase(FLOOD_AFTER);
+            let moved = self.moved() - before;
+            rt::log!(
+                "probe: an answer takes {} instructions, at most {}; while {moved} pages move {}, at \
+                 most {}",
+                quiet.0,
+                quiet.1,
+                moving.0,
+                moving.1
+            );
+            if moved < u64::from(FOLIO) * 4 {
+                rt::log!("probe: FAILED: little was moved");
+            }
+            if moving.1 <= quiet.1 + PIECE {
+                rt::log!("probe: the neighbour waits for a piece at most");
+            } else {
+                rt::log!("probe: FAILED: the neighbour was disturbed");
+            }
+        }
+
+        /// Returns how many pages were moved until now.
+        fn moved(&self) -> u64 {
+            self.metrics().map_or(0, |metrics| metrics.moved_pages)
+        }
+
+        /// Asks how the memory is.
+        fn metrics(&self) -> Option<Metrics> {
+            match self.ask(Request::Metrics) {
+                Ok(Reply::Metrics(metrics)) => Some(metrics),
+                _ => None,
+            }
+        }
+
+        /// Takes memory.
+        fn allocate(&self, pages: u32) -> Option<Allocation> {
+            let request = Request::Allocate {
+                pages: Pages::new(pages)?,
+                start_page: 0,
+                node: 0,
+            };
+            match self.ask(request) {
+                Ok(Reply::Allocated { allocation, .. }) => Some(allocation),
+                other => {
+                    rt::log!("probe: FAILED: {other:?}");
+                    None
+                }
+            }
+        }
+
+        /// Gets pages out of the area, and takes all of it.
+        fn make_move(&self, pages: u32) {
+            let Some(metrics) = self.metrics() else {
+                return;
+            };
+            let others = metrics.free_pages - metrics.area_free_pages;
+            // Only what has no other place lies in an area.
+            let others = self.allocate(u32::try_from(others).unwrap_or(0));
+            if self.allocate(pages).is_none() {
+                return;
+            }
+            if let Some(others) = others {
+                self.release(others);
+            }
+            self.wait_until(FLOOD_AFTER);
+            let mut taken = 0;
+            while let Ok(Reply::Allocated { .. }) = self.ask(Request::Contiguous {
+                pages: Pages::new(FOLIO).unwrap_or(ONE),
+                align: 9,
+                area: 0,
+            }) {
+                taken += 1;
+            }
+            rt::log!("probe: {taken} pieces of the area are taken");
         }
 
         /// Returns whether there is a client that was refused and slowed.

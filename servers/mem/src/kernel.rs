@@ -50,11 +50,4 @@ pub trait Kernel {
 
     /// Takes a frame out of its guest.
     fn unmap(&mut self, frame: Slot);
-
-    /// Copies the contents of a frame that is not mapped to another one of the same order.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelRefusal`].
-    fn copy(&mut self, from: Slot, to: Slot, order: u8) -> Result<(), KernelRefusal>;
 }

@@ -113,10 +113,27 @@ impl Folios {
     pub fn note_mapped(&mut self, owner: Owner, base: FrameNumber) -> Result<(), Refusal> {
         let head = self.head_of(owner, base)?;
         let mappings = head.mappings() + 1;
-        if mappings > MAX_MAPPINGS || head.leaving() {
+        if mappings > MAX_MAPPINGS {
             return Err(Refusal::Busy { at: base });
         }
         self.map.set(base, head.with_mappings(mappings));
+        Ok(())
+    }
+
+    /// Keeps the folio that begins at `base` from being moved, pinned or freed while it is prepared
+    /// for its owner, or lets it go.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAllocated`], [`Refusal::Foreign`].
+    pub fn keep_still(
+        &mut self,
+        owner: Owner,
+        base: FrameNumber,
+        is_still: bool,
+    ) -> Result<(), Refusal> {
+        let head = self.head_of(owner, base)?;
+        self.map.set(base, head.with_leaving(is_still));
         Ok(())
     }
 

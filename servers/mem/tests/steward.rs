@@ -3,10 +3,10 @@
 
 mod world;
 
-use mem::{FrameNumber, Made, Slot};
+use mem::{Decision, FrameNumber, Made, Slot, Touch};
 use mem_api::{Allocation, Pages, Refusal, Reply, Request};
 use proptest::prelude::*;
-use world::{AREA, CLIENTS, LIMIT, ROOTS, World, steward};
+use world::{AREA, CLIENTS, LATER, LIMIT, ROOTS, World, steward};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -252,4 +252,64 @@ fn the_corpus_of_the_fuzz_target_harms_nobody() {
         count += 1;
     }
     assert!(count > 0);
+}
+
+#[test]
+fn what_is_being_cleared_is_not_moved() {
+    let mut steward = steward();
+    let [eager, _, plain] = CLIENTS;
+    // All that is not the area, and a part of it.
+    let Ok(Decision::Fill(fill)) = steward.decide(eager, allocate(700, 0)) else {
+        panic!("not granted");
+    };
+    let Ok(Decision::Fill(rest)) = steward.decide(plain, allocate(700, 0)) else {
+        panic!("not granted");
+    };
+    let whole = Request::Contiguous {
+        pages: Pages::new(1).unwrap(),
+        align: 8,
+        area: 0,
+    };
+    for fill in [fill, rest] {
+        assert_eq!(steward.decide(CLIENTS[1], whole), Err(Refusal::NoPlace));
+        steward.filled(&fill).unwrap();
+    }
+    let emptying = steward.decide(CLIENTS[1], whole);
+    assert!(matches!(emptying, Ok(Decision::Empty(_))), "{emptying:?}");
+}
+
+#[test]
+fn who_asks_for_what_is_just_moved_waits() {
+    let mut world = World::new();
+    let [eager, lazy, plain] = CLIENTS;
+    allocation_of(world.ask(lazy, allocate(640, 0)));
+    let allocation = allocation_of(world.ask(eager, allocate(640, 0)));
+    let request = Request::Contiguous {
+        pages: Pages::new(128).unwrap(),
+        align: 7,
+        area: 0,
+    };
+    world.ask(plain, request).unwrap();
+    world.step();
+    let gone: Vec<u32> = (0..640)
+        .filter(|page| world.steward.kernel().at(0, u64::from(*page)).is_none())
+        .collect();
+    assert!(!gone.is_empty(), "something is being copied");
+    for page in gone.clone() {
+        let address = u64::from(page) << 12;
+        assert_eq!(world.steward.touch(0, address), Touch::Later);
+        let find = Request::Find { allocation, page };
+        assert_eq!(world.ask(eager, find).map(drop), Err(LATER));
+        let release = Request::Release { allocation };
+        let refused = world.ask(eager, release).map(drop);
+        assert!(matches!(refused, Err(Refusal::Busy { .. })), "{refused:?}");
+    }
+    world.step();
+    for page in gone {
+        let address = u64::from(page) << 12;
+        assert_eq!(world.steward.touch(0, address), Touch::Mapped);
+        let find = Request::Find { allocation, page };
+        assert!(world.ask(eager, find).is_ok());
+    }
+    world.check();
 }

@@ -1,12 +1,21 @@
-//! One core's clients: who is served now, and who waits for his next turn.
+//! One core's clients: who is served now, and who waits: for his next turn, for what is just being
+//! moved, or for the end of what he asked for and takes long.
+//!
+//! ```text
+//!  message ──> perform ──> Answer
+//!                 ├──────> Later ── put aside, performed again after a moment
+//!                 └──────> Begun ── a job: one piece, then as long a pause for others, and so on
+//! ```
 
-use super::{State, answer_request, lock, report};
+use super::job::Job;
+use super::{State, lock, message_of, report, with_steward};
 use abi::call::FOREVER;
 use abi::exit::ExitReply;
 use abi::message::MAX_WORDS;
 use abi::{DeliveryKind, Error};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use mem::Quota;
+use mem::{Decision, Quota};
 use mem_api::{Mem, Request};
 use rt::api::Refused;
 use rt::api::envelope::open_request;
@@ -19,6 +28,8 @@ const FAULT_BADGE: u64 = 1 << 32;
 const REQUESTS: u64 = 64;
 /// Periods of a second.
 const PERIODS_PER_SECOND: u64 = 100;
+/// What has to wait until something is moved is tried again after this part of a second.
+const MOMENTS_PER_SECOND: u64 = 20_000;
 
 /// What is wanted of the server.
 #[derive(Clone, Copy, Debug)]
@@ -56,17 +67,48 @@ impl Work {
         }
     }
 
-    /// Does it; returns the answer.
-    fn perform(&self, core: u64) -> Outgoing {
+    /// Does it, or begins to.
+    fn perform(&self, core: u64) -> Performed {
         match *self {
-            Self::Request(_, Err(refused)) => refusal(refused),
-            Self::Request(process, Ok(request)) => answer_request(core, process, request),
+            Self::Request(_, Err(refused)) => Performed::Answer(refusal(refused)),
+            Self::Request(process, Ok(request)) => request_performed(core, process, request),
             Self::Fault(guest, vcpu, sequence, address) => {
                 let fault = |state: &mut State| state.fault((guest, vcpu), sequence, address);
-                let label = lock(fault).unwrap_or(ExitReply::Decline);
-                Outgoing::new(u16::try_from(label.number()).unwrap_or(0))
+                match lock(fault).unwrap_or(Some(ExitReply::Decline)) {
+                    Some(label) => {
+                        let label = u16::try_from(label.number()).unwrap_or(0);
+                        Performed::Answer(Outgoing::new(label))
+                    }
+                    None => Performed::Later,
+                }
             }
         }
+    }
+}
+
+/// What became of work.
+enum Performed {
+    /// It is done.
+    Answer(Outgoing),
+    /// It is to be performed again.
+    Later,
+    /// It takes long.
+    Begun(Job),
+}
+
+/// Decides about a request.
+fn request_performed(core: u64, process: u16, request: Request) -> Performed {
+    let decision = match with_steward(|steward| steward.decide(process, request)) {
+        Ok(Decision::Done(reply, frames)) => {
+            return Performed::Answer(message_of(&Ok(reply), frames));
+        }
+        Err(refused) => return Performed::Answer(message_of(&Err(refused), Vec::new())),
+        Ok(decision) => decision,
+    };
+    match Job::of(core, (process, request), decision) {
+        Some(mut job) if job.is_short() => Performed::Answer(job.finish()),
+        Some(job) => Performed::Begun(job),
+        None => Performed::Later,
     }
 }
 
@@ -84,14 +126,26 @@ struct Waiting {
     until: u64,
 }
 
+/// A caller who waits for the end of what he asked for.
+struct Working {
+    reply: Reply,
+    job: Job,
+    /// When it goes on.
+    until: u64,
+}
+
 /// The clients of one core.
 pub struct Desk {
     core: u64,
     endpoint: Endpoint,
     quota: Quota,
+    /// Ticks until what has to wait for a move is tried again.
+    moment: u64,
     /// Reply objects that nobody is in.
     replies: Vec<Reply>,
     waiting: Vec<Waiting>,
+    /// One after the other is done.
+    jobs: VecDeque<Working>,
 }
 
 impl Desk {
@@ -107,8 +161,10 @@ impl Desk {
             core,
             endpoint: rt::cores::endpoint_of(core)?,
             quota: Quota::new(REQUESTS, ticks / PERIODS_PER_SECOND),
+            moment: ticks / MOMENTS_PER_SECOND,
             replies: replies.map(Reply::own).collect(),
             waiting: Vec::new(),
+            jobs: VecDeque::new(),
         })
     }
 
@@ -120,6 +176,10 @@ impl Desk {
     pub fn serve(&mut self) -> Result<(), Error> {
         let mut answer = None;
         loop {
+            if answer.is_none() {
+                // Whoever was answered hears of it first.
+                self.go_on_with_job();
+            }
             let until = self.serve_waiting();
             let received = match answer.take() {
                 Some(answer) => match self.endpoint.reply_receive(&answer, until) {
@@ -136,20 +196,64 @@ impl Desk {
         }
     }
 
-    /// Answers those whose turn has come; returns when the next one's does.
+    /// Answers those whose turn has come; returns when there is something to do next.
     fn serve_waiting(&mut self) -> u64 {
         while let Some(index) = self.due(rt::sys::counter()) {
             let Waiting { reply, work, .. } = self.waiting.swap_remove(index);
-            let answer = work.perform(self.core);
-            match reply.send(&answer) {
-                // Who is gone needs none.
-                Ok(()) | Err(Error::NoCaller) => {}
-                Err(error) => rt::error!("an answer is lost: {}", error),
+            match work.perform(self.core) {
+                Performed::Answer(answer) => self.send(reply, &answer),
+                Performed::Begun(job) => self.begin(reply, job),
+                Performed::Later => self.wait(reply, work, rt::sys::counter() + self.moment),
             }
-            self.replies.push(reply);
         }
+        let job = self.jobs.front().map(|working| working.until);
         let until = self.waiting.iter().map(|waiting| waiting.until);
-        until.min().unwrap_or(FOREVER)
+        until.chain(job).min().unwrap_or(FOREVER)
+    }
+
+    /// Answers the caller in a Reply object, which is nobody's then.
+    fn send(&mut self, reply: Reply, answer: &Outgoing) {
+        match reply.send(answer) {
+            // Who is gone needs none.
+            Ok(()) | Err(Error::NoCaller) => {}
+            Err(error) => rt::error!("an answer is lost: {}", error),
+        }
+        self.replies.push(reply);
+    }
+
+    /// Lets the caller in a Reply object wait until his work can be performed.
+    fn wait(&mut self, reply: Reply, work: Work, until: u64) {
+        self.waiting.push(Waiting { reply, work, until });
+    }
+
+    /// Begins a job for the caller in a Reply object.
+    fn begin(&mut self, reply: Reply, job: Job) {
+        let until = rt::sys::counter();
+        self.jobs.push_back(Working { reply, job, until });
+    }
+
+    /// Does a piece of the first job, if its pause is over.
+    fn go_on_with_job(&mut self) {
+        let before = rt::sys::counter();
+        let Some(working) = self.jobs.front_mut().filter(|job| job.until <= before) else {
+            return;
+        };
+        let answer = working.job.go_on();
+        let after = rt::sys::counter();
+        working.until = after + (after - before);
+        if let Some(answer) = answer
+            && let Some(working) = self.jobs.pop_front()
+        {
+            self.send(working.reply, &answer);
+        }
+    }
+
+    /// Ends all jobs.
+    fn finish_jobs(&mut self) {
+        while let Some(mut working) = self.jobs.pop_front() {
+            let answer = working.job.finish();
+            self.send(working.reply, &answer);
+        }
     }
 
     /// Returns the one who waits longest of those whose turn has come.
@@ -169,26 +273,40 @@ impl Desk {
         let work = Work::of(message)?;
         let now = rt::sys::counter();
         if let Err(until) = self.quota.take(work.client(), now)
-            && self.put_aside(work, until)
+            && let Some(reply) = self.put_aside()
         {
+            if let Work::Request(process, _) = work {
+                lock(|state| state.steward.note_slowed(process));
+            }
+            self.wait(reply, work, until);
             return None;
         }
-        Some(work.perform(self.core))
+        loop {
+            let performed = work.perform(self.core);
+            if let Performed::Answer(answer) = performed {
+                return Some(answer);
+            }
+            if self.replies.is_empty() {
+                self.finish_jobs();
+            }
+            match (performed, self.put_aside()) {
+                (Performed::Begun(job), Some(reply)) => self.begin(reply, job),
+                (Performed::Begun(mut job), None) => return Some(job.finish()),
+                (_, Some(reply)) => self.wait(reply, work, now + self.moment),
+                // Who moves it is another core.
+                (_, None) => continue,
+            }
+            return None;
+        }
     }
 
-    /// Lets the caller wait; returns whether there was a place for him.
-    fn put_aside(&mut self, work: Work, until: u64) -> bool {
-        let Some(reply) = self.replies.pop() else {
-            return false;
-        };
+    /// Moves the caller into a Reply object, where there is one.
+    fn put_aside(&mut self) -> Option<Reply> {
+        let reply = self.replies.pop()?;
         if reply.save().is_err() {
             self.replies.push(reply);
-            return false;
+            return None;
         }
-        if let Work::Request(process, _) = work {
-            lock(|state| state.steward.note_slowed(process));
-        }
-        self.waiting.push(Waiting { reply, work, until });
-        true
+        Some(reply)
     }
 }

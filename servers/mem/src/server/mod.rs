@@ -1,7 +1,9 @@
 //! Requests of clients, and second-stage faults of their guests.
 
 mod capabilities;
+mod contents;
 mod desk;
+mod job;
 mod report;
 mod start;
 
@@ -12,7 +14,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use capabilities::Capabilities;
 use desk::Desk;
-use mem::{Decision, FRAME_SHIFT, Fill, Slot, Steward, Touch};
+use mem::{FRAME_SHIFT, Slot, Steward, Touch};
 use mem_api::{FOLIOS_PER_REPLY, Mem, Refusal, Reply, Request};
 use rt::api::delivery::MAX_VCPUS;
 use rt::api::{Deliveries, Delivery, Last, Refused};
@@ -26,7 +28,8 @@ struct State {
     faults: BTreeMap<u16, Deliveries<ExitReply, Vec<Last<ExitReply>>>>,
 }
 
-/// Shared by the threads of all cores; never held while memory is cleared.
+/// Shared by the threads of all cores; never held while memory is cleared or
+/// copied.
 static STATE: TicketLock<Option<State>> = TicketLock::new(None);
 
 /// Serves every core for ever.
@@ -52,21 +55,16 @@ fn serve_core(core: u64) {
     }
 }
 
-/// Answers a request.
-fn answer_request(core: u64, process: u16, request: Request) -> Outgoing {
-    let mut slots = Vec::new();
-    let reply = carry_out(core, process, request).map(|(reply, frames)| {
-        slots = frames;
-        reply
-    });
-    let outgoing = reply_of::<Mem>(&reply);
-    if slots.is_empty() {
+/// Returns the message of a reply with the frames that travel with it.
+fn message_of(reply: &Result<Reply, Refusal>, frames: Vec<Slot>) -> Outgoing {
+    let outgoing = reply_of::<Mem>(reply);
+    if frames.is_empty() {
         return outgoing;
     }
-    if slots.len() > FOLIOS_PER_REPLY {
+    if frames.len() > FOLIOS_PER_REPLY {
         return refusal(Refused::Malformed);
     }
-    let slots: Vec<SlotAddress> = slots.into_iter().map(SlotAddress::own).collect();
+    let slots: Vec<SlotAddress> = frames.into_iter().map(SlotAddress::own).collect();
     outgoing.with_capabilities(&slots)
 }
 
@@ -80,23 +78,6 @@ fn with_steward<T>(
     act: impl FnOnce(&mut Steward<Capabilities>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
     lock(|state| act(&mut state.steward)).unwrap_or(Err(Refusal::TooMany))
-}
-
-/// Carries a request out, to its end.
-fn carry_out(core: u64, process: u16, request: Request) -> Result<(Reply, Vec<Slot>), Refusal> {
-    let fill = match with_steward(|steward| steward.decide(process, request))? {
-        Decision::Done(reply, frames) => return Ok((reply, frames)),
-        Decision::Fill(fill) => fill,
-        // The others get their turn behind each folio that was moved.
-        Decision::Empty(emptying) => loop {
-            if let Some(fill) = with_steward(|steward| steward.make_room(emptying))? {
-                break fill;
-            }
-        },
-    };
-    let reply = fill_frames(core, &fill)?;
-    tell(process, request, reply);
-    Ok((reply, Vec::new()))
 }
 
 /// Notes in the log what a client got.
@@ -119,32 +100,23 @@ fn tell(process: u16, request: Request, reply: Reply) {
     );
 }
 
-/// Clears frames, without the lock, and tells the client of them.
-fn fill_frames(core: u64, fill: &Fill) -> Result<Reply, Refusal> {
-    let cleared = fill
-        .frames
-        .iter()
-        .try_for_each(|frame| capabilities::clear(core, *frame));
-    with_steward(|steward| {
-        if let Err(error) = cleared {
-            rt::error!("a folio was not cleared: {}", error);
-            steward.not_filled(fill);
-            return Err(Refusal::TooMany);
-        }
-        steward.filled(fill)
-    })
-}
-
 impl State {
-    /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer.
-    fn fault(&mut self, (guest, vcpu): (u16, usize), sequence: u64, address: u64) -> ExitReply {
+    /// Decides about a fault of a guest's vCPU; one that comes again gets the same answer. There is
+    /// none as long as what the guest touched is just being moved.
+    fn fault(
+        &mut self,
+        (guest, vcpu): (u16, usize),
+        sequence: u64,
+        address: u64,
+    ) -> Option<ExitReply> {
         let seen = self.faults.get(&guest);
         if let Some(Delivery::Repeated(label)) = seen.map(|faults| faults.look(vcpu, sequence)) {
-            return label;
+            return Some(label);
         }
         let label = match self.steward.touch(guest, address) {
             Touch::Mapped => ExitReply::Resume,
             Touch::Outside => ExitReply::Decline,
+            Touch::Later => return None,
             Touch::Failed => {
                 rt::log!("mem: guest {guest}: {address:#x} is not mapped");
                 ExitReply::Decline
@@ -155,6 +127,6 @@ impl State {
             .entry(guest)
             .or_insert_with(|| Deliveries::new(vec![Last::default(); MAX_VCPUS]));
         faults.record(vcpu, sequence, label);
-        label
+        Some(label)
     }
 }

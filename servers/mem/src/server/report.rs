@@ -12,7 +12,7 @@ fn ask(request: Request) -> Option<Reply> {
     // No process: what is asked here is answered to everybody.
     let told = with_steward(|steward| match steward.decide(u16::MAX, request)? {
         Decision::Done(reply, _) => Ok(reply),
-        Decision::Fill(_) | Decision::Empty(_) => Err(Refusal::NoClient),
+        Decision::Fill(_) | Decision::Empty(_) | Decision::Later => Err(Refusal::NoClient),
     });
     told.ok()
 }

@@ -1,17 +1,48 @@
 //! Contiguous requests: movable memory goes out of the way.
 //!
-//! A folio moves in one go, under the eyes of nobody: it is taken out of the guest and away from
-//! whoever had copies of its frame, copied, and mapped at the new place. A guest that touches it
-//! meanwhile faults, and goes on when the fault is answered, which is afterwards.
+//! ```text
+//!  next_step ──> Copy ── the caller copies, without the lock ──> copied ─┐
+//!      ↑ └─────> Fill                                                    │
+//!      └─────────────────────────────────────────────────────────────────┘
+//! ```
+//! A folio moves under the eyes of nobody: it is taken out of the guest and away from whoever had
+//! copies of its frame, copied, and mapped at the new place. Who touches it or asks for it meanwhile
+//! waits; until its turn comes, it is used where it is.
 
 use super::{Decision, Emptying, Fill, Given, Held, Steward, Underway, no_deed};
-use crate::area::Move;
+use crate::area::{ClaimId, Move};
 use crate::cover::Piece;
 use crate::extent::Extent;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Slot};
 use crate::refusal::Refusal;
 use alloc::vec::Vec;
 use mem_api::Refusal as Refused;
+
+/// What is to be done for a contiguous request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// What is in a frame is to be copied to another one; then [`Steward::copied`].
+    Copy {
+        /// Where it is.
+        from: Slot,
+        /// Where it goes.
+        to: Slot,
+    },
+    /// The place is empty. Its frames are to be cleared, then [`Steward::filled`] has the answer.
+    Fill(Fill),
+}
+
+/// A folio whose contents are being copied: nobody has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moving {
+    /// Number of the move in its claim.
+    index: usize,
+    one: Move,
+    /// Whether its guest has it mapped otherwise.
+    was_mapped: bool,
+    old: Slot,
+    new: Slot,
+}
 
 impl<K: Kernel> Steward<K> {
     /// Begins a contiguous request.
@@ -32,52 +63,52 @@ impl<K: Kernel> Steward<K> {
             Refusal::OutOfMemory => Refused::NoPlace,
             other => self.refused(other),
         })?;
-        let underway = Underway { client, claim };
-        if let Err(refused) = self.divide_for(underway) {
+        if let Err(refused) = self.divide_for(claim) {
             // A claim that was just made.
             let _ = self.folios.abandon(claim);
             return Err(refused);
         }
-        self.underway.push(underway);
-        Ok(Decision::Empty(Emptying(underway)))
+        self.underway.push(Underway {
+            client,
+            claim,
+            moving: None,
+        });
+        Ok(Decision::Empty(Emptying(claim)))
     }
 
-    /// Moves one folio out of the way. Returns `None` while there are more, then the place.
+    /// Returns what is to be done next for a request.
     ///
     /// # Errors
     ///
     /// A refusal where the kernel cannot; what was not moved stays where it is.
-    pub fn make_room(&mut self, emptying: Emptying) -> Result<Option<Fill>, Refused> {
-        let Emptying(underway) = emptying;
-        let next = self.folios.pending_moves(underway.claim).next();
-        if let Some((index, one)) = next {
-            let moved = self.move_folio(one);
-            return match moved {
-                Ok(()) => {
-                    // The claim is under way, and this move of it was not made.
-                    let noted = self.folios.moved(underway.claim, index);
-                    debug_assert_eq!(noted, Ok(()));
-                    self.moved += one.from.frames();
-                    Ok(None)
+    pub fn next_step(&mut self, emptying: Emptying) -> Result<Step, Refused> {
+        let Emptying(claim) = emptying;
+        let client = self.underway_of(claim)?.client;
+        let next = self.folios.pending_moves(claim).next();
+        if let Some(next) = next {
+            return match self.begin_move(next) {
+                Ok(moving) => {
+                    let (from, to) = (moving.old, moving.new);
+                    self.underway_of(claim)?.moving = Some(moving);
+                    Ok(Step::Copy { from, to })
                 }
                 Err(refused) => {
-                    self.end(underway);
-                    let _ = self.folios.abandon(underway.claim);
+                    self.give_claim_up(claim);
                     Err(refused)
                 }
             };
         }
-        self.end(underway);
-        let place = self.folios.finish(underway.claim);
+        self.underway.retain(|other| other.claim != claim);
+        let place = self.folios.finish(claim);
         let place = place.map_err(|_| Refused::NoPlace)?;
         let piece = |block: Extent| Piece {
             offset: block.base().number() - place.base().number(),
             extent: block,
         };
         let pieces: Vec<Piece> = place.blocks().map(piece).collect();
-        let held = self.make_frames(underway.client, &pieces)?;
-        Ok(Some(self.note(Given {
-            client: underway.client,
+        let held = self.make_frames(client, &pieces)?;
+        Ok(Step::Fill(self.note(Given {
+            client,
             guest: None,
             frames: place.frames(),
             is_ready: false,
@@ -85,16 +116,43 @@ impl<K: Kernel> Steward<K> {
         })))
     }
 
-    /// Forgets a request.
-    fn end(&mut self, underway: Underway) {
-        self.underway.retain(|other| *other != underway);
+    /// Ends the move whose contents were copied, or could not be.
+    ///
+    /// # Errors
+    ///
+    /// A refusal where the folio has to stay where it was; the request is given up.
+    pub fn copied(&mut self, emptying: Emptying, is_copied: bool) -> Result<(), Refused> {
+        let Emptying(claim) = emptying;
+        let moving = self.underway_of(claim)?.moving.take();
+        let moving = moving.ok_or(Refused::NoPlace)?;
+        let is_moved = self.end_move(&moving, is_copied);
+        if is_moved && self.folios.moved(claim, moving.index).is_ok() {
+            self.moved += moving.one.from.frames();
+            return Ok(());
+        }
+        self.give_claim_up(claim);
+        Err(Refused::TooMany)
+    }
+
+    /// Returns a request that is under way.
+    fn underway_of(&mut self, claim: ClaimId) -> Result<&mut Underway, Refused> {
+        let is_it = |other: &&mut Underway| other.claim == claim;
+        let found = self.underway.iter_mut().find(is_it);
+        found.ok_or(Refused::NoPlace)
+    }
+
+    /// Gives a request up.
+    fn give_claim_up(&mut self, claim: ClaimId) {
+        self.underway.retain(|other| other.claim != claim);
+        // It was under way.
+        let _ = self.folios.abandon(claim);
     }
 
     /// Makes the folios that move in parts ones of these parts.
-    fn divide_for(&mut self, underway: Underway) -> Result<(), Refused> {
+    fn divide_for(&mut self, claim: ClaimId) -> Result<(), Refused> {
         let moves: Vec<Extent> = self
             .folios
-            .pending_moves(underway.claim)
+            .pending_moves(claim)
             .map(|(_, one)| one.from)
             .collect();
         for number in 0..self.given.len() {
@@ -163,71 +221,75 @@ impl<K: Kernel> Steward<K> {
         }
     }
 
-    /// Makes a move of a request at once, where a folio that was touched waits for it.
-    pub(super) fn move_at_once(&mut self, extent: Extent) {
-        for underway in self.underway.clone() {
-            let mut moves = self.folios.pending_moves(underway.claim);
-            let Some((index, one)) = moves.find(|(_, one)| one.from == extent) else {
-                continue;
-            };
-            drop(moves);
-            if self.move_folio(one).is_ok() && self.folios.moved(underway.claim, index).is_ok() {
-                self.moved += extent.frames();
-            }
-        }
-    }
-
-    /// Moves what is in a folio to another one.
-    fn move_folio(&mut self, one: Move) -> Result<(), Refused> {
+    /// Returns number and index of the allocation that has a folio.
+    fn holder_of(&self, extent: Extent) -> Option<(usize, usize)> {
         let find = |given: &Option<Given>| {
             let mut held = given.as_ref()?.held.iter();
-            held.position(|held| held.extent == one.from)
+            held.position(|held| held.extent == extent)
         };
         let mut places = self.given.iter().enumerate();
-        let found = places.find_map(|(number, given)| Some((number, find(given)?)));
-        let (number, index) = found.ok_or(Refused::NoPlace)?;
-        let Some(mut given) = self.given[number].take() else {
-            return Err(Refused::NoPlace);
-        };
-        let mut held = given.held[index];
-        let moved = self.move_held(&given, &mut held, one.to);
-        given.held[index] = held;
-        self.given[number] = Some(given);
-        moved
+        places.find_map(|(number, given)| Some((number, find(given)?)))
     }
 
-    /// Moves a folio that somebody has, in front of whom nothing changes.
-    fn move_held(&mut self, given: &Given, held: &mut Held, to: Extent) -> Result<(), Refused> {
-        let new = self.deeds.make(&mut self.kernel, to).map_err(no_deed)?;
+    /// Takes a folio away from whoever can write to it, and makes the frame of the one that it moves
+    /// to.
+    fn begin_move(&mut self, (index, one): (usize, Move)) -> Result<Moving, Refused> {
+        let (number, held) = self.holder_of(one.from).ok_or(Refused::NoPlace)?;
+        let new = self.deeds.make(&mut self.kernel, one.to).map_err(no_deed)?;
+        let held = self.given[number]
+            .as_mut()
+            .map(|given| &mut given.held[held]);
+        let held = held.ok_or(Refused::NoPlace)?;
         self.kernel.revoke(held.frame);
-        if held.is_mapped {
+        let was_mapped = core::mem::take(&mut held.is_mapped);
+        if was_mapped {
             self.kernel.unmap(held.frame);
+        }
+        Ok(Moving {
+            index,
+            one,
+            was_mapped,
+            old: held.frame,
+            new,
+        })
+    }
+
+    /// Ends a move: the folio is at its new place, if it was copied and can be mapped there, and else
+    /// at the old one. Returns whether it is at the new one.
+    fn end_move(&mut self, moving: &Moving, is_copied: bool) -> bool {
+        let Some((number, index)) = self.holder_of(moving.one.from) else {
+            return false;
+        };
+        let Some(mut given) = self.given[number].take() else {
+            return false;
+        };
+        let mut held = given.held[index];
+        if cfg!(feature = "copies-early") && moving.was_mapped {
+            self.map_again(&given, &mut held);
+            self.kernel.unmap(held.frame);
+            held.is_mapped = false;
         }
         let mut moved = Held {
-            extent: to,
-            frame: new,
-            is_mapped: false,
-            ..*held
+            extent: moving.one.to,
+            frame: moving.new,
+            ..held
         };
-        let copied = cfg!(feature = "moves-without-copy")
-            || self.kernel.copy(held.frame, new, to.order()).is_ok();
-        if cfg!(feature = "copies-early") && held.is_mapped {
-            self.map_again(given, held);
-            self.kernel.unmap(held.frame);
+        if is_copied && moving.was_mapped {
+            self.map_moved(&given, &mut moved);
         }
-        if copied && held.is_mapped {
-            self.map_moved(given, &mut moved);
-        }
-        if !copied || moved.is_mapped != held.is_mapped {
-            self.deeds.delete(&mut self.kernel, to);
-            if held.is_mapped {
-                self.map_again(given, held);
+        let is_moved = is_copied && moved.is_mapped == moving.was_mapped;
+        if is_moved {
+            self.deeds.delete(&mut self.kernel, held.extent);
+            held = moved;
+        } else {
+            self.deeds.delete(&mut self.kernel, moved.extent);
+            if moving.was_mapped {
+                self.map_again(&given, &mut held);
             }
-            return Err(Refused::TooMany);
         }
-        self.deeds.delete(&mut self.kernel, held.extent);
-        *held = moved;
-        Ok(())
+        given.held[index] = held;
+        self.given[number] = Some(given);
+        is_moved
     }
 
     /// Maps the new place of a folio, whose mapping is counted at the old one.
@@ -237,4 +299,10 @@ impl<K: Kernel> Steward<K> {
             held.is_mapped = self.kernel.map(held.frame, guest.into(), address).is_ok();
         }
     }
+}
+
+/// Returns whether the contents of a folio are just being copied.
+pub(super) fn is_moving(underway: &[Underway], extent: Extent) -> bool {
+    let mut moving = underway.iter().filter_map(|other| other.moving);
+    moving.any(|moving| moving.one.from == extent)
 }

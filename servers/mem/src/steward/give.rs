@@ -1,9 +1,9 @@
 //! Giving memory: taken, cleared, mapped, told of.
 
+use super::contiguous::is_moving;
 use super::{Decision, Fill, Given, Held, MAX_ALLOCATIONS, Steward, Touch, no_deed};
 use crate::account::Owner;
 use crate::cover::{Cover, Piece};
-use crate::extent::Extent;
 use crate::folios::Folios;
 use crate::kernel::Kernel;
 use alloc::vec::Vec;
@@ -102,6 +102,7 @@ impl<K: Kernel> Steward<K> {
         let Some(mut given) = place.and_then(Option::take) else {
             return Err(Refused::NoSuchAllocation);
         };
+        self.keep_still(&given, false);
         if !self.clients[given.client].client.is_lazy {
             for index in 0..given.held.len() {
                 if !self.map(&mut given, index) {
@@ -124,6 +125,7 @@ impl<K: Kernel> Steward<K> {
         let number = usize::try_from(fill.allocation.0).unwrap_or(usize::MAX);
         let place = self.given.get_mut(number);
         if let Some(given) = place.and_then(Option::take) {
+            self.keep_still(&given, false);
             self.take_all(given);
         }
     }
@@ -151,19 +153,16 @@ impl<K: Kernel> Steward<K> {
         let Some(number) = self.given.iter().position(holds) else {
             return Touch::Outside;
         };
-        if let Some(extent) = self.unmapped_and_leaving(number, page) {
-            self.move_at_once(extent);
-        }
+        let underway = &self.underway;
         let Some(given) = self.given[number].as_mut() else {
             return Touch::Outside;
         };
-        let owner = self.clients[given.client].owner;
-        let guest = given.guest;
-        let offset = page - guest.map_or(0, |(_, start)| start);
+        let owner = (self.clients[given.client].owner, given.guest);
+        let offset = page - given.guest.map_or(0, |(_, start)| start);
         match given.held_with(offset) {
             None => Touch::Outside,
+            Some(held) if is_moving(underway, held.extent) => Touch::Later,
             Some(held) => {
-                let owner = (owner, guest);
                 if map_held(&mut self.folios, &mut self.kernel, owner, held) {
                     Touch::Mapped
                 } else {
@@ -171,20 +170,6 @@ impl<K: Kernel> Steward<K> {
                 }
             }
         }
-    }
-
-    /// Returns the folio of an allocation that a page of the guest lies in, if it is not mapped and
-    /// about to be moved.
-    fn unmapped_and_leaving(&self, number: usize, page: u64) -> Option<Extent> {
-        if self.underway.is_empty() {
-            return None;
-        }
-        let given = self.given.get(number)?.as_ref()?;
-        let (_, start) = given.guest?;
-        let mut held = given.held.iter();
-        let held = held.find(|held| held.has(page - start) && !held.is_mapped)?;
-        let head = self.folios.map().get(held.extent.base());
-        head.leaving().then_some(held.extent)
     }
 }
 

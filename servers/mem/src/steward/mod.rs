@@ -3,7 +3,8 @@
 //! ```text
 //!  request ──> decide ──> Done(reply)
 //!                    ├──> Fill ── the caller clears the frames ──> filled ──> reply
-//!                    └──> Empty ─ make_room, until nothing is left ──> Fill
+//!                    ├──> Empty ─ next_step, until nothing is left ──> Fill
+//!                    └──> Later ─ what is asked for is just being moved
 //! ```
 //! What takes long is in steps, so that a server can let others in between them. A request is
 //! checked whole before it has an effect.
@@ -12,6 +13,8 @@ mod contiguous;
 mod give;
 mod take_back;
 mod tell;
+
+pub use contiguous::Step;
 
 use crate::account::Owner;
 use crate::area::{Area, ClaimId};
@@ -99,6 +102,8 @@ impl Given {
 struct Underway {
     client: usize,
     claim: ClaimId,
+    /// What is being copied.
+    moving: Option<contiguous::Moving>,
 }
 
 /// Frames that are to be cleared before anybody gets them.
@@ -107,11 +112,13 @@ pub struct Fill {
     allocation: Allocation,
     /// Their slots.
     pub frames: Vec<Slot>,
+    /// How many pages they have together.
+    pub pages: u64,
 }
 
 /// Names a contiguous request that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Emptying(Underway);
+pub struct Emptying(ClaimId);
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +127,10 @@ pub enum Decision {
     Done(Reply, Vec<Slot>),
     /// Frames are to be cleared; then [`Steward::filled`] has the answer.
     Fill(Fill),
-    /// A place is to be emptied: [`Steward::make_room`].
+    /// A place is to be emptied: [`Steward::next_step`].
     Empty(Emptying),
+    /// What is asked for is just being moved: the request is to be made again.
+    Later,
 }
 
 /// What a touch of guest memory came to.
@@ -133,6 +142,8 @@ pub enum Touch {
     Outside,
     /// It is the guest's, and cannot be mapped.
     Failed,
+    /// It is just being moved: it is to be touched again.
+    Later,
 }
 
 /// What clients can notice.
@@ -346,6 +357,8 @@ impl<K: Kernel> Steward<K> {
     /// Notes an allocation whose frames are to be cleared.
     fn note(&mut self, given: Given) -> Fill {
         let frames = given.held.iter().map(|held| held.frame).collect();
+        let pages = given.held.iter().map(|held| held.extent.frames()).sum();
+        self.keep_still(&given, true);
         let free = self.given.iter().position(Option::is_none);
         let number = free.unwrap_or(self.given.len());
         if free.is_none() {
@@ -353,7 +366,21 @@ impl<K: Kernel> Steward<K> {
         }
         self.given[number] = Some(given);
         let allocation = Allocation(u32::try_from(number).unwrap_or(u32::MAX));
-        Fill { allocation, frames }
+        Fill {
+            allocation,
+            frames,
+            pages,
+        }
+    }
+
+    /// Lets no folio of an allocation be moved, or lets them again: they are not its client's before
+    /// they are cleared.
+    fn keep_still(&mut self, given: &Given, is_still: bool) {
+        let owner = self.clients[given.client].owner;
+        for held in &given.held {
+            let kept = self.folios.keep_still(owner, held.extent.base(), is_still);
+            debug_assert_eq!(kept, Ok(()));
+        }
     }
 
     /// Returns folios of an allocation and their frames.
@@ -366,7 +393,7 @@ impl<K: Kernel> Steward<K> {
         let given = self.given(client, allocation)?;
         let first = usize::try_from(first).map_err(|_| Refused::NoSuchAllocation)?;
         let part = given.held.get(first..).ok_or(Refused::NoSuchAllocation)?;
-        Ok(folios(part))
+        Ok(self.folios_of(part))
     }
 
     /// Returns the folio that a page of an allocation lies in.
@@ -374,7 +401,17 @@ impl<K: Kernel> Steward<K> {
         let given = self.given(client, allocation)?;
         let mut held = given.held.iter().filter(|held| held.has(page.into()));
         let held = held.next().ok_or(Refused::NotAllocated { page })?;
-        Ok(folios(core::slice::from_ref(held)))
+        Ok(self.folios_of(core::slice::from_ref(held)))
+    }
+
+    /// Returns the answer with the first of these folios.
+    fn folios_of(&self, held: &[Held]) -> Decision {
+        let mut told = held.iter().take(FOLIOS_PER_REPLY);
+        if told.any(|held| contiguous::is_moving(&self.underway, held.extent)) {
+            Decision::Later
+        } else {
+            folios(held)
+        }
     }
 
     /// Returns what a client is told where the allocator refuses.

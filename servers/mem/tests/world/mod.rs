@@ -6,7 +6,7 @@ pub mod fake;
 
 use fake::Fake;
 use mem::{
-    Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Steward, Touch,
+    Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward, Touch,
 };
 use mem_api::{Mem, Refusal, Reply, Request};
 use std::collections::BTreeMap;
@@ -52,7 +52,8 @@ pub fn steward() -> Steward<Fake> {
 pub struct World {
     pub steward: Steward<Fake>,
     written: BTreeMap<(u16, u64), u64>,
-    pub emptying: Vec<Emptying>,
+    /// Contiguous requests that are under way, and what is to be copied for them.
+    pub emptying: Vec<(Emptying, Option<(Slot, Slot)>)>,
     next_value: u64,
 }
 
@@ -81,9 +82,10 @@ impl World {
             Ok(Decision::Done(reply, frames)) => Ok((reply, frames)),
             Ok(Decision::Fill(fill)) => Ok((self.fill(&fill)?, Vec::new())),
             Ok(Decision::Empty(emptying)) => {
-                self.emptying.push(emptying);
+                self.emptying.push((emptying, None));
                 Ok((Reply::Freed, Vec::new()))
             }
+            Ok(Decision::Later) => Err(LATER),
             Err(refusal) => {
                 assert_eq!(self.steward.picture(), before, "{request:?} is refused");
                 let frames = |fake: &Fake| {
@@ -97,14 +99,22 @@ impl World {
         }
     }
 
-    /// Makes one step of a contiguous request.
+    /// Makes one step of a contiguous request: a folio is taken away, or it is copied.
     pub fn step(&mut self) {
-        let Some(emptying) = self.emptying.pop() else {
+        let Some((emptying, copying)) = self.emptying.pop() else {
             return;
         };
-        match self.steward.make_room(emptying) {
-            Ok(None) => self.emptying.push(emptying),
-            Ok(Some(fill)) => drop(self.fill(&fill)),
+        if let Some((from, to)) = copying {
+            self.steward.kernel_mut().copy(from, to);
+            match self.steward.copied(emptying, true) {
+                Ok(()) => self.emptying.push((emptying, None)),
+                Err(refusal) => assert_eq!(refusal, Refusal::TooMany),
+            }
+            return;
+        }
+        match self.steward.next_step(emptying) {
+            Ok(Step::Copy { from, to }) => self.emptying.push((emptying, Some((from, to)))),
+            Ok(Step::Fill(fill)) => drop(self.fill(&fill)),
             Err(refusal) => assert_eq!(refusal, Refusal::TooMany),
         }
     }
@@ -139,8 +149,12 @@ impl World {
     /// Forgets what was written to memory that a guest gave back.
     pub fn forget(&mut self) {
         let steward = &mut self.steward;
+        let mut is_there = |guest, page: u64| {
+            let touch = steward.touch(guest, page << 12);
+            matches!(touch, Touch::Mapped | Touch::Later)
+        };
         self.written
-            .retain(|(guest, page), _| steward.touch(*guest, page << 12) == Touch::Mapped);
+            .retain(|(guest, page), _| is_there(*guest, *page));
     }
 
     pub fn check(&mut self) {
@@ -158,6 +172,9 @@ impl World {
         }
     }
 }
+
+/// What [`World::ask`] answers where the server would let the client wait.
+pub const LATER: Refusal = Refusal::Busy { page: u32::MAX };
 
 /// Bytes of one step of [`run`], at most, behind its first one.
 const STEP: usize = 24;
