@@ -1,5 +1,7 @@
 //! What a scenario asks of its trace, and whether the run keeps it.
 
+use std::collections::BTreeSet;
+
 use ::trace::operation::Machine;
 use ::trace::record::Record;
 use anyhow::{Context, Result};
@@ -14,10 +16,8 @@ use super::lines::Lines;
 use super::longest::{Longest, Path};
 use super::{Depth, Sink};
 
-/// Paths that are told of.
-const SHOWN: usize = 12;
-/// Functions of each that are told of.
-const FUNCTIONS: usize = 8;
+/// Functions of each path that are told of.
+const FUNCTIONS: usize = 5;
 /// Shared lines that are told of.
 const SHARED: usize = 16;
 
@@ -96,13 +96,12 @@ fn attribution(book: &Book) -> Result<Attribution<'_>> {
     Attribution::new([book.kernel()].into_iter(), book.all())
 }
 
-/// Judges paths.
+/// Judges paths: the longest of each call's cases.
 fn judge_paths(paths: &Longest, limit: usize, outcome: &Outcome) -> Result<Verdict> {
-    let lines = outcome
-        .lines
-        .iter()
-        .filter(|line| line.starts_with("case "));
-    let cases: Vec<_> = lines.map(String::as_str).collect();
+    let lines = outcome.lines.iter();
+    let cases: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("case "))
+        .collect();
     let mut verdict = Verdict::default();
     if paths.marks() == 0 || paths.marks() != cases.len() {
         let count = paths.marks();
@@ -110,43 +109,47 @@ fn judge_paths(paths: &Longest, limit: usize, outcome: &Outcome) -> Result<Verdi
         verdict.wrong.push(text);
     }
     let attribution = attribution(&paths.book)?;
-    let name = |path: &Path| {
-        cases
+    let mut seen = BTreeSet::new();
+    for path in paths.paths() {
+        let case = cases
             .get(path.mark)
             .copied()
-            .unwrap_or("behind the last case")
-    };
-    let found = paths.paths();
-    for (place, path) in found.iter().enumerate() {
-        let length = path.piece.len();
-        if length > limit {
-            let case = name(path);
-            verdict.wrong.push(format!(
-                "{length} instructions with interrupts off, of {limit}: {case}"
-            ));
+            .unwrap_or("(behind the last case)");
+        if !seen.insert(call(case)) {
+            continue;
         }
-        if place < SHOWN {
-            verdict.report.push(format!("{length:6}  {}", name(path)));
-            let instructions = path
-                .piece
-                .iter()
-                .filter_map(|number| paths.book.get(*number));
-            let known: Vec<_> = instructions.collect();
-            let firmware = known.iter().filter(|known| known.is_firmware).count();
-            if firmware > 0 {
-                verdict
-                    .report
-                    .push(format!("        {firmware:6}  firmware"));
-            }
-            let code = known.iter().filter(|known| known.is_kernel);
-            let breakdown = Breakdown::new(&attribution, code.map(|known| known.instruction));
-            let parts = breakdown.by_source().into_iter().take(FUNCTIONS);
-            verdict
-                .report
-                .extend(parts.map(|(count, name)| format!("        {count:6}  {name}")));
+        let length = path.piece.len();
+        verdict.report.push(format!("path {length:6}  {case}"));
+        verdict.report.extend(parts(paths, path, &attribution));
+        if length > limit {
+            let text = format!("{length} instructions with interrupts off, of {limit}: {case}");
+            verdict.wrong.push(text);
         }
     }
     Ok(verdict)
+}
+
+/// Returns the call that a case is of.
+fn call(case: &str) -> &str {
+    case.split([' ', ':']).next().unwrap_or(case)
+}
+
+/// Returns where most instructions of a path are, as lines.
+fn parts(paths: &Longest, path: &Path, attribution: &Attribution<'_>) -> Vec<String> {
+    let instructions = path
+        .piece
+        .iter()
+        .filter_map(|number| paths.book.get(*number));
+    let (firmware, code): (Vec<_>, Vec<_>) = instructions.partition(|known| known.is_firmware);
+    let code = code.iter().map(|known| known.instruction);
+    let mut parts = Breakdown::new(attribution, code).by_source();
+    if !firmware.is_empty() {
+        parts.insert(0, (firmware.len() as u64, "firmware".to_owned()));
+    }
+    let shown = parts.into_iter().take(FUNCTIONS);
+    shown
+        .map(|(count, name)| format!("     {count:6}    {name}"))
+        .collect()
 }
 
 /// Judges lines.
@@ -181,4 +184,18 @@ fn judge_lines(lines: &Lines) -> Result<Verdict> {
         ));
     }
     Ok(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_of_a_call() {
+        assert_eq!(
+            call("Retype TreeTooDeep: memory inside memory ... ok"),
+            "Retype"
+        );
+        assert_eq!(call("Map: every order ... ok"), "Map");
+    }
 }
