@@ -190,6 +190,7 @@ fn machine_rows(
     if machine.name == linux::MACHINE && !args.no_linux {
         add("linux", linux::measure(workspace, &emulator));
     }
+    failed.extend(runner.missed());
     Ok(Measured {
         machine,
         measurements,

@@ -1,5 +1,6 @@
 //! The rows of one system, measured by its programs, with what a trace of the same run says of each.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,6 +28,8 @@ pub struct Runner<'a> {
     tracer: Tracer,
     /// The row to break down, if any.
     shown: Option<&'a str>,
+    /// Rows that have no piece in the trace.
+    missed: RefCell<Vec<String>>,
 }
 
 impl<'a> Runner<'a> {
@@ -36,6 +39,7 @@ impl<'a> Runner<'a> {
             workspace,
             tracer: Tracer::build(workspace)?,
             shown,
+            missed: RefCell::default(),
         })
     }
 
@@ -67,21 +71,28 @@ impl<'a> Runner<'a> {
         ensure!(!found.is_empty(), "it printed no measurement");
         let marked = found.iter_mut().filter(|(_, is_marked)| *is_marked);
         let marked: Vec<_> = marked.map(|(one, _)| one).collect();
-        ensure!(
-            marked.len() == rows.marks(),
-            "{} rows and {} marks in the trace",
-            marked.len(),
-            rows.marks()
-        );
+        if marked.len() != rows.marks() {
+            let (lines, marks) = (marked.len(), rows.marks());
+            let text = format!("{}: {lines} rows and {marks} marks", system.machine.name);
+            self.missed.borrow_mut().push(text);
+        }
         for (mark, one) in marked.into_iter().enumerate() {
-            let piece = rows.piece(mark, one.value);
-            let piece = piece.with_context(|| format!("the trace has no {}", one.name))?;
+            let Some(piece) = rows.piece(mark, one.value) else {
+                let text = format!("{}: the trace has no {}", system.machine.name, one.name);
+                self.missed.borrow_mut().push(text);
+                continue;
+            };
             one.operations = Some(rows.operations(piece));
             if self.shown == Some(&one.name) {
                 self.show(system, guests, &rows, (&one.name, piece))?;
             }
         }
         Ok(found.into_iter().map(|(one, _)| one).collect())
+    }
+
+    /// Returns what could not be found in traces.
+    pub fn missed(&self) -> Vec<String> {
+        self.missed.take()
     }
 
     /// Prints where the instructions of a row are, and writes a listing.
