@@ -293,6 +293,11 @@ pub trait Arch: Sized + Sync + 'static {
     fn guest_flush(&self, guest: &Self::Guest, kind: u64);
     /// Returns the guest's program counter; after an exit by the rule of [`Exit`].
     fn guest_program_counter(&self, guest: &Self::Guest) -> u64;
+    /// Returns what a server of [`Exit::Hypercall`] and [`Exit::Instruction`] would have to ask for
+    /// each time: the instruction, and a register that says how it is executed; 0 where it has none.
+    fn guest_instruction(&self, _guest: &Self::Guest) -> [u64; 2] {
+        [0; 2]
+    }
     /// Ends an access: a load's value goes to its register, the program counter behind the
     /// instruction.
     fn guest_complete(

@@ -115,7 +115,7 @@ impl S390Guest {
     }
 
     /// Returns the first doubleword of the PSW.
-    fn mask(&self) -> PswMask {
+    pub fn mask(&self) -> PswMask {
         PswMask::from_bits(self.block.get(sie::PSW_MASK))
     }
 
@@ -260,7 +260,7 @@ impl S390Guest {
     }
 
     /// Returns the six bytes of the instruction that was intercepted.
-    fn instruction(&self) -> u64 {
+    pub fn instruction(&self) -> u64 {
         self.block.get(sie::INSTRUCTION_A) << 32 | self.block.get(sie::INSTRUCTION_B)
     }
 

@@ -212,6 +212,10 @@ impl Arch for S390 {
         guest.program_counter()
     }
 
+    fn guest_instruction(&self, guest: &S390Guest) -> [u64; 2] {
+        [guest.instruction(), guest.mask().into_bits()]
+    }
+
     fn guest_complete(
         &self,
         guest: &S390Guest,

@@ -32,9 +32,13 @@ impl<A: Arch> Visit<'_, A> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
         Some(match *exit {
             Exit::Idle => return None,
-            Exit::Hypercall => Pending::of(ExitClass::Hypercall, [pc, 0, 0, 0, 0, 0]),
+            Exit::Hypercall => {
+                let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
+                Pending::of(ExitClass::Hypercall, [pc, bits, mode, 0, 0, 0])
+            }
             Exit::Instruction { bits } => {
-                Pending::of(ExitClass::Instruction, [pc, bits, 0, 0, 0, 0])
+                let [_, mode] = self.arch.guest_instruction(&vcpu.guest);
+                Pending::of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
             }
             Exit::Window { lines } => Pending::of(ExitClass::Window, [pc, lines, 0, 0, 0, 0]),
             Exit::Other {

@@ -52,6 +52,7 @@ impl Samples {
     pub fn print(&mut self, name: &str) {
         let [least, median, most] = self.spread();
         let count = self.count;
+        sys::mark();
         log!("bench {name} instructions={median} ({least} to {most}, {count} rounds)");
     }
 }

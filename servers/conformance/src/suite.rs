@@ -96,6 +96,7 @@ fn run_case(info: &'static BootInfo, case: &Case, tally: &mut Tally) {
     let context = Context::new(info);
     let outcome = (case.run)(&context);
     let outcome = outcome.and(clean_up(&context));
+    rt::sys::mark();
     match outcome {
         Ok(()) => {
             tally.passed += 1;

@@ -250,9 +250,10 @@ fn a_guest_ends_where_no_cpu_is_left() {
 
 /// Makes a DIAGNOSE of the first CPU: `diag %r2,%r4,code`.
 fn diagnose(vm: &mut S390, world: &mut World, code: u64) -> Outcome {
-    world.set(0, Register::Instruction, 0x8324_0000_0000 | code << 16);
+    let bits = 0x8324_0000_0000 | code << 16;
+    let words = [PC + 4, bits, world.register(0, Register::PswMask), 0, 0, 0];
     world.set(0, Register::PswAddress, PC + 4);
-    exit(vm, world, 0, ExitClass::Hypercall, [PC + 4, 0, 0, 0, 0, 0])
+    exit(vm, world, 0, ExitClass::Hypercall, words)
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod progress;
 mod scenario;
 mod setup;
 mod tally;
+mod trace;
 mod workspace;
 
 use std::process::ExitCode;

@@ -35,6 +35,9 @@ pub const fn counted_loop() -> (u64, u64) {
     (0, 0)
 }
 
+/// Marks the end of something: nobody traces.
+pub const fn mark() {}
+
 /// Returns how many instructions two readings are apart.
 #[must_use]
 pub const fn counted_instructions(before: u64, after: u64) -> u64 {

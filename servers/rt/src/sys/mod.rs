@@ -23,7 +23,7 @@ use x86 as machine;
 
 pub use machine::{
     MACHINE, counted_instructions, counted_loop, counter, counting_cost, halt, instruction_counter,
-    synchronize_code,
+    mark, synchronize_code,
 };
 pub(crate) use machine::{firmware_shut_down, firmware_write_byte, thread_entry};
 

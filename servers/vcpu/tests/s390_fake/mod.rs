@@ -190,7 +190,14 @@ pub fn exit(
 /// Executes an instruction at `PC` of the first CPU that goes on behind it.
 pub fn execute(vm: &mut S390, world: &mut World, bits: u64) -> Outcome {
     world.set(0, Register::PswAddress, PC);
-    exit(vm, world, 0, ExitClass::Instruction, [PC, bits, 0, 0, 0, 0])
+    let mask = world.register(0, Register::PswMask);
+    exit(
+        vm,
+        world,
+        0,
+        ExitClass::Instruction,
+        [PC, bits, mask, 0, 0, 0],
+    )
 }
 
 pub fn condition(world: &World) -> u64 {

@@ -1,9 +1,24 @@
 //! Rows of many rounds.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
+
+#[cfg(target_arch = "riscv64")]
+use crate::riscv::mark;
+#[cfg(target_arch = "x86_64")]
+use crate::x86::mark;
 
 /// Rounds of each row.
 const ROUNDS: usize = 2000;
+
+/// The line of a row.
+fn line(console: &mut impl Write, name: &str, spread: [u64; 3], what: fmt::Arguments<'_>) {
+    let [least, median, most] = spread;
+    mark();
+    let _ = writeln!(
+        console,
+        "bench {name} instructions={median} ({least} to {most}, {what})"
+    );
+}
 
 /// What an instruction took, and whether what it asked for was refused.
 #[derive(Clone, Copy)]
@@ -28,11 +43,8 @@ pub fn row(console: &mut impl Write, name: &str, cost: u64, action: impl Fn() ->
         *place = u32::try_from(counted.instructions.wrapping_sub(cost)).unwrap_or(u32::MAX);
     }
     taken.sort_unstable();
-    let [least, median, most] = [taken[0], taken[ROUNDS / 2], taken[ROUNDS - 1]];
-    let _ = writeln!(
-        console,
-        "bench {name} instructions={median} ({least} to {most}, {ROUNDS} rounds)"
-    );
+    let spread = [taken[0], taken[ROUNDS / 2], taken[ROUNDS - 1]].map(u64::from);
+    line(console, name, spread, format_args!("{ROUNDS} rounds"));
 }
 
 /// Measures the first touch of each folio but the first, in which the guest itself lies.
@@ -52,10 +64,6 @@ pub fn first_touches(
         *place = counted.instructions.wrapping_sub(cost);
     }
     taken.sort_unstable();
-    let [least, .., most] = taken;
-    let _ = writeln!(
-        console,
-        "bench stage_2_fault instructions={} ({least} to {most}, 6 folios)",
-        taken[3]
-    );
+    let spread = [taken[0], taken[3], taken[5]];
+    line(console, "stage_2_fault", spread, format_args!("6 folios"));
 }

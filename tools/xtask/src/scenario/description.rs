@@ -14,6 +14,7 @@ use crate::build::system::Features;
 use crate::emulator::command::{Boot, MachineArgs};
 use crate::emulator::kind::Kind;
 use crate::emulator::session::Keys;
+use crate::trace::verdict::Law;
 
 /// Folder of the descriptions, in the repository.
 const FOLDER: &str = "tools/e2e/scenarios";
@@ -94,6 +95,8 @@ pub struct Scenario {
     pub native: Option<String>,
     /// Features that its kernel is built with.
     pub kernel_features: Vec<String>,
+    /// What is asked of a trace of it; then it is traced.
+    pub trace: Option<Law>,
     /// Features that servers are built with, by package: mutants that the scenario has to notice.
     pub server_features: Features,
 }
@@ -118,6 +121,7 @@ struct File {
     pending: Option<String>,
     code: Option<String>,
     native: Option<String>,
+    trace: Option<Law>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     cpu: Option<String>,
@@ -151,6 +155,7 @@ struct Variant {
     server_features: Features,
     pending: Option<String>,
     native: Option<String>,
+    trace: Option<Law>,
     emulator: Option<Kind>,
     boot: Option<Boot>,
     icount: Option<bool>,
@@ -258,6 +263,7 @@ fn scenario(name: String, file: &File, variant: &Variant) -> Result<Scenario> {
         code,
         native: variant.native.clone().or_else(|| file.native.clone()),
         kernel_features: variant.kernel_features.clone(),
+        trace: variant.trace.or(file.trace),
         server_features: variant.server_features.clone(),
     })
 }

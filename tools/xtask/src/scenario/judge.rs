@@ -10,14 +10,14 @@ use super::audit;
 use super::conformance::Report;
 use super::description::{Expected, Scenario};
 
-/// Returns the counts of a run, and all that is wrong with it. The scenario itself is one case,
-/// to which those of the conformance suite are added.
+/// Returns the counts of a run, and all that is wrong with it, to what its trace said is `wrong`. The
+/// scenario itself is one case, to which those of the conformance suite are added.
 pub fn judge(
     scenario: &Scenario,
     system: Option<&System>,
     outcome: &Outcome,
+    mut wrong: Vec<String>,
 ) -> (Tally, Vec<String>) {
-    let mut wrong = Vec::new();
     if !ends_as_expected(scenario, &outcome.ending) {
         wrong.push(outcome.ending.to_string());
     }

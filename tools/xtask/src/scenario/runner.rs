@@ -13,11 +13,13 @@ use manifest::Size;
 use crate::build::cargo;
 use crate::build::system::{self, System};
 use crate::emulator::launch::Launch;
-use crate::emulator::session::{self, Options};
+use crate::emulator::session::{self, Options, Outcome};
 use crate::guest::catalogue;
 use crate::machine::Machine;
 use crate::progress;
 use crate::tally::Tally;
+use crate::trace::Tracer;
+use crate::trace::verdict::{Law, Verdict};
 use crate::workspace::Workspace;
 
 use super::description::Scenario;
@@ -33,6 +35,7 @@ pub struct Job {
     scenario: Scenario,
     system: Option<System>,
     launch: Launch,
+    tracer: Option<Tracer>,
 }
 
 /// What a scenario came to.
@@ -64,6 +67,7 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
             scenario,
             system: None,
             launch,
+            tracer: None,
         });
     }
     let file = workspace.root().join(&scenario.system);
@@ -93,10 +97,12 @@ pub fn prepare(workspace: &Workspace, mut scenario: Scenario) -> Result<Job> {
         .emulator
         .ensure(workspace, system.machine, None)?;
     let launch = emulator.launch(workspace, &scenario.machine, &system)?;
+    let traced = scenario.trace.map(|_| Tracer::build(workspace));
     Ok(Job {
         scenario,
         system: Some(system),
         launch,
+        tracer: traced.transpose()?,
     })
 }
 
@@ -164,10 +170,17 @@ fn run(job: Job, logs: &Path) -> Finding {
         keys: scenario.keys.clone(),
     };
     let log = logs.join(format!("{}.log", scenario.name));
-    let (tally, wrong, lines) = match session::run(job.launch, &options) {
-        Ok(outcome) => {
-            let (tally, wrong) = judge(scenario, described, &outcome);
-            (tally, wrong, outcome.lines)
+    let ran = match (job.tracer, scenario.trace, system) {
+        (Some(tracer), Some(law), Some(system)) => {
+            traced(&tracer, law, system, job.launch, &options)
+        }
+        _ => session::run(job.launch, &options).map(|outcome| (outcome, Verdict::default())),
+    };
+    let (tally, wrong, lines) = match ran {
+        Ok((outcome, verdict)) => {
+            let (tally, wrong) = judge(scenario, described, &outcome, verdict.wrong);
+            let lines = outcome.lines.into_iter().chain(verdict.report);
+            (tally, wrong, lines.collect())
         }
         Err(error) => (
             Tally {
@@ -188,6 +201,20 @@ fn run(job: Job, logs: &Path) -> Finding {
         took: started.elapsed(),
         log,
     }
+}
+
+/// Runs a system and holds what it executes to a law.
+fn traced(
+    tracer: &Tracer,
+    law: Law,
+    system: &System,
+    launch: Launch,
+    options: &Options,
+) -> Result<(Outcome, Verdict)> {
+    let watch = law.watch(system)?;
+    let (outcome, watch) = tracer.run(launch.command, options, law.depth(), watch)?;
+    let verdict = watch.judge(&outcome)?;
+    Ok((outcome, verdict))
 }
 
 impl Finding {

@@ -4,6 +4,7 @@ use super::program::Exception;
 use super::text::{Instruction, Text};
 use super::{S390, Trouble, operand, sigp, write};
 use crate::{Effects, EndReason, Outcome, VcpuId};
+use s390_regs::PswMask;
 use s390_regs::one_reg::Register;
 
 impl S390 {
@@ -11,11 +12,10 @@ impl S390 {
     pub(super) fn instruction<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        (at, bits): (u64, u64),
+        (at, bits, psw): (u64, u64, PswMask),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let text = Text::from_bits(bits);
-        let psw = operand::psw(vcpu, effects)?;
         let behind = operand::wrap(at.wrapping_add(text.length()), psw);
         let performed = if psw.problem() {
             Err(Exception::PrivilegedOperation.into())

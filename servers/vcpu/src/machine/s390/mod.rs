@@ -199,10 +199,11 @@ impl S390 {
         exit: Exit,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let [at, first, _, _, key, _] = exit.words;
+        let [at, first, second, _, key, _] = exit.words;
+        let psw = PswMask::from_bits(second);
         match exit.class {
-            ExitClass::Hypercall => self.call(vcpu, at, effects),
-            ExitClass::Instruction => self.instruction(vcpu, (at, first), effects),
+            ExitClass::Hypercall => self.call(vcpu, (at, first, psw), effects),
+            ExitClass::Instruction => self.instruction(vcpu, (at, first, psw), effects),
             ExitClass::Window => Self::window(vcpu, effects),
             ExitClass::Device | ExitClass::Unclaimed if key == RouteKey::Subchannel.number() => {
                 self.nobody(vcpu, first, effects)
@@ -228,10 +229,10 @@ impl S390 {
     fn call<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        behind: u64,
+        (behind, bits, psw): (u64, u64, PswMask),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let handled = self.diagnose_text(vcpu, effects);
+        let handled = self.diagnose_text(vcpu, (bits, psw), effects);
         match handled {
             Err(Trouble::Program {
                 exception,
@@ -250,17 +251,16 @@ impl S390 {
     fn diagnose_text<E: Effects>(
         &mut self,
         vcpu: VcpuId,
+        (bits, psw): (u64, PswMask),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let psw = operand::psw(vcpu, effects)?;
         if psw.problem() {
             return Err(Exception::PrivilegedOperation.into());
         }
-        let text = Text::from_bits(read(vcpu, Register::Instruction, effects)?);
-        let Instruction::Diagnose { r1, r3, code } = text.decode() else {
+        let Instruction::Diagnose { r1, r3, code } = Text::from_bits(bits).decode() else {
             return Err(Exception::Operation.into());
         };
-        let code = operand::address_of(vcpu, code, effects)?;
+        let code = operand::effective(vcpu, (code, psw), effects);
         self.diagnose(vcpu, (r1, r3, code), effects)
     }
 

@@ -28,12 +28,17 @@ pub const fn wrap(address: u64, psw: PswMask) -> u64 {
 
 /// Returns the address of an operand.
 pub fn address_of<E: Effects>(vcpu: VcpuId, place: Place, effects: &mut E) -> Result<u64, Trouble> {
+    let psw = psw(vcpu, effects)?;
+    Ok(effective(vcpu, (place, psw), effects))
+}
+
+/// As [`address_of`], with the PSW at hand.
+pub fn effective<E: Effects>(vcpu: VcpuId, (place, psw): (Place, PswMask), effects: &mut E) -> u64 {
     let base = match place.base {
         0 => 0,
         base => effects.general(vcpu, base),
     };
-    let address = base.wrapping_add(place.displacement.cast_unsigned());
-    Ok(wrap(address, psw(vcpu, effects)?))
+    wrap(base.wrapping_add(place.displacement.cast_unsigned()), psw)
 }
 
 /// As [`address_of`], of an operand that has to lie on a boundary.

@@ -146,6 +146,7 @@ mod tests {
             name: name.to_owned(),
             unit: Unit::Instructions,
             value,
+            operations: None,
         };
         let table = render("abc", &[one("old", 1), one("both", 4)], &[one("both", 2)]);
         let table = table.expect("renders");

@@ -19,6 +19,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 
 use super::measure::Measurement;
+use super::traced::Runner;
 use super::{TIMEOUT, exact, trace};
 
 /// The guest's memory: folios of 128 MiB down to 2 MiB, so that it meets several faults.
@@ -38,11 +39,13 @@ pub fn measure(
     workspace: &Workspace,
     machine: &Machine,
     emulator: &Path,
+    runner: &Runner<'_>,
 ) -> Result<Vec<Measurement>> {
     let load = vec![("mem".to_owned(), LOAD.to_owned())];
     let system = build(workspace, machine, (load, MEMORY), "bench-exits")?;
     let command = exact().command(workspace, emulator, &system)?;
-    measured(&system, Launch::plain(command))
+    let _step = Step::begin("measuring exits of a guest");
+    runner.run(&system, command, &[PACKAGE])
 }
 
 /// Returns what the guest prints on Bochs, whose TSC goes by one with each instruction of the only

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use ::trace::operation::Operations;
 use anyhow::Result;
 
 use super::Measured;
@@ -33,7 +34,9 @@ margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem}h2{margin-top:2.2rem}p{color
 svg{width:100%;height:auto}text{font:13px system-ui,sans-serif;fill:var(--text)}\
 text.number{font-size:11px;fill:var(--soft)}.good{fill:var(--good)}.bad{fill:var(--bad)}\
 .sel4{fill:var(--sel4)}.kvm{fill:var(--kvm)}line{stroke:var(--mark);stroke-width:2;\
-stroke-dasharray:3 2}.key{display:inline-block;width:1em;height:.8em;margin:0 .35em 0 1.2em}";
+stroke-dasharray:3 2}.key{display:inline-block;width:1em;height:.8em;margin:0 .35em 0 1.2em}\
+table{border-collapse:collapse}th{font-weight:normal;text-align:right;padding:.1em .8em}\
+td{text-align:right;padding:.1em .8em;font-variant-numeric:tabular-nums}";
 
 /// Returns the page.
 pub fn page(measured: &[Measured]) -> Result<String> {
@@ -50,6 +53,7 @@ pub fn page(measured: &[Measured]) -> Result<String> {
         let lines = table::lines(one.machine.name, &one.measurements)?;
         writeln!(page, "<h2>{}</h2>", escape(one.machine.name))?;
         page.push_str(&drawing(one.machine.name, &lines)?);
+        page.push_str(&operations(&lines)?);
     }
     page.push_str("</body>\n</html>\n");
     Ok(page)
@@ -146,6 +150,31 @@ fn row(body: &mut String, line: &Line, top: u64) -> Result<u64> {
     Ok(bottom)
 }
 
+/// Returns a table of what is executed among the instructions of each row; nothing where no row was
+/// traced.
+fn operations(lines: &[Line]) -> Result<String> {
+    let mut body = String::new();
+    for line in lines {
+        let Some(found) = line.ours.as_ref().and_then(|ours| ours.operations) else {
+            continue;
+        };
+        write!(body, "<tr><th scope=\"row\">{}</th>", escape(&line.title))?;
+        for number in found.numbers() {
+            write!(body, "<td>{number}</td>")?;
+        }
+        body.push_str("</tr>\n");
+    }
+    if body.is_empty() {
+        return Ok(body);
+    }
+    let heads = Operations::NAMES.map(|name| format!("<th>{}</th>", name.replace('_', " ")));
+    Ok(format!(
+        "<details><summary>Privileged and ordering instructions of each row</summary>\n\
+         <table>\n<tr><th></th>{}</tr>\n{body}</table>\n</details>\n",
+        heads.concat()
+    ))
+}
+
 /// Returns the unit of a row as it is said behind a number.
 fn unit(line: &Line) -> String {
     match line.ours.as_ref().map(|ours| ours.unit) {
@@ -171,6 +200,7 @@ mod tests {
             name: name.to_owned(),
             unit: Unit::Instructions,
             value,
+            operations: None,
         }];
         let machine = Machine::find("riscv").expect("there is one");
         page(&[Measured {

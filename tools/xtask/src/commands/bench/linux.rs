@@ -72,6 +72,7 @@ pub fn measure(workspace: &Workspace, emulator: &Path) -> Result<Vec<Measurement
             name: format!("{name}{}", boot.suffix),
             unit,
             value,
+            operations: None,
         }));
     }
     Ok(rows)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ::trace::operation::Operations;
+
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -35,6 +37,8 @@ pub struct Measurement {
     pub unit: Unit,
     /// The number.
     pub value: u64,
+    /// What a trace found among the instructions, where there was one.
+    pub operations: Option<Operations>,
 }
 
 impl Unit {
@@ -74,6 +78,7 @@ impl Measurement {
             name,
             unit,
             value: value.parse().ok()?,
+            operations: None,
         })
     }
 
@@ -86,6 +91,11 @@ impl Measurement {
         if let Some(budget) = budget {
             object.insert("budget".to_owned(), budget.into());
         }
+        if let Some(operations) = &self.operations {
+            for (name, number) in Operations::NAMES.iter().zip(operations.numbers()) {
+                object.insert((*name).to_owned(), number.into());
+            }
+        }
         serde_json::Value::Object(object).to_string()
     }
 
@@ -96,7 +106,16 @@ impl Measurement {
         let number = |unit: &Unit| Some((*unit, object.get(unit.key())?.as_u64()?));
         let (unit, value) = UNITS.iter().find_map(number)?;
         let name = text("name")?;
-        Some((text("machine")?, Self { name, unit, value }))
+        let counts = Operations::NAMES.map(|name| object.get(name).and_then(|it| it.as_u64()));
+        let is_traced = counts.iter().all(Option::is_some);
+        let operations = Operations::from_numbers(counts.map(Option::unwrap_or_default));
+        let one = Self {
+            name,
+            unit,
+            value,
+            operations: is_traced.then_some(operations),
+        };
+        Some((text("machine")?, one))
     }
 }
 
@@ -110,6 +129,7 @@ mod tests {
             name: name.to_owned(),
             unit,
             value,
+            operations: None,
         };
         assert_eq!(
             Measurement::parse("bench null_system_call instructions=38"),
@@ -136,6 +156,7 @@ mod tests {
             name: "a".to_owned(),
             unit: Unit::Bytes,
             value: 7,
+            operations: None,
         };
         let object = |budget| -> serde_json::Value {
             serde_json::from_str(&one.json("m", budget)).expect("is JSON")
@@ -146,5 +167,21 @@ mod tests {
         let read = Measurement::from_json(&one.json("m", Some(9)));
         assert_eq!(read, Some(("m".to_owned(), one)));
         assert_eq!(Measurement::from_json("not measured"), None);
+    }
+
+    #[test]
+    fn an_object_has_what_the_trace_found() {
+        let operations = Operations::from_numbers([5, 4, 3, 2, 1]);
+        let one = Measurement {
+            name: "a".to_owned(),
+            unit: Unit::Instructions,
+            value: 7,
+            operations: Some(operations),
+        };
+        let text = one.json("m", None);
+        let object: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        assert_eq!(object["privileged"], 5);
+        assert_eq!(object["flushes"], 4);
+        assert_eq!(Measurement::from_json(&text), Some(("m".to_owned(), one)));
     }
 }

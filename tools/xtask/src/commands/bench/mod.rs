@@ -4,12 +4,14 @@
 mod compare;
 mod exits;
 mod html;
+mod laws;
 mod linux;
 mod measure;
 mod peers;
 mod recorded;
 mod table;
 mod trace;
+mod traced;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +24,8 @@ use manifest::Overrides;
 use crate::build::elf;
 use crate::build::system;
 use crate::emulator::command::MachineArgs;
-use crate::emulator::ending::Ending;
 use crate::emulator::kind::Kind;
-use crate::emulator::launch::Launch;
-use crate::emulator::session::{self, Options};
+use crate::emulator::session;
 use crate::machine::{Chosen, Machine};
 use crate::progress::Step;
 use crate::setup;
@@ -33,6 +33,7 @@ use crate::workspace::Workspace;
 
 use super::check::manifests;
 use measure::{Measurement, Unit};
+use traced::Runner;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -74,6 +75,10 @@ pub struct Args {
     /// difference of each row.
     #[arg(long, value_name = "REV")]
     compare: Option<String>,
+    /// Prints where the instructions of this row are, by function and in their order, and writes a
+    /// listing of them below `target`.
+    #[arg(long, value_name = "ROW")]
+    trace: Option<String>,
 }
 
 /// The longest that one system may take.
@@ -111,6 +116,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             .iter()
             .for_each(|line| eprintln!("above its budget: {line}"));
         failed.extend(above.into_iter().filter(|_| args.gate));
+        let broken = laws::broken(one.machine.name, &one.measurements);
+        broken
+            .iter()
+            .for_each(|line| eprintln!("forbidden: {line}"));
+        failed.extend(broken);
     }
     if let Some(file) = &args.html {
         fs::write(file, html::page(&all)?)
@@ -160,10 +170,11 @@ fn machine_rows(
         }
     }
     let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
+    let runner = Runner::new(workspace, args.trace.as_deref())?;
     for file in manifests(workspace.root())? {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         if stem.starts_with("benchmark") && Machine::of_file(&file) == Some(machine) {
-            add(&stem, programs(workspace, &emulator, &file, &stem));
+            add(&stem, programs(&runner, workspace, &emulator, &file));
         }
     }
     match without_servers(workspace, machine) {
@@ -171,11 +182,15 @@ fn machine_rows(
             "{}: no rows of guests with their servers: {reason}",
             machine.name
         ),
-        None => add("exits", exits::measure(workspace, machine, &emulator)),
+        None => add(
+            "exits",
+            exits::measure(workspace, machine, &emulator, &runner),
+        ),
     }
     if machine.name == linux::MACHINE && !args.no_linux {
         add("linux", linux::measure(workspace, &emulator));
     }
+    failed.extend(runner.missed());
     Ok(Measured {
         machine,
         measurements,
@@ -270,40 +285,25 @@ fn collect(
 
 /// Returns what the measured programs of the system `file` print, and the size of its kernel.
 fn programs(
+    runner: &Runner<'_>,
     workspace: &Workspace,
     emulator: &Path,
     file: &Path,
-    name: &str,
 ) -> Result<Vec<Measurement>> {
     let overrides = Overrides {
         cores: Some(1),
         ..Overrides::default()
     };
-    let system = system::build(workspace, file, &overrides, name)?;
-    let guests = &system.compiled.system.guests;
-    let options = Options {
-        guests: guests.iter().map(|guest| guest.name.clone()).collect(),
-        timeout: Some(TIMEOUT),
-        log: system.log.clone(),
-        ..Options::default()
-    };
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let system = system::build(workspace, file, &overrides, &name)?;
     let _step = Step::begin(&format!("measuring {name}"));
-    let outcome = session::run(
-        Launch::plain(exact().command(workspace, emulator, &system)?),
-        &options,
-    )?;
-    ensure!(outcome.ending == Ending::Clean, "{}", outcome.ending);
-    let mut found: Vec<_> = outcome
-        .lines
-        .iter()
-        .filter_map(|line| Measurement::parse(line))
-        .collect();
-    ensure!(!found.is_empty(), "it printed no measurement");
-    let text = elf::text_size(&fs::read(&system.kernel)?)?;
+    let command = exact().command(workspace, emulator, &system)?;
+    let mut found = runner.run(&system, command, &[])?;
     found.push(Measurement {
         name: "kernel_text".to_owned(),
         unit: Unit::Bytes,
-        value: text,
+        value: elf::text_size(&fs::read(&system.kernel)?)?,
+        operations: None,
     });
     Ok(found)
 }
@@ -329,6 +329,7 @@ mod tests {
                 name: "null_system_call".to_owned(),
                 unit: Unit::Instructions,
                 value,
+                operations: None,
             }],
         };
         assert_eq!(above_budget(&of(40)).expect("is good").len(), 0);

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use ::trace::operation::Operations;
+
 use super::measure::Measurement;
 use super::peers::{self, Figures};
 
@@ -44,15 +46,25 @@ pub fn lines(machine: &str, measurements: &[Measurement]) -> Result<Vec<Line>> {
 pub fn render(machine: &str, measurements: &[Measurement]) -> Result<String> {
     let mut table = String::new();
     let heads = ["Skerry", "budget", "seL4", "KVM"].map(str::to_owned);
-    write_line(&mut table, machine, heads, "")?;
+    let kinds = Operations::NAMES.map(|name| name.replace('_', " "));
+    write_line(&mut table, machine, heads, &operations(kinds, ""))?;
     for line in lines(machine, measurements)? {
         let Figures { budget, sel4, kvm } = line.figures;
         let ours = line.ours.as_ref();
         let numbers = [ours.map(|one| one.value), budget, sel4, kvm].map(cell);
         let unit = ours.map_or(String::new(), |one| one.unit.to_string());
-        write_line(&mut table, &line.title, numbers, &unit)?;
+        let traced = ours.and_then(|one| one.operations);
+        let counts = traced.map(|found| found.numbers().map(|number| number.to_string()));
+        let end = counts.map_or(unit.clone(), |counts| operations(counts, &unit));
+        write_line(&mut table, &line.title, numbers, &end)?;
     }
     Ok(table)
+}
+
+/// Returns the unit and, behind it, a column for each kind of operations.
+fn operations(cells: [String; 5], unit: &str) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| format!("{cell:>12}")).collect();
+    format!("{unit:12}{}", cells.concat())
 }
 
 /// Returns a number, or a dash where there is none.
@@ -79,6 +91,7 @@ mod tests {
             name: name.to_owned(),
             unit: Unit::Instructions,
             value: 77,
+            operations: None,
         }
     }
 

@@ -65,6 +65,7 @@ fn row(name: &str, stretches: Vec<Stretch>) -> Result<Measurement> {
         name: name.to_owned(),
         unit: Unit::Instructions,
         value: counts[counts.len() / 2],
+        operations: None,
     })
 }
 

@@ -39,6 +39,10 @@ pub enum Kind {
     Manifest,
     /// The decoder of the log, for the other tools.
     LogView,
+    /// What a trace of a machine looks like.
+    Trace,
+    /// The plugin of the emulator that writes one.
+    Tracer,
     /// A bare-metal guest of ours.
     Guest,
     /// A fuzz target: may use whatever it exercises.
@@ -73,6 +77,8 @@ pub fn kind_of(folder: &str) -> Option<Kind> {
         ["servers", _] => Kind::Server,
         ["tools", "manifest"] => Kind::Manifest,
         ["tools", "logview"] => Kind::LogView,
+        ["tools", "trace"] => Kind::Trace,
+        ["tools", "tracer"] => Kind::Tracer,
         ["tools", "guests", ..] => Kind::Guest,
         ["tools", "fuzz", ..] => Kind::Fuzz,
         ["tools", _] => Kind::Tool,
@@ -90,7 +96,7 @@ impl Kind {
         match self {
             Image => &[Kernel, Arena, Abi, Registers],
             Kernel => &[Abi, Arena],
-            Registers | Arena | Abi | Api | Manifest => &[],
+            Registers | Arena | Abi | Api | Manifest | Trace => &[],
             Runtime => &[Abi, Api],
             ServerApi => &[Abi, Api],
             GuestMemory => &[Runtime, Abi, Api, ServerApi],
@@ -101,7 +107,8 @@ impl Kind {
             Driver => &[Runtime, Abi, Api, ServerApi, Registers],
             Guest => &[Registers],
             LogView => &[Manifest, Abi, Api],
-            Tool => &[Manifest, LogView, Abi, Api, ServerApi],
+            Tracer => &[Trace],
+            Tool => &[Manifest, LogView, Trace, Abi, Api, ServerApi],
             Fuzz => &[
                 Kernel,
                 Arena,
@@ -125,7 +132,12 @@ impl Kind {
     pub const fn may_be_unsafe(self) -> bool {
         matches!(
             self,
-            Self::Image | Self::Arena | Self::Runtime | Self::GuestMemory | Self::Guest
+            Self::Image
+                | Self::Arena
+                | Self::Runtime
+                | Self::GuestMemory
+                | Self::Guest
+                | Self::Tracer
         )
     }
 }
@@ -146,6 +158,7 @@ mod tests {
             ("servers/device/uart16550", Kind::Device),
             ("servers/driver/uart", Kind::Driver),
             ("tools/logview", Kind::LogView),
+            ("tools/tracer", Kind::Tracer),
             ("tools/xtask", Kind::Tool),
         ] {
             assert_eq!(kind_of(folder), Some(kind), "{folder}");

@@ -1,0 +1,124 @@
+//! The measured pieces of a benchmark's rows: what is executed between two readings of the counter.
+//!
+//! A program that measures reads the counter before and behind, and executes a mark when it prints a
+//! row. A row's piece is the most frequent of those before its mark that has so many instructions as the
+//! row counted; that the numbers agree is what makes sure that it is the right one.
+
+use std::collections::HashMap;
+
+use ::trace::operation::Operations;
+use ::trace::record::Record;
+
+use super::Sink;
+use super::known::Book;
+
+/// A piece that is longer than this is none of a row's.
+const LONGEST: usize = 50_000;
+/// The most instructions that belong to counting, beside those that a row counts: x86-64 moves what it
+/// reads.
+const COUNTING: u64 = 12;
+
+/// Numbers of instructions in their order.
+pub type Piece = Vec<u32>;
+
+/// The pieces of a run.
+#[derive(Debug)]
+pub struct Rows {
+    /// The instructions.
+    pub book: Book,
+    current: Piece,
+    is_too_long: bool,
+    /// How often which pieces were executed, before each mark and behind the last.
+    pieces: Vec<HashMap<Piece, u64>>,
+}
+
+impl Rows {
+    /// Returns nothing yet.
+    pub fn new(book: Book) -> Self {
+        Self {
+            book,
+            current: Piece::new(),
+            is_too_long: false,
+            pieces: vec![HashMap::new()],
+        }
+    }
+
+    /// Returns how many marks there were.
+    pub fn marks(&self) -> usize {
+        self.pieces.len() - 1
+    }
+
+    /// Returns the piece of the row that the mark with this index is of, which counted so many
+    /// instructions. Rows that are measured in turn are printed one behind the other: a row's pieces may
+    /// be before an earlier mark.
+    pub fn piece(&self, mark: usize, counted: u64) -> Option<&Piece> {
+        let before = self.pieces.get(..=mark)?;
+        before
+            .iter()
+            .rev()
+            .find_map(|pieces| self.best(pieces, counted))
+    }
+
+    /// Returns the most frequent piece with so many instructions.
+    fn best<'a>(&self, pieces: &'a HashMap<Piece, u64>, counted: u64) -> Option<&'a Piece> {
+        let slack = |piece: &Piece| (piece.len() as u64).checked_sub(counted);
+        let fits = |piece: &Piece| {
+            slack(piece).is_some_and(|more| more <= COUNTING) && self.enters_kernel(piece)
+        };
+        let found = pieces.iter().filter(|(piece, _)| fits(piece));
+        // Of as frequent ones the shorter, and then the first by its numbers: the same in each run.
+        let order = |(piece, count): &(&Piece, &u64)| (**count, -(piece.len() as i64));
+        let best =
+            found.max_by(|one, other| order(one).cmp(&order(other)).then(other.0.cmp(one.0)));
+        best.map(|(piece, _)| piece)
+    }
+
+    /// Tells whether a piece has instructions of the kernel.
+    fn enters_kernel(&self, piece: &Piece) -> bool {
+        let is_kernel = |number: &u32| self.book.get(*number).is_some_and(|known| known.is_kernel);
+        piece.iter().any(is_kernel)
+    }
+
+    /// Returns what a piece has of each kind of operations.
+    pub fn operations(&self, piece: &Piece) -> Operations {
+        let mut operations = Operations::default();
+        for known in piece.iter().filter_map(|number| self.book.get(*number)) {
+            operations += known.operation;
+        }
+        operations
+    }
+
+    /// Ends the current piece.
+    fn end(&mut self) {
+        let piece = std::mem::take(&mut self.current);
+        let is_whole = !std::mem::take(&mut self.is_too_long);
+        if let Some(pieces) = self.pieces.last_mut().filter(|_| is_whole) {
+            *pieces.entry(piece).or_default() += 1;
+        }
+    }
+}
+
+impl Sink for Rows {
+    fn take(&mut self, record: &Record) {
+        match record {
+            Record::Define(instruction) => self.book.define(instruction),
+            Record::Access(_) => {}
+            Record::Execute { number, .. } => {
+                let Some(known) = self.book.get(*number) else {
+                    return;
+                };
+                let operation = known.operation;
+                if operation.reads_counter && !known.is_kernel {
+                    self.end();
+                } else if operation.is_mark {
+                    self.pieces.push(HashMap::new());
+                    self.is_too_long = true;
+                } else if self.current.len() < LONGEST {
+                    self.current.push(*number);
+                } else {
+                    self.is_too_long = true;
+                }
+            }
+        }
+    }
+}
