@@ -242,6 +242,14 @@ fn make_arena(host: &Host<'_>, free: &mut Ranges) -> Arena {
 fn start_harts(host: &Host<'_>, free: &mut Ranges) {
     guest::probe();
     machine::probe_asid();
+    if host.too_many > 0 {
+        let (more, most) = (host.too_many, abi::MAX_CORES as u64);
+        // A console that does not take it is no reason to stop.
+        let _ = writeln!(
+            sbi::Console,
+            "skerry: {more} harts above {most} are not used"
+        );
+    }
     let mut expected = 0_u64;
     for (index, hart) in host.harts.iter().enumerate().skip(1) {
         let (Some(state), Some(stack)) = (percore::get(index), free.take(STACK_BYTES)) else {

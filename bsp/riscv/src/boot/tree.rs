@@ -16,6 +16,8 @@ pub struct Host<'a> {
     pub devices: Ranges,
     /// Harts that can be started; the boot hart first.
     pub harts: Vec<u64, { abi::MAX_CORES }>,
+    /// How many more harts there are than the kernel has cores.
+    pub too_many: u64,
     /// The interrupt controller, if it is a PLIC.
     pub plic: Option<Range>,
     /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.
@@ -87,6 +89,7 @@ impl<'a> Host<'a> {
             reserved: Ranges::default(),
             devices: Ranges::default(),
             harts: Vec::new(),
+            too_many: 0,
             plic: None,
             aplic: None,
             contexts: Vec::new(),
@@ -149,7 +152,7 @@ impl<'a> Host<'a> {
             if hart == boot_hart {
                 self.contexts[0] = handle;
             } else if self.harts.push(hart).is_err() || self.contexts.push(handle).is_err() {
-                return;
+                self.too_many += 1;
             }
         }
     }
