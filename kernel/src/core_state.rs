@@ -5,8 +5,9 @@ use crate::object::endpoint::Queue;
 use crate::object::execution::Execution;
 use crate::word::{Link, Word};
 
-/// What the kernel knows of one core. Only that core writes it, but for `inbox`.
-#[repr(align(128))]
+/// What the kernel knows of one core. Only that core writes it, but for `inbox`. What is looked at
+/// most comes first: short offsets make short instructions on x86.
+#[repr(C, align(128))]
 pub struct CoreState {
     /// The execution that runs; it is in no queue.
     pub current: Link<Execution>,
@@ -16,8 +17,6 @@ pub struct CoreState {
     pub since: Word,
     /// Priorities with ready executions, one bit each.
     pub ready_bits: Word,
-    /// Ready executions, by priority.
-    pub ready: [Queue; abi::PRIORITIES],
     /// Executions that wait for a time, earliest first.
     pub deadlines: Link<Execution>,
     /// The deadline that the timer is set to.
@@ -30,6 +29,8 @@ pub struct CoreState {
     pub loaded_guest: Link<Execution>,
     /// The address space in this core: address of its `AddressSpace`, or 0.
     pub loaded_space: Word,
+    /// Ready executions, by priority.
+    pub ready: [Queue; abi::PRIORITIES],
     /// What other cores ask of this one; a line of its own.
     pub inbox: Inbox,
 }

@@ -136,7 +136,8 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Returns the address of the object that has `slot` inside it.
+    /// Returns the address of the object that has `slot` inside it: in its first page, where it has
+    /// several, which need not be a power of two.
     pub(crate) fn owner_of(&self, slot: u64) -> u64 {
         use crate::object::interrupt::Interrupt;
         use crate::object::space::{GuestSpace, Space};
@@ -149,6 +150,7 @@ impl<A: Arch> Visit<'_, A> {
         ];
         let kind = self.entry.arena().kind(slot);
         let found = strides.iter().find(|(of, _)| *of == kind);
-        slot & !(found.map_or(Slot::STRIDE, |(_, stride)| *stride) - 1)
+        let stride = found.map_or(Slot::STRIDE, |(_, stride)| *stride);
+        slot & !(stride.min(abi::PAGE_SIZE) - 1)
     }
 }

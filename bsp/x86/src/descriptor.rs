@@ -1,8 +1,9 @@
 //! Segments, task state and the interrupt table (SDM 3A, "Protected-Mode Memory Management", "Task
 //! State Segment" and "Interrupt Descriptor Table").
 
-use crate::entry::{self, INTERRUPT_STUB_BYTES, STUB_BYTES};
+use crate::entry::{self, STUB_BYTES};
 use core::arch::asm;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::word::Word;
 
@@ -56,6 +57,10 @@ impl TaskState {
     }
 }
 
+/// Offset of RSP0 in [`Descriptors`]: where the processor saves the interrupted registers of user
+/// mode, downwards.
+pub const FRAME_END: usize = offset_of!(Descriptors, task) + 4;
+
 /// What the processor reads of one core.
 #[repr(C, align(16))]
 pub struct Descriptors {
@@ -74,13 +79,6 @@ impl Descriptors {
                 words: [const { core::sync::atomic::AtomicU32::new(0) }; 26],
             },
         }
-    }
-
-    /// Sets where the processor saves the interrupted registers of user mode: it writes downwards
-    /// from `end`.
-    #[inline(always)]
-    pub fn set_frame_end(&self, end: u64) {
-        self.task.set(1, end);
     }
 
     /// Returns where task state and segments are.
@@ -167,14 +165,13 @@ static INTERRUPTS: [[AtomicU64; 2]; 256] = [const { [const { AtomicU64::new(0) }
 /// Fills the interrupt table; once, before any core loads it.
 pub fn make_interrupt_table() {
     let stubs = &raw const entry::_trap_stubs as u64;
-    let interrupts = &raw const entry::_interrupt_stubs as u64;
     for (vector, gate) in INTERRUPTS.iter().enumerate() {
         let handler = match vector {
             2 => entry::_nmi_entry as *const () as u64,
             8 | 18 => entry::_fatal_entry as *const () as u64,
             0xff => entry::_spurious_entry as *const () as u64,
             0..32 => stubs + vector as u64 * STUB_BYTES,
-            _ => interrupts + (vector as u64 - 32) * INTERRUPT_STUB_BYTES,
+            _ => entry::interrupt_stub(vector),
         };
         let stack = match vector {
             2 => NMI,

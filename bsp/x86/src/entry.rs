@@ -6,20 +6,18 @@
 //! the stack pointer or GS is still the user's.
 
 use crate::descriptor::KERNEL_CODE;
-use crate::frame::offset;
-use crate::percore::{FRAME, SCRATCH, STACK};
+use crate::frame::{FIXED_FLAGS, offset};
+use crate::percore::{FRAME_END, STACK};
 use core::arch::global_asm;
 
 /// Bytes of an exception's stub.
 pub const STUB_BYTES: u64 = 16;
-/// Bytes of every other stub.
-pub const INTERRUPT_STUB_BYTES: u64 = 8;
+/// Bytes of 32 other stubs and the jump in their middle.
+const GROUP_BYTES: u64 = 32 * 4 + 8;
 /// Where physical memory is mapped.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// Difference between where the kernel is linked and where it is loaded.
 pub const LOAD_OFFSET: u64 = 0xffff_ffff_8000_0000;
-/// What a frame has as its vector after a system call.
-pub const SYSTEM_CALL: u64 = 0x100;
 
 global_asm!(
     ".pushsection .text, \"ax\", @progbits",
@@ -38,39 +36,52 @@ global_asm!(
     "jmp _trap_common",
     ".set vector_number, vector_number + 1",
     ".endr",
-    // One stub for each other vector, of half the size: the number, less 128 so that it is one byte,
-    // takes the place of an error code too.
+    // One stub of four bytes for each other vector: the number, less 128 so that it is one byte,
+    // takes the place of an error code too. Sixteen on either side of a jump reach no further.
     ".balign 8",
     ".globl _interrupt_stubs",
     "_interrupt_stubs:",
-    ".rept 224",
-    ".balign 8",
+    ".rept 7",
+    ".rept 16",
+    ".balign 4",
     "push vector_number - 128",
-    "jmp 8f",
+    "jmp 7f",
     ".set vector_number, vector_number + 1",
     ".endr",
+    "7:  jmp 8f",
+    ".balign 8",
+    ".rept 16",
+    ".balign 4",
+    "push vector_number - 128",
+    "jmp 7b",
+    ".set vector_number, vector_number + 1",
+    ".endr",
+    ".endr",
+    // It cannot go back: a longer stub is an error.
+    ".org _interrupt_stubs + 7 * {group_bytes}",
     "8:  push [rsp]",
     "    add qword ptr [rsp], 128",
     // Out of user mode the stack is the frame: all but the general registers is there.
     "_trap_common:",
     "    test byte ptr [rsp + 24], 3",
     "    jz 9f",
-    "    sub rsp, {vector}",
-    "    mov [rsp + {rax}], rax",
-    "    mov [rsp + {rcx}], rcx",
-    "    mov [rsp + {rdx}], rdx",
-    "    mov [rsp + {rbx}], rbx",
-    "    mov [rsp + {rbp}], rbp",
-    "    mov [rsp + {rsi}], rsi",
-    "    mov [rsp + {rdi}], rdi",
-    "    mov [rsp + {r8}], r8",
-    "    mov [rsp + {r9}], r9",
-    "    mov [rsp + {r10}], r10",
-    "    mov [rsp + {r11}], r11",
-    "    mov [rsp + {r12}], r12",
-    "    mov [rsp + {r13}], r13",
-    "    mov [rsp + {r14}], r14",
-    "    mov [rsp + {r15}], r15",
+    "    sub rsp, {vector} - {fs_base}",
+    "    push r15",
+    "    push r14",
+    "    push r13",
+    "    push r12",
+    "    push r11",
+    "    push r10",
+    "    push r9",
+    "    push r8",
+    "    push rdi",
+    "    push rsi",
+    "    push rbp",
+    "    push rsp",
+    "    push rbx",
+    "    push rdx",
+    "    push rcx",
+    "    push rax",
     "    rdfsbase rax",
     "    mov [rsp + {fs_base}], rax",
     "    rdgsbase rax",
@@ -106,92 +117,96 @@ global_asm!(
     "    pop rax",
     "    add rsp, 16",
     "    iretq",
-    // A system call: rcx has the address behind the instruction, r11 the flags. The call can be
-    // made again, so the frame has the address of its two bytes.
+    // A system call: rcx has the address behind the instruction. Its arguments and what it preserves
+    // are saved. The call can be made again, so the frame has the address of its two bytes.
     ".balign 16",
     ".globl _system_call_entry",
     "_system_call_entry:",
     "    swapgs",
-    "    mov gs:[{scratch}], rsp",
-    "    mov rsp, gs:[{frame}]",
-    "    mov [rsp + {rax}], rax",
-    "    mov [rsp + {rdx}], rdx",
-    "    mov [rsp + {rbx}], rbx",
-    "    mov [rsp + {rbp}], rbp",
-    "    mov [rsp + {rsi}], rsi",
-    "    mov [rsp + {rdi}], rdi",
-    "    mov [rsp + {r8}], r8",
-    "    mov [rsp + {r9}], r9",
-    "    mov [rsp + {r10}], r10",
-    "    mov [rsp + {r12}], r12",
-    "    mov [rsp + {r13}], r13",
-    "    mov [rsp + {r14}], r14",
-    "    mov [rsp + {r15}], r15",
+    "    mov r11, gs:[{frame_end}]",
+    "    mov [r11 - {end} + {rsp}], rsp",
+    "    mov [r11 - {end} + {rax}], rax",
+    "    mov [r11 - {end} + {rdx}], rdx",
+    "    mov [r11 - {end} + {rsi}], rsi",
+    "    mov [r11 - {end} + {rdi}], rdi",
+    "    mov [r11 - {end} + {r8}], r8",
+    "    mov [r11 - {end} + {r9}], r9",
+    "    mov [r11 - {end} + {r10}], r10",
+    "    mov [r11 - {end} + {r12}], r12",
+    "    mov [r11 - {end} + {r13}], r13",
     "    sub rcx, 2",
-    "    mov [rsp + {rip}], rcx",
-    "    mov [rsp + {rflags}], r11",
-    "    mov qword ptr [rsp + {vector}], {system_call}",
+    "    mov [r11 - {end} + {rip}], rcx",
     "    rdfsbase rax",
-    "    mov [rsp + {fs_base}], rax",
-    "    mov rax, gs:[{scratch}]",
-    "    mov [rsp + {rsp}], rax",
-    "    xor eax, eax",
-    "    mov [rsp + {rcx}], rax",
-    "    mov [rsp + {r11}], rax",
-    "    mov [rsp + {gs_base}], rax",
+    "    mov [r11 - {end} + {fs_base}], rax",
     "    mov rsp, gs:[{stack}]",
-    "    xor ebp, ebp",
-    "    call {trap}",
-    "    ud2",
+    "    call {call}",
     // The way out: rdi = frame. Everything is restored by IRETQ, whose operand is in the frame.
     ".globl _return_to",
     "_return_to:",
+    "    lea rax, [rdi + {end}]",
+    "    mov gs:[{frame_end}], rax",
     "    mov rax, [rdi + {fs_base}]",
     "    wrfsbase rax",
     "    swapgs",
     "    mov rax, [rdi + {gs_base}]",
     "    wrgsbase rax",
-    "    mov rcx, [rdi + {rcx}]",
-    "    mov r11, [rdi + {r11}]",
-    "    lea rsp, [rdi + {rip}]",
-    "    mov rax, [rdi + {rax}]",
-    "    mov rdx, [rdi + {rdx}]",
-    "    mov rbx, [rdi + {rbx}]",
-    "    mov rbp, [rdi + {rbp}]",
-    "    mov rsi, [rdi + {rsi}]",
-    "    mov r8, [rdi + {r8}]",
-    "    mov r9, [rdi + {r9}]",
-    "    mov r10, [rdi + {r10}]",
-    "    mov r12, [rdi + {r12}]",
-    "    mov r13, [rdi + {r13}]",
-    "    mov r14, [rdi + {r14}]",
-    "    mov r15, [rdi + {r15}]",
-    "    mov rdi, [rdi + {rdi}]",
+    "    mov rsp, rdi",
+    "    pop rax",
+    "    pop rcx",
+    "    pop rdx",
+    "    pop rbx",
+    "    pop rbp",
+    "    pop rbp",
+    "    pop rsi",
+    "    pop rdi",
+    "    pop r8",
+    "    pop r9",
+    "    pop r10",
+    "    pop r11",
+    "    pop r12",
+    "    pop r13",
+    "    pop r14",
+    "    pop r15",
+    "    add rsp, {rip} - {fs_base}",
     "    iretq",
-    // The way out of a system call, whose rcx and r11 are gone: rdi = frame.
-    ".globl _return_from_call",
-    "_return_from_call:",
-    "    mov rax, [rdi + {fs_base}]",
-    "    wrfsbase rax",
-    "    swapgs",
-    "    mov rax, [rdi + {gs_base}]",
-    "    wrgsbase rax",
+    // The way out behind a system call, whose status is 0: rdi = frame, rax and r13 = information
+    // word and result 7, rcx = how many of the six words at r14's arguments are results.
+    ".globl _resume",
+    "_resume:",
+    "    lea r11, [rip + 2f]",
+    "    shl ecx, 2",
+    "    sub r11, rcx",
+    "    xor esi, esi",
+    "    xor edx, edx",
+    "    xor r10d, r10d",
+    "    xor r8d, r8d",
+    "    xor r9d, r9d",
+    "    xor r12d, r12d",
+    "    jmp r11",
+    // Four bytes each.
+    "    mov r12, [r14 + {r12}]",
+    "    mov r9, [r14 + {r9}]",
+    "    mov r8, [r14 + {r8}]",
+    "    mov r10, [r14 + {r10}]",
+    "    mov rdx, [r14 + {rdx}]",
+    "    mov rsi, [r14 + {rsi}]",
+    "2:  xor r14d, r14d",
+    // What a call preserves is its stack and thread pointer; the address behind it is not above the
+    // last page but one of the lower half.
+    "    lea rcx, [rdi + {end}]",
+    "    mov gs:[{frame_end}], rcx",
+    "    mov rcx, [rdi + {fs_base}]",
+    "    wrfsbase rcx",
     "    mov rcx, [rdi + {rip}]",
-    "    mov r11, [rdi + {rflags}]",
-    "    mov rax, [rdi + {rax}]",
-    "    mov rdx, [rdi + {rdx}]",
-    "    mov rbx, [rdi + {rbx}]",
-    "    mov rbp, [rdi + {rbp}]",
-    "    mov rsi, [rdi + {rsi}]",
-    "    mov r8, [rdi + {r8}]",
-    "    mov r9, [rdi + {r9}]",
-    "    mov r10, [rdi + {r10}]",
-    "    mov r12, [rdi + {r12}]",
-    "    mov r13, [rdi + {r13}]",
-    "    mov r14, [rdi + {r14}]",
-    "    mov r15, [rdi + {r15}]",
     "    mov rsp, [rdi + {rsp}]",
-    "    mov rdi, [rdi + {rdi}]",
+    "    add rcx, 2",
+    "    xor edi, edi",
+    "    swapgs",
+    "    wrgsbase rdi",
+    "    xor ebx, ebx",
+    "    xor ebp, ebp",
+    "    xor r15d, r15d",
+    "    mov r11d, {flags}",
     "    sysretq",
     // Non-maskable interrupts have no source that the kernel knows: they are counted. Nothing here
     // depends on the stack pointer or GS of what was interrupted.
@@ -218,30 +233,25 @@ global_asm!(
     "_boot_stack_end:",
     ".popsection",
     rax = const offset::general(0),
-    rcx = const offset::general(1),
     rdx = const offset::general(2),
-    rbx = const offset::general(3),
-    rbp = const offset::general(5),
     rsi = const offset::general(6),
     rdi = const offset::general(7),
     r8 = const offset::general(8),
     r9 = const offset::general(9),
     r10 = const offset::general(10),
-    r11 = const offset::general(11),
     r12 = const offset::general(12),
     r13 = const offset::general(13),
-    r14 = const offset::general(14),
-    r15 = const offset::general(15),
     fs_base = const offset::FS_BASE,
     gs_base = const offset::GS_BASE,
     vector = const offset::VECTOR,
     rip = const offset::RIP,
-    rflags = const offset::RFLAGS,
     rsp = const offset::RSP,
+    end = const offset::END,
+    group_bytes = const GROUP_BYTES,
     stack = const STACK,
-    frame = const FRAME,
-    scratch = const SCRATCH,
-    system_call = const SYSTEM_CALL,
+    frame_end = const FRAME_END,
+    flags = const FIXED_FLAGS,
+    call = sym crate::trap::call,
     trap = sym crate::trap::trap,
     kernel_trap = sym crate::trap::kernel_trap,
     fatal_trap = sym crate::trap::fatal_trap,
@@ -267,8 +277,8 @@ unsafe extern "C" {
     pub static _boot_stack_end: u8;
     /// The stub of vector 0; those up to 31 follow, `STUB_BYTES` apart.
     pub static _trap_stubs: u8;
-    /// The stub of vector 32; the others follow, `INTERRUPT_STUB_BYTES` apart.
-    pub static _interrupt_stubs: u8;
+    /// The stub of vector 32; the others follow.
+    static _interrupt_stubs: u8;
     /// Where SYSCALL goes.
     pub fn _system_call_entry();
     /// Non-maskable interrupt.
@@ -277,8 +287,14 @@ unsafe extern "C" {
     pub fn _spurious_entry();
     /// Double fault and machine check.
     pub fn _fatal_entry();
+    /// Returns behind a system call; only for assembly, which puts the results into registers.
+    pub fn _resume() -> !;
     /// Loads all registers of the frame at an address and returns to user mode.
     pub fn _return_to(frame: u64) -> !;
-    /// As `_return_to`, for a frame that a system call filled: rcx and r11 are lost.
-    pub fn _return_from_call(frame: u64) -> !;
+}
+
+/// Returns the address of the stub of a vector that is no exception's.
+pub fn interrupt_stub(vector: usize) -> u64 {
+    let index = vector as u64 - 32;
+    &raw const _interrupt_stubs as u64 + index * 4 + (index + 16) / 32 * 8
 }

@@ -1,7 +1,7 @@
 //! Saved user registers.
 
 use crate::descriptor::{USER_CODE, USER_DATA};
-use crate::entry::SYSTEM_CALL;
+use crate::paging::USER_END;
 use abi::call::{MACHINE_REGISTERS, ThreadRegister};
 use kernel::arch::UserFrame;
 use kernel::word::Word;
@@ -15,17 +15,28 @@ const CALL_WORD: usize = 0;
 const RSP: usize = 4;
 /// The first argument of a thread that starts: rdi.
 const ARGUMENT: usize = 7;
-/// x0 to x8: rdi, rsi, rdx, r10, r8, r9, r12, r13, r14. SYSCALL itself takes rcx and r11.
-const MESSAGE: [usize; 9] = [7, 6, 2, 10, 8, 9, 12, 13, 14];
+/// Returns the register that holds argument or result `index`: rdi, rsi, rdx, r10, r8, r9, r12, r13,
+/// r14. SYSCALL itself takes rcx and r11.
+#[inline(always)]
+const fn register_of(index: usize) -> usize {
+    match index {
+        0 => 7,
+        1 => 6,
+        2 => 2,
+        3 => 10,
+        4 => 8,
+        5 => 9,
+        _ => (index + 6) % REGISTERS,
+    }
+}
+
 /// Number of the flags among the machine's registers.
 const FLAGS: usize = REGISTERS;
 /// Flags that a user may set (SDM 1, "EFLAGS Register"): carry, parity, adjust, zero, sign, trap,
 /// direction, overflow, alignment check, identification.
 const USER_FLAGS: u64 = 0x0024_0dd5;
 /// Flags that are always set in user mode: interrupts, and bit 1.
-const FIXED_FLAGS: u64 = 0x202;
-/// First address behind the lower half.
-const USER_END: u64 = 1 << 47;
+pub const FIXED_FLAGS: u64 = 0x202;
 
 /// Saved user registers of one thread. Entry code knows the layout; the processor itself writes
 /// the last five words, and so their end is aligned as it wants.
@@ -39,7 +50,7 @@ pub struct X86Frame {
     /// Kept over interrupts and faults; zero after a call.
     gs_base: Word,
     unused: Word,
-    /// How the kernel was entered: a vector, or [`SYSTEM_CALL`].
+    /// The vector by which the kernel was entered, where it was not by a system call.
     pub vector: Word,
     /// Error code of the exception.
     pub error: Word,
@@ -68,8 +79,6 @@ pub mod offset {
     pub const VECTOR: usize = offset_of!(X86Frame, vector);
     /// Of the instruction pointer.
     pub const RIP: usize = offset_of!(X86Frame, rip);
-    /// Of the flags.
-    pub const RFLAGS: usize = offset_of!(X86Frame, rflags);
     /// Of the stack pointer.
     pub const RSP: usize = offset_of!(X86Frame, rsp);
     /// Of what follows the words that the processor writes.
@@ -100,24 +109,19 @@ impl X86Frame {
     }
 
     /// Returns whether user mode can go on where the frame says: the processor would fault in the
-    /// kernel on the way to an address that is not canonical.
+    /// kernel on the way to an address that is not canonical. Behind a system call it always can.
     #[inline(always)]
     pub fn can_return(&self) -> bool {
         self.rip.get() < USER_END
     }
 
-    /// Makes what the processor loads on the way out that of user mode, and returns whether the
-    /// frame was filled by a system call and not changed since, so that SYSRET will do.
+    /// Makes what the processor loads on the way out that of user mode.
     #[inline(always)]
-    pub fn prepare(&self) -> bool {
+    pub fn prepare(&self) {
         self.rflags
             .set(self.rflags.get() & USER_FLAGS | FIXED_FLAGS);
-        if self.vector.get() == SYSTEM_CALL {
-            return true;
-        }
         self.code_segment.set(USER_CODE);
         self.stack_segment.set(USER_DATA);
-        false
     }
 }
 
@@ -135,16 +139,12 @@ impl UserFrame for X86Frame {
 
     #[inline(always)]
     fn argument(&self, index: usize) -> u64 {
-        MESSAGE
-            .get(index)
-            .map_or(0, |number| self.registers[*number].get())
+        self.registers[register_of(index)].get()
     }
 
     #[inline(always)]
     fn set_result(&self, index: usize, value: u64) {
-        if let Some(number) = MESSAGE.get(index) {
-            self.registers[*number].set(value);
-        }
+        self.registers[register_of(index)].set(value);
     }
 
     #[inline(always)]
@@ -160,6 +160,7 @@ impl UserFrame for X86Frame {
             register.set(0);
         }
         self.rflags.set(0);
+        self.gs_base.set(0);
     }
 
     fn register(&self, number: u64) -> Option<u64> {
@@ -174,8 +175,6 @@ impl UserFrame for X86Frame {
             _ => value,
         };
         word.set(value);
-        // All registers count from now on.
-        self.vector.set(0);
         Some(())
     }
 }

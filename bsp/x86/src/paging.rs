@@ -54,8 +54,9 @@ const HUGE_LEVELS: &[Level] = &[
     level(12, true),
 ];
 
-/// First address behind the lower half.
-pub const USER_END: u64 = 1 << 47;
+/// First address that is no process's: that of the last page of the lower half, so that the address
+/// behind a system call is always canonical.
+pub const USER_END: u64 = (1 << 47) - PAGE_SIZE;
 
 /// Process-context identifiers that CR3 can hold. Without CR4.PCIDE they only name spaces.
 pub const SPACE_TAGS: u64 = 1 << 12;

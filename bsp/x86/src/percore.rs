@@ -1,6 +1,6 @@
 //! What entry code knows of its core. In the kernel, GS has the address of this as its base.
 
-use crate::descriptor::Descriptors;
+use crate::descriptor::{self, Descriptors};
 use core::mem::offset_of;
 use kernel::word::Word;
 
@@ -9,10 +9,6 @@ use kernel::word::Word;
 pub struct PerCore {
     /// Address of this.
     pub own: Word,
-    /// Place for a register while entry code finds its feet.
-    pub scratch: Word,
-    /// Address of the registers that the next system call saves to.
-    pub frame: Word,
     /// End of the kernel stack.
     pub stack: Word,
     /// The core's number in the kernel.
@@ -49,10 +45,9 @@ pub mod pending {
 
 /// Offset of `own`, for entry code.
 pub const OWN: usize = offset_of!(PerCore, own);
-/// Offset of `scratch`, for entry code.
-pub const SCRATCH: usize = offset_of!(PerCore, scratch);
-/// Offset of `frame`, for entry code.
-pub const FRAME: usize = offset_of!(PerCore, frame);
+/// Offset of the end of the frame that the next trap or system call out of user mode saves to, for
+/// entry code.
+pub const FRAME_END: usize = offset_of!(PerCore, descriptors) + descriptor::FRAME_END;
 /// Offset of `stack`, for entry code.
 pub const STACK: usize = offset_of!(PerCore, stack);
 
@@ -61,8 +56,6 @@ impl PerCore {
     pub const fn new() -> Self {
         Self {
             own: Word::new(0),
-            scratch: Word::new(0),
-            frame: Word::new(0),
             stack: Word::new(0),
             core: Word::new(0),
             apic: Word::new(0),

@@ -1,16 +1,19 @@
 //! Traps: what happened, and what the core does next.
 
 use crate::boot::KERNEL;
-use crate::entry::{_return_from_call, _return_to, SYSTEM_CALL};
-use crate::frame::{X86Frame, offset};
+use crate::entry::{_resume, _return_to};
+use crate::frame::X86Frame;
 use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
 use abi::fault::FaultKind;
+use core::arch::asm;
 use core::fmt::Write;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
+use kernel::fast::{Fast, Resume};
 use kernel::{Kernel, Next, Visit};
 
 /// First vector of interrupts; those below are exceptions.
@@ -25,24 +28,68 @@ const FETCH: u64 = 1 << 4;
 /// Non-maskable interrupts since the start.
 pub static NMI_COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Handles a trap out of a thread, whose registers were saved.
+/// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let core = percore::current();
-    let kernel = kernel();
-    // SAFETY: `frame` is that of the thread that ran, whose object the kernel keeps until this core
-    // has been in the kernel again.
-    let frame = unsafe { &*(core.frame.get() as *const X86Frame) };
-    let what = thread_trap(core, frame);
-    let mut visit = enter(kernel, core);
+    let visit = ManuallyDrop::new(enter_from_user(core));
+    let thread = visit.current_thread().expect("a thread trapped");
+    general(core, thread_trap(core, &thread.frame))
+}
+
+/// Makes a system call of a thread of which arguments, stack and thread pointer and program counter
+/// were saved.
+pub extern "C" fn call() -> ! {
+    let core = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(core));
+    match visit.fast_call() {
+        Some(Fast::Behind(resume)) => resume_thread(&resume),
+        _ => general(core, Trap::Call),
+    }
+}
+
+/// Returns to a thread behind its system call.
+#[inline(always)]
+fn resume_thread(resume: &Resume<'_, X86>) -> ! {
+    // SAFETY: the frame is that of a thread, whose object the kernel keeps until this core has been
+    // in the kernel again; the thread made a call, and there are six words at most.
+    unsafe {
+        asm!(
+            "jmp {resume}",
+            resume = sym _resume,
+            in("rdi") &raw const resume.to.frame,
+            in("rax") resume.info,
+            in("rcx") resume.count,
+            in("r13") resume.badge,
+            in("r14") &raw const resume.from.frame,
+            options(noreturn),
+        )
+    }
+}
+
+/// Handles a trap on the general path.
+#[cold]
+#[inline(never)]
+fn general(core: &PerCore, what: Trap) -> ! {
+    let mut visit = enter_from_user(core);
     visit.handle(what);
-    leave(kernel, core, visit)
+    leave(core, visit)
 }
 
 /// Returns the kernel.
+#[inline(always)]
 fn kernel() -> &'static Kernel<X86> {
-    KERNEL
-        .get()
-        .expect("traps come only after the kernel was made")
+    debug_assert!(KERNEL.is_completed());
+    // SAFETY: traps come only after the kernel was made.
+    unsafe { KERNEL.get_unchecked() }
+}
+
+/// Begins a kernel entry of this core, which entered before: out of a thread, a guest or a wait.
+#[inline(always)]
+pub fn enter_from_user(core: &PerCore) -> Visit<'static, X86> {
+    let core = usize::try_from(core.core.get()).unwrap_or(usize::MAX);
+    // SAFETY: this core entered before it ran a thread or a guest or waited (1); in the kernel
+    // interrupts are off, or only note themselves, and it leaves no entry behind (2).
+    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
 }
 
 /// Begins a kernel entry of this core.
@@ -56,9 +103,6 @@ pub fn enter<'a>(kernel: &'a Kernel<X86>, core: &PerCore) -> Visit<'a, X86> {
 /// Returns what a trap out of a thread was.
 fn thread_trap(core: &PerCore, frame: &X86Frame) -> Trap {
     let (vector, error) = (frame.vector.get(), frame.error.get());
-    if vector == SYSTEM_CALL {
-        return Trap::Call;
-    }
     if vector >= FIRST_INTERRUPT {
         return reason(note(core, vector));
     }
@@ -154,15 +198,18 @@ pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
 }
 
 /// Does what the kernel decided: returns to a thread, or waits for an interrupt.
-pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Visit<'_, X86>) -> ! {
+pub fn leave(core: &PerCore, first: Visit<'_, X86>) -> ! {
     let mut visit = first;
     loop {
         let what = match visit.next() {
             Next::Thread(thread) if thread.frame.can_return() => {
+                thread.frame.prepare();
                 let frame = &raw const thread.frame as u64;
-                let from_call = thread.frame.prepare();
                 drop(visit);
-                return_to_thread(core, frame, from_call);
+                // SAFETY: the frame is that of a thread, whose object the kernel keeps until this
+                // core has been in the kernel again; it can return, and its segments are those of
+                // user mode.
+                unsafe { _return_to(frame) }
             }
             Next::Thread(thread) => Trap::Fault {
                 kind: FaultKind::Fetch,
@@ -170,16 +217,16 @@ pub fn leave(kernel: &'static Kernel<X86>, core: &PerCore, first: Visit<'_, X86>
                 cause: PAGE_FAULT,
             },
             Next::Guest(vcpu, page) => {
-                let (guest, object) = (&raw const vcpu.guest, page);
+                let guest = &raw const vcpu.guest;
                 drop(visit);
-                let what = run_guest(core, guest, object);
-                visit = enter(kernel, core);
+                let what = run_guest(core, guest, page);
+                visit = enter_from_user(core);
                 what
             }
             Next::Idle => {
                 drop(visit);
                 let what = wait_for_interrupt(core);
-                visit = enter(kernel, core);
+                visit = enter_from_user(core);
                 what
             }
         };
@@ -222,19 +269,6 @@ fn wait_for_interrupt(core: &PerCore) -> Trap {
     }
 }
 
-/// Returns to a thread.
-fn return_to_thread(core: &PerCore, frame: u64, from_call: bool) -> ! {
-    core.frame.set(frame);
-    core.descriptors.set_frame_end(frame + offset::END as u64);
-    if from_call {
-        // SAFETY: `frame` is that of a thread, whose object the kernel keeps until this core has
-        // been in the kernel again; it can return, and a system call filled it.
-        unsafe { _return_from_call(frame) }
-    }
-    // SAFETY: as above; its segments are those of user mode.
-    unsafe { _return_to(frame) }
-}
-
 /// Prints a report and stops the machine.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
@@ -242,7 +276,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let _ = writeln!(
         console::Console,
         "\nskerry: panic on core {}: {info}",
-        apic::own_number()
+        u64::from(apic::own_number())
     );
     power::off(true)
 }

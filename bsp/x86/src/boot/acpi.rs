@@ -21,7 +21,7 @@ pub struct Machine {
     /// APIC numbers of all usable processors.
     pub processors: Vec<u32, { abi::MAX_CORES }>,
     /// Usable processors beyond those.
-    pub too_many: usize,
+    pub too_many: u64,
     /// IOAPICs: physical address and first line.
     pub controllers: Vec<(u64, u32), 4>,
     /// Differing signals.

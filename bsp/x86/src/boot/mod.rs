@@ -249,7 +249,7 @@ fn start_cores(host: &Host, free: &mut Ranges) {
         warn(format_args!("ACPI has no table of processors: one is used"));
     }
     if host.machine.too_many > 0 {
-        let (more, most) = (host.machine.too_many, abi::MAX_CORES);
+        let (more, most) = (host.machine.too_many, abi::MAX_CORES as u64);
         warn(format_args!("{more} processors above {most} are not used"));
     }
     let trampoline = Trampoline::new(TRAMPOLINE);
@@ -267,6 +267,7 @@ fn start_cores(host: &Host, free: &mut Ranges) {
         let is_ready = || READY.load(Ordering::Acquire) >> index & 1 == 1;
         if !trampoline.start(core, host.clock, is_ready) {
             // It may still come up and use the trampoline: no other can be started.
+            let number = core.apic.get();
             warn(format_args!("processor {number} does not start"));
             return;
         }
@@ -289,9 +290,9 @@ extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     cores::finish();
     timer::start_core();
     start_guests(core);
-    let mut visit = trap::enter(kernel, core);
+    let mut visit = trap::enter_from_user(core);
     visit.settle();
-    trap::leave(kernel, core, visit)
+    trap::leave(core, visit)
 }
 
 /// Makes the first process and runs it.
@@ -325,7 +326,7 @@ fn boot_first(
     }
     GO.store(1, Ordering::Release);
     visit.settle();
-    trap::leave(kernel, core, visit)
+    trap::leave(core, visit)
 }
 
 /// Returns bytes of physical memory through the direct map.
@@ -355,8 +356,9 @@ fn read_number(bytes: &[u8], offset: usize, length: usize) -> u64 {
 /// Prints the banner.
 fn announce(host: &Host, free: &Ranges) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
-    let ready = u64::from(READY.load(Ordering::Acquire).count_ones()) + 1;
-    let all = host.machine.processors.len().max(1);
+    let bits = READY.load(Ordering::Acquire);
+    let ready = (1..64).map(|core| bits >> core & 1).sum::<u64>() + 1;
+    let all = host.machine.processors.len().max(1) as u64;
     let apic = if host.is_extended { "x2APIC" } else { "xAPIC" };
     let timer = if host.clock.by_deadline {
         "TSC deadlines"
