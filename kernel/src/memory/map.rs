@@ -1,6 +1,7 @@
 //! Mapping frames.
 
 use super::stage_of;
+use super::tables::Place;
 use crate::Visit;
 use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -43,18 +44,19 @@ impl<A: Arch> Visit<'_, A> {
         }
         let address = thread.frame.argument(2);
         let (depth, level) = self.check_place(stage_of(space), address, tag.order())?;
-        let count = 1_u64 << (u32::from(tag.order()) - level.shift);
-        for index in 0..count {
-            let at = address + (index << level.shift);
-            if let Err(error) = self.make_place(space, at, depth) {
-                for made in 0..=index {
-                    let at = address + (made << level.shift);
-                    self.free_empty_tables(space, at, depth);
-                }
-                return Err(error);
+        let end = address + slot.bytes();
+        let (mut at, mut row) = (address, None);
+        while at < end {
+            let made = self.make_row(space, &mut at, (end, depth));
+            if made.is_err() {
+                let made = (address..=at).step_by(1 << level.shift);
+                made.for_each(|at| self.free_empty_tables(space, at, depth));
             }
+            row = Some(made?);
         }
-        self.write_leaves(space, (address, depth, count), (slot, tag, access));
+        // Most blocks lie in one table, which needs no second walk.
+        let row = row.filter(|row| row.address == address);
+        self.write_leaves(space, (address, end, depth), row, (slot, tag, access));
         slot.space.set(handle.address());
         slot.address.set(address);
         slot.progress.set(space.identity.get());
@@ -62,13 +64,22 @@ impl<A: Arch> Visit<'_, A> {
         Ok(Outcome::ok())
     }
 
-    /// Makes the tables for an entry at level `depth`, which has to be empty.
-    fn make_place(&self, space: &AddressSpace, address: u64, depth: usize) -> Result<(), Error> {
-        let place = self.walk_making(space, address, depth)?;
-        match self.arch.decode(stage_of(space), place.bits(), place.level) {
-            TableEntry::Empty => Ok(()),
-            TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
+    /// Makes the table for leaves from `at` on, at level `depth`, and goes on to its end or `end`; the
+    /// entries have to be empty.
+    fn make_row(
+        &self,
+        space: &AddressSpace,
+        at: &mut u64,
+        (end, depth): (u64, usize),
+    ) -> Result<Place<'_>, Error> {
+        let row = self.walk_making(space, *at, depth)?;
+        for place in row.row(end) {
+            match self.arch.decode(place.stage, place.bits(), place.level) {
+                TableEntry::Empty => *at += place.bytes(),
+                TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
+            }
         }
+        Ok(row)
     }
 
     /// Checks where a block would be mapped, and returns the level of its leaves.
@@ -97,26 +108,25 @@ impl<A: Arch> Visit<'_, A> {
     fn write_leaves(
         &self,
         space: &AddressSpace,
-        (address, depth, count): (u64, usize, u64),
+        (mut address, end, depth): (u64, u64, usize),
+        mut row: Option<Place<'_>>,
         (slot, tag, access): (&Slot, Tag, Rights),
     ) {
-        let stage = stage_of(space);
-        for index in 0..count {
-            let Some(level) = self.arch.levels(stage).get(depth) else {
-                return;
-            };
-            let offset = index << level.shift;
-            if let Some(place) = self.walk(space, address + offset, depth) {
-                let memory = Memory {
-                    physical: slot.object.get() + offset,
-                    access,
-                    device: tag.device(),
-                };
-                self.replace(&place, self.arch.leaf(stage, level, memory));
-            }
-            if stage == Stage::User {
-                self.arch
-                    .flush_page(SpaceTag(space.tag.get()), address + offset);
+        let mut memory = Memory {
+            physical: slot.object.get(),
+            access,
+            device: tag.device(),
+        };
+        while address < end
+            && let Some(row) = row.take().or_else(|| self.walk(space, address, depth))
+        {
+            for place in row.row(end) {
+                self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
+                if place.stage == Stage::User {
+                    self.arch.flush_page(SpaceTag(space.tag.get()), address);
+                }
+                memory.physical += place.bytes();
+                address += place.bytes();
             }
         }
     }

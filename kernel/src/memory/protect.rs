@@ -56,11 +56,7 @@ impl<A: Arch> Visit<'_, A> {
     fn split_edges(&self, space: &AddressSpace, range: &Range, device: bool) -> Result<(), Error> {
         for edge in [range.address, range.address + range.length] {
             // A leaf that has the edge inside it is split until the edge is between leaves.
-            let inside = if edge == range.address {
-                edge
-            } else {
-                edge - 1
-            };
+            let inside = edge - u64::from(edge != range.address);
             loop {
                 let place = self
                     .walk(space, inside, usize::MAX)
@@ -74,12 +70,8 @@ impl<A: Arch> Visit<'_, A> {
                     TableEntry::Leaf { physical, access } => (physical, access),
                     TableEntry::Empty | TableEntry::Table(_) => {
                         let start = inside & !(place.bytes() - 1);
-                        (
-                            range
-                                .physical
-                                .wrapping_add(start.wrapping_sub(range.address)),
-                            Rights::new(),
-                        )
+                        let offset = start.wrapping_sub(range.address);
+                        (range.physical.wrapping_add(offset), Rights::new())
                     }
                 };
                 let memory = Memory {

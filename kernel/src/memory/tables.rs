@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Place<'e> {
     /// The entry.
     pub entry: &'e AtomicU64,
+    /// The entries of its table from the one on that the walk ended at.
+    rest: &'e [AtomicU64],
     /// Its level, counted from the root.
     pub depth: usize,
     /// The shape of that level.
@@ -32,6 +34,16 @@ impl Place<'_> {
     /// Returns the bytes that one entry of this level covers.
     pub const fn bytes(&self) -> u64 {
         1 << self.level.shift
+    }
+
+    /// Returns it and the entries behind it in its table, for leaves below `end`.
+    pub fn row(self, end: u64) -> impl Iterator<Item = Self> {
+        let count = (end - self.address) >> self.level.shift;
+        (0..count).zip(self.rest).map(move |(index, entry)| Self {
+            entry,
+            address: self.address + (index << self.level.shift),
+            ..self
+        })
     }
 }
 
@@ -56,12 +68,11 @@ impl<A: Arch> Visit<'_, A> {
             if table == 0 {
                 return None;
             }
-            let found = self
-                .entry
-                .words(table, level.table_bytes())?
-                .get(level.index(address))?;
+            let words = self.entry.words(table, level.table_bytes())?;
+            let rest = words.get(level.index(address)..)?;
             let place = Place {
-                entry: found,
+                entry: rest.first()?,
+                rest,
                 depth: at,
                 level,
                 stage,
