@@ -136,12 +136,7 @@ impl<A: Arch> Visit<'_, A> {
                     found.bound.set(None);
                 }
             }
-            Role::MessagePage
-            | Role::FaultHandler
-            | Role::Route
-            | Role::Fund
-            | Role::Interrupt
-            | Role::Table => {}
+            _ => {}
         }
         if execution.is_vcpu() && matches!(tag.role(), Role::GuestSpace | Role::MessagePage) {
             self.unload_guest(item);

@@ -250,15 +250,12 @@ impl<A: Arch> Visit<'_, A> {
         let round = &self.round;
         let caller = round.caller.take();
         let restart = round.restart.get() != 0;
-        for word in [
-            &round.count,
-            &round.release_count,
-            &round.drain,
-            &round.flush,
-        ] {
-            word.set(0);
-        }
-        round.flush_guests.set(0);
+        let counts = [&round.count, &round.release_count, &round.drain];
+        let flushes = [&round.flush, &round.flush_guests];
+        counts
+            .into_iter()
+            .chain(flushes)
+            .for_each(|word| word.set(0));
         round.phase.shared().store(IDLE, Ordering::Release);
         self.unlock();
         if let Some(caller) = caller {
