@@ -243,12 +243,9 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
     guest::probe();
     machine::probe_asid();
     if host.too_many > 0 {
-        let (more, most) = (host.too_many, abi::MAX_CORES as u64);
         // A console that does not take it is no reason to stop.
-        let _ = writeln!(
-            sbi::Console,
-            "skerry: {more} harts above {most} are not used"
-        );
+        let text = "skerry: more harts than cores of the kernel: the rest is not used\n";
+        let _ = sbi::Console.write_str(text);
     }
     let mut expected = 0_u64;
     for (index, hart) in host.harts.iter().enumerate().skip(1) {
@@ -303,7 +300,7 @@ fn announce(host: &Host<'_>, free: &Ranges) {
         sbi::Console,
         "skerry: {} on RISC-V, {ready} of {} harts, {} MiB free, {guests}, {sstc}",
         env!("CARGO_PKG_VERSION"),
-        host.harts.len(),
+        host.harts.len() + host.too_many,
         memory >> 20,
     );
     debug_assert!(printed.is_ok());

@@ -17,7 +17,7 @@ pub struct Host<'a> {
     /// Harts that can be started; the boot hart first.
     pub harts: Vec<u64, { abi::MAX_CORES }>,
     /// How many more harts there are than the kernel has cores.
-    pub too_many: u64,
+    pub too_many: usize,
     /// The interrupt controller, if it is a PLIC.
     pub plic: Option<Range>,
     /// The interrupt controller's supervisor domain, if it is an APLIC that sends messages.

@@ -22,8 +22,6 @@ pub struct Host {
     pub memory: u64,
     /// Addresses of the CPUs; the one that runs first.
     pub cpus: Vec<u16, { abi::MAX_CORES }>,
-    /// How many more CPUs there are than the kernel has cores.
-    pub too_many: u64,
     /// The boot bundle.
     pub bundle: Option<Range>,
     /// Whether the machine has SIE, as it says.
@@ -47,14 +45,8 @@ impl Host {
         let host = READ_INFORMATION.into_iter().find_map(ask);
         let mut host = host.ok_or("the service processor does not tell of the machine")?;
         host.bundle = bundle();
-        if host.memory == 0 {
-            return Err("the service processor knows of no memory");
-        }
-        let ends_inside = |bundle: Range| {
-            let end = bundle.base.checked_add(bundle.length);
-            end.is_some_and(|end| end <= host.memory)
-        };
-        if !host.bundle.is_none_or(ends_inside) {
+        let end = |bundle: Range| bundle.base.saturating_add(bundle.length);
+        if host.bundle.map_or(1, end) > host.memory {
             return Err("too little memory: the boot bundle lies behind its end");
         }
         Ok(host)
@@ -69,8 +61,7 @@ impl Host {
         let increments = wide(number(8, 2), number(112, 8));
         let megabytes = wide(number(10, 1), number(100, 4));
         let mut cpus = Vec::new();
-        let mut too_many = 0;
-        let mut add = |address: u16| too_many += u64::from(cpus.push(address).is_err());
+        let mut add = |address: u16| _ = cpus.push(address);
         add(boot);
         let (count, first) = (number(16, 2), number(18, 2) as usize);
         for index in 0..count as usize {
@@ -82,7 +73,6 @@ impl Host {
         Self {
             memory: (increments * megabytes) << 20,
             cpus,
-            too_many,
             bundle: None,
             // Byte 2 of a CPU's entry, bit 4.
             has_sie: byte(first + 2) & 8 != 0,

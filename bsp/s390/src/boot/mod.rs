@@ -214,11 +214,6 @@ fn take_for_ever(free: &mut Ranges, bytes: u64, align: u64) -> Option<u64> {
 
 /// Starts all other CPUs and waits until those that were started are ready.
 fn start_cpus(host: &Host, free: &mut Ranges) {
-    if host.too_many > 0 {
-        let (more, most) = (host.too_many, abi::MAX_CORES as u64);
-        // A console that does not take it is no reason to stop.
-        let _ = writeln!(Console, "skerry: {more} CPUs above {most} are not used");
-    }
     let mut expected = 0_u64;
     for (core, address) in host.cpus.iter().enumerate().skip(1) {
         let prefix = take_for_ever(free, lowcore::BYTES, lowcore::BYTES);
