@@ -35,8 +35,11 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
 fn judge(logs: &[String]) -> Report {
     let mut report = Report::default();
     let mut marks = BTreeMap::new();
-    let lines = logs.iter().flat_map(|log| log.split_inclusive('\n'));
-    for mark in lines.filter_map(Mark::parse) {
+    for mark in logs
+        .iter()
+        .flat_map(|log| log.lines())
+        .filter_map(Mark::parse)
+    {
         match marks.entry(mark.name.clone()) {
             Entry::Vacant(place) => drop(place.insert(mark)),
             Entry::Occupied(mut known) if known.get().is_emptier_than(&mark) => {
@@ -82,18 +85,24 @@ impl Mark {
         self.used.saturating_mul(other.size) < other.used.saturating_mul(self.size)
     }
 
-    /// Returns the mark in a whole line of a log: an emulator that is stopped may leave part of one.
+    /// Returns the mark in a line of a log. An emulator that is stopped may leave part of a line: a
+    /// stack is whole pages, and a number without its last digits is not.
     fn parse(line: &str) -> Option<Self> {
-        let line = line.strip_suffix('\n')?;
         let (_, rest) = line.split_once("skerry: stack ")?;
         let (name, rest) = rest.split_once(" used ")?;
         let (used, size) = rest.split_once(" of ")?;
+        let size = size.trim().parse().ok().filter(is_whole_pages)?;
         Some(Self {
             name: name.to_owned(),
             used: used.parse().ok()?,
-            size: size.trim().parse().ok()?,
+            size,
         })
     }
+}
+
+/// Tells whether so many bytes are whole pages.
+const fn is_whole_pages(bytes: &u64) -> bool {
+    bytes.is_multiple_of(abi::PAGE_SIZE)
 }
 
 #[cfg(test)]
@@ -108,17 +117,18 @@ mod tests {
             size: 16384,
         };
         assert_eq!(
-            Mark::parse("skerry: stack left.vcpu used 2100 of 16384\n"),
+            Mark::parse("skerry: stack left.vcpu used 2100 of 16384"),
             Some(mark)
         );
-        let behind = Mark::parse("[log] skerry: stack mem used 8 of 4096\r\n");
+        let behind = Mark::parse("[log] skerry: stack mem used 8 of 4096\r");
         assert_eq!(behind.expect("a mark").name, "mem");
         for line in [
-            "skerry: stack left.vcpu used some\n",
-            "skerry: stack left.vcpu used 1 of\n",
-            "skerry: stack left.vcpu used -1 of 4096\n",
-            "stack left.vcpu used 1 of 4096\n",
+            "skerry: stack left.vcpu used some",
+            "skerry: stack left.vcpu used 1 of",
+            "skerry: stack left.vcpu used -1 of 4096",
+            "stack left.vcpu used 1 of 4096",
             "skerry: stack left.vcpu used 1200 of 819",
+            "skerry: stack left.vcpu used 5808 of 655",
         ] {
             assert_eq!(Mark::parse(line), None, "{line}");
         }
