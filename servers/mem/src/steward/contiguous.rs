@@ -264,11 +264,6 @@ impl<K: Kernel> Steward<K> {
             return false;
         };
         let mut held = given.held[index];
-        if cfg!(feature = "copies-early") && moving.was_mapped {
-            self.map_again(&given, &mut held);
-            self.kernel.unmap(held.frame);
-            held.is_mapped = false;
-        }
         let mut moved = Held {
             extent: moving.one.to,
             frame: moving.new,
