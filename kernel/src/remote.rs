@@ -52,11 +52,8 @@ impl<A: Arch> Visit<'_, A> {
     /// Sends a caller that was shipped here back to its own core.
     pub(crate) fn send_home(&self, caller: ExecutionRef) {
         let execution = self.execution(caller);
-        self.post(
-            execution.core_index(),
-            caller.address(),
-            &execution.inbox_next,
-        );
+        let home = execution.core_index();
+        self.post(home, caller.address(), &execution.inbox_next);
     }
 
     /// Looks at everything that other cores asked this one to look at.
@@ -80,10 +77,8 @@ impl<A: Arch> Visit<'_, A> {
         let notification = Handle::<Notification>::from_address(address);
         if let Some(notification) = notification.and_then(|handle| self.entry.find(handle)) {
             let next = notification.inbox_next.get();
-            notification
-                .inbox_queued
-                .shared()
-                .store(0, Ordering::SeqCst);
+            let queued = notification.inbox_queued.shared();
+            queued.store(0, Ordering::SeqCst);
             self.wake_waiter(notification);
             return next;
         }

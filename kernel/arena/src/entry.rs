@@ -282,3 +282,11 @@ pub fn fill(words: &[AtomicU64], value: u64) {
         word.store(value, Ordering::Relaxed);
     }
 }
+
+/// Returns whether each of `words` is `value`, looking at eight in a round as [`fill`] does.
+#[must_use]
+pub fn is_filled(words: &[AtomicU64], value: u64) -> bool {
+    let is_value = |word: &AtomicU64| word.load(Ordering::Relaxed) == value;
+    let (rounds, rest) = words.as_chunks::<8>();
+    rounds.iter().all(|round| round.iter().all(is_value)) && rest.iter().all(is_value)
+}

@@ -24,7 +24,7 @@ mod kind;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, KindError, fill, gone};
+pub use entry::{Entry, KindError, fill, gone, is_filled};
 pub use grace::{Grace, Quiescent};
 pub use handle::Handle;
 pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};
