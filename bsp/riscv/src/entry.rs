@@ -17,7 +17,7 @@ const SV39: u64 = 8 << 60;
 
 global_asm!(
     // a0 = hart, a1 = device tree (boot hart) or core number's PerCore (the others).
-    ".pushsection .text.entry, \"ax\", @progbits",
+    ".pushsection .boot.entry, \"ax\", @progbits",
     ".globl _start",
     "_start:",
     "    csrw sie, zero",
@@ -58,6 +58,8 @@ global_asm!(
     "    mv a0, s0",
     "    mv a1, s1",
     "    tail {boot}",
+    ".popsection",
+    ".pushsection .text.entry, \"ax\", @progbits",
     // The other harts: a0 = hart, a1 = physical address of a PerCore.
     ".globl _start_secondary",
     "_start_secondary:",
@@ -90,7 +92,7 @@ global_asm!(
     enable = sym _enable_translation,
     boot_stack_end = sym _boot_stack_end,
     boot = sym crate::boot::boot_hart,
-    secondary = sym crate::boot::secondary_hart,
+    secondary = sym crate::cores::secondary_hart,
     load_offset = const LOAD_OFFSET,
     stack = const STACK,
     sv39 = const SV39,
@@ -302,6 +304,8 @@ unsafe extern "C" {
     pub static _bss_start: u8;
     /// First byte of the image.
     pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the code.
     pub static _text_end: u8;
     /// First byte behind the constants.

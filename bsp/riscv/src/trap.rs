@@ -1,6 +1,6 @@
 //! Traps: what happened, and what the hart does next.
 
-use crate::boot::KERNEL;
+use crate::cores::KERNEL;
 use crate::entry::{_resume, _resume_with, _return_to, DIRECT_MAP};
 use crate::guest::{self, FS};
 use crate::machine::Riscv;

@@ -79,7 +79,7 @@ core::arch::global_asm!(
     frame_bytes = const FRAME_BYTES,
     stack = const STACK,
     boot = sym crate::boot::boot_cpu,
-    secondary = sym crate::boot::secondary_cpu,
+    secondary = sym crate::cores::secondary_cpu,
 );
 
 core::arch::global_asm!(
@@ -239,6 +239,10 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
+    /// First byte of the image behind the entry.
+    pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the image.
     pub static _image_end: u8;
     /// First byte behind the boot CPU's stack.

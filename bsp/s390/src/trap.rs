@@ -1,8 +1,8 @@
 //! Traps: what happened, and what the CPU does next.
 
-use crate::boot::KERNEL;
 use crate::console::{Console, stop_machine};
 use crate::control::{self, order};
+use crate::cores::KERNEL;
 use crate::entry::{_resume, _resume_with, _return_to, _wait, kind};
 use crate::guest::S390Guest;
 use crate::machine::S390;

@@ -267,6 +267,8 @@ const _: () = assert!(
 unsafe extern "C" {
     /// First byte of the image.
     pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the code.
     pub static _text_end: u8;
     /// First byte behind the constants.

@@ -1,6 +1,6 @@
 //! Traps: what happened, and what the core does next.
 
-use crate::boot::KERNEL;
+use crate::cores::KERNEL;
 use crate::entry::{_resume, _return_to};
 use crate::frame::X86Frame;
 use crate::guest::X86Guest;

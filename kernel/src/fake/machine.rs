@@ -89,13 +89,19 @@ impl Machine {
     /// Boots a kernel on a machine of `cores` cores that was prepared.
     #[must_use]
     pub fn with(cores: usize, arch: FakeArch) -> Self {
+        Self::with_online(cores, arch, |_| true)
+    }
+
+    /// Boots a kernel on a machine of which only some cores come up, core 0 among them.
+    #[must_use]
+    pub fn with_online(cores: usize, arch: FakeArch, is_online: impl Fn(usize) -> bool) -> Self {
         assert!((1..=CORES).contains(&cores), "there are that many cores");
         let states = (0..abi::MAX_CORES)
             .map(|_| CoreState::new())
             .collect::<Vec<_>>();
         let states: &'static [CoreState] = Box::leak(states.into_boxed_slice());
         let kernel = Kernel::new(arch, Arena::on_host(MEMORY, PAGES), states);
-        for core in 0..cores {
+        for core in (0..cores).filter(|core| is_online(*core)) {
             kernel.core_online(core);
         }
         let mut machine = Self {
