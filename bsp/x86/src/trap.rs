@@ -201,6 +201,11 @@ pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
 pub fn leave(core: &PerCore, first: Visit<'_, X86>) -> ! {
     let mut visit = first;
     loop {
+        // Several interrupts may have been noted at once, and none of them comes again.
+        if let Some(what) = take_pending(core) {
+            visit.handle(what);
+            continue;
+        }
         let what = match visit.next() {
             Next::Thread(thread) if thread.frame.can_return() => {
                 thread.frame.prepare();
@@ -262,10 +267,10 @@ fn take_pending(core: &PerCore) -> Option<Trap> {
 /// Waits for an interrupt and returns which one it was.
 fn wait_for_interrupt(core: &PerCore) -> Trap {
     loop {
+        cpu::wait_for_interrupt();
         if let Some(what) = take_pending(core) {
             return what;
         }
-        cpu::wait_for_interrupt();
     }
 }
 

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 use elf::ElfBytes;
-use elf::abi::{EM_S390, EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, SHT_RELA, STT_FUNC, STT_SECTION};
+use elf::abi::{EM_S390, EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, SHT_RELA, STT_FUNC};
 use elf::endian::AnyEndian;
 use elf::section::SectionHeader;
 use elf::symbol::Symbol;
@@ -14,6 +14,8 @@ use elf::symbol::Symbol;
 const BOOT: &str = ".boot";
 /// Sections outside it that a machine begins with, once: they may name it.
 const ENTRIES: [&str; 2] = [".head", ".note.pvh"];
+/// Symbols that say where the boot code is: to name them is not to use it.
+const BOUNDS: [&str; 1] = ["_image_start"];
 /// Relocations whose addend is the distance from the instruction's end (x86-64 psABI, "Relocation
 /// Types": `R_X86_64_PC32`, `R_X86_64_PLT32`).
 const X86_RELATIVE: [u32; 2] = [2, 4];
@@ -82,7 +84,9 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Returns the references to the boot code from what stays, in words.
+    /// Returns the references to the boot code from what stays, in words. Of constants and data
+    /// those to the first byte of a function count: what leads into the middle of one is its own
+    /// table of jumps.
     ///
     /// # Errors
     ///
@@ -94,22 +98,26 @@ impl<'a> Image<'a> {
         let range = boot.sh_addr..boot.sh_addr + boot.sh_size;
         let (mut found, mut seen) = (Vec::new(), 0);
         for (header, _) in &self.sections {
-            let Some((_, place)) = self.stays(header) else {
+            let Some((about, place)) = self.stays(header) else {
                 continue;
             };
+            let is_code = about.sh_flags & u64::from(SHF_EXECINSTR) != 0;
             for relocation in self.file.section_data_as_relas(header)? {
                 seen += 1;
                 let symbol = usize::try_from(relocation.r_sym)?;
                 let (symbol, name) = self.symbols.get(symbol).context("a cut symbol table")?;
                 let addend = relocation.r_addend + self.correction(relocation.r_type);
                 let target = symbol.st_value.wrapping_add_signed(addend);
-                if symbol.st_shndx != 0 && range.contains(&target) {
-                    let from = self.function_at(relocation.r_offset).unwrap_or(place);
-                    let to = if symbol.st_symtype() == STT_SECTION {
-                        self.function_at(target).unwrap_or(BOOT)
-                    } else {
-                        name
-                    };
+                if symbol.st_shndx == 0 || !range.contains(&target) || BOUNDS.contains(name) {
+                    continue;
+                }
+                let Some((function, to)) = self.function_at(target) else {
+                    found.push(format!("{place} refers to boot code: {target:#x}"));
+                    continue;
+                };
+                if is_code || function.st_value == target {
+                    let from = self.function_at(relocation.r_offset);
+                    let from = from.map_or(*place, |(_, name)| name);
                     found.push(format!("{from} refers to boot code: {to}"));
                 }
             }
@@ -136,12 +144,11 @@ impl<'a> Image<'a> {
     }
 
     /// Returns the function at an address.
-    fn function_at(&self, address: u64) -> Option<&'a str> {
-        let is_there = |(symbol, _): &&(Symbol, &str)| {
+    fn function_at(&self, address: u64) -> Option<&(Symbol, &'a str)> {
+        self.symbols.iter().find(|(symbol, _)| {
             let range = symbol.st_value..symbol.st_value + symbol.st_size;
             symbol.st_symtype() == STT_FUNC && range.contains(&address)
-        };
-        self.symbols.iter().find(is_there).map(|(_, name)| *name)
+        })
     }
 }
 
@@ -153,8 +160,8 @@ mod tests {
     const BOOT_AT: u64 = 0x1000;
 
     /// Returns an ELF file for RISC-V with 0x20 bytes of boot code and 0x40 of other code, `main`,
-    /// which refers to each of `targets`.
-    fn kernel(targets: &[u64]) -> Vec<u8> {
+    /// or of data, which refers to each of `targets`.
+    fn kernel(targets: &[u64], is_code: bool) -> Vec<u8> {
         const NAMES: &[u8] = b"\0.boot\0.text\0.rela.text\0.symtab\0.strtab\0boot\0main\0";
         let name = |name: &str| {
             let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
@@ -182,10 +189,11 @@ mod tests {
         }
         let table = file.len() as u64;
         let code = u64::from(SHF_ALLOC | SHF_EXECINSTR);
+        let main = if is_code { code } else { u64::from(SHF_ALLOC) };
         let sections = [
             [0; 8],
             section(name(".boot"), (1, code), (BOOT_AT, 64, 0x20), (0, 0)),
-            section(name(".text"), (1, code), (0x2000, 64, 0x40), (0, 0)),
+            section(name(".text"), (1, main), (0x2000, 64, 0x40), (0, 0)),
             section(
                 name(".rela.text"),
                 (SHT_RELA, 0),
@@ -233,7 +241,7 @@ mod tests {
 
     #[test]
     fn boot_code_is_told_apart() {
-        let bytes = kernel(&[0x2000]);
+        let bytes = kernel(&[0x2000], true);
         let image = Image::parse(&bytes).expect("an ELF file");
         let (resident, boot) = (0x40, 0x20);
         assert_eq!(image.code(), CodeSizes { resident, boot });
@@ -246,15 +254,26 @@ mod tests {
             (&[0x2000, 0x1000], &["main refers to boot code: boot"]),
             (&[0x101f], &["main refers to boot code: boot"]),
         ] {
-            let bytes = kernel(targets);
+            let bytes = kernel(targets, true);
             let image = Image::parse(&bytes).expect("an ELF file");
             assert_eq!(image.references_to_boot().expect("relocations"), found);
         }
     }
 
     #[test]
+    fn constants_may_have_tables_of_jumps_but_no_pointers_to_boot_code() {
+        let bytes = kernel(&[0x1004, 0x1010], false);
+        let image = Image::parse(&bytes).expect("an ELF file");
+        let found = image.references_to_boot().expect("relocations");
+        assert_eq!(found, [] as [&str; 0]);
+        let bytes = kernel(&[0x1004, 0x1000], false);
+        let image = Image::parse(&bytes).expect("an ELF file");
+        assert_eq!(image.references_to_boot().expect("relocations").len(), 1);
+    }
+
+    #[test]
     fn a_kernel_without_relocations_is_not_taken_for_a_good_one() {
-        let bytes = kernel(&[]);
+        let bytes = kernel(&[], true);
         let image = Image::parse(&bytes).expect("an ELF file");
         assert!(image.references_to_boot().is_err());
     }
