@@ -36,7 +36,7 @@ pub fn run_first(hart: &PerCore, mut visit: Visit<'static, Riscv>) -> ! {
 pub extern "C" fn secondary_hart() -> ! {
     let hart = percore::current();
     csr::write!(number::STVEC, crate::entry::_trap_entry as *const () as u64);
-    csr::write!(number::SSCRATCH, 0);
+    csr::write!(number::SSCRATCH, core::ptr::from_ref(hart) as u64);
     guest::probe();
     machine::probe_asid();
     let kernel = KERNEL

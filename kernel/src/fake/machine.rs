@@ -3,7 +3,7 @@
 
 use super::tlb::{Cached, Key};
 use super::{CORES, FakeArch, FakeFrame, on_core};
-use crate::arch::{Arch, Stage, TableEntry, Trap};
+use crate::arch::{Arch, Stage, TableEntry, Trap, UserFrame};
 use crate::boot::{BootPlan, Range};
 use crate::core_state::CoreState;
 use crate::fast::Fast;
@@ -216,7 +216,7 @@ impl Machine {
         let mut visit = self.visit(core);
         let fast = match &trap {
             _ if !self.takes_fast_paths() => None,
-            Trap::Call => visit.fast_call().or_else(|| visit.fast_rare_call()),
+            Trap::Call => fast_call(&visit),
             Trap::Exit(exit) => visit.fast_exit(exit),
             Trap::Fault {
                 kind,
@@ -568,4 +568,13 @@ pub fn tiny_bundle() -> Vec<u8> {
     ]);
     bytes[16..20].copy_from_slice(&sum.to_le_bytes());
     bytes
+}
+
+/// Makes a system call in the attempts that a machine makes before the general path.
+fn fast_call<'e>(visit: &'e Visit<'_, FakeArch>) -> Option<Fast<'e, FakeArch>> {
+    let thread = visit.current_thread()?;
+    let call = [thread.frame.argument(0), thread.frame.call_word()];
+    let short = visit.fast_short_call(thread, call);
+    let any = short.or_else(|| visit.fast_call());
+    any.or_else(|| visit.fast_rare_call())
 }

@@ -11,7 +11,7 @@ use crate::entry::{_start_secondary, DIRECT_MAP, STACK_BYTES};
 use crate::machine::{self, Riscv};
 use crate::percore::{self, PerCore};
 use crate::{csr, guest, irq, paging, sbi, timer, trap};
-use arena::Arena;
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
@@ -26,6 +26,8 @@ use tree::Host;
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
 /// Bytes that are kept free of the firmware's and the kernel's image.
 const BELOW: u64 = 0x20_0000;
@@ -41,7 +43,7 @@ fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
 pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
     let core = set_current(0, hart);
     csr::write!(number::STVEC, crate::entry::_trap_entry as *const () as u64);
-    csr::write!(number::SSCRATCH, 0);
+    csr::write!(number::SSCRATCH, core::ptr::from_ref(core) as u64);
     let bytes = tree_bytes(device_tree);
     let host = match Host::read(bytes, hart) {
         Ok(host) => host,
@@ -198,8 +200,9 @@ fn make_arena(host: &Host<'_>, free: &mut Ranges) -> Arena {
     // SAFETY: (1) the direct map shows all of memory for ever; (2) raw pages are those that
     // firmware, image and device tree leave free, and only the arena is told of them; stacks taken
     // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
-    // first process runs, when no hart executes it any more; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, base, end - base, kinds) }
+    // first process runs, when no hart executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (base, end - base), kinds, &SEATS) }
 }
 
 /// Starts all other harts and waits until those that the firmware started are ready.

@@ -16,7 +16,7 @@ use crate::entry::{
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
 use crate::{sie, timer, trap};
-use arena::Arena;
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
@@ -30,6 +30,8 @@ use s390_regs::{PswMask, feature, lowcore};
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
 /// Prints why the machine cannot be used, and stops it.
 fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
@@ -170,8 +172,9 @@ fn make_arena(host: &Host, all: Range, free: &mut Ranges) -> Arena {
     // SAFETY: (1) with DAT off all of memory is there for ever; (2) raw pages are those that image
     // and loader leave free, and only the arena is told of them; prefix areas and stacks taken
     // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
-    // first process runs, when no CPU executes it any more; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, all.base, all.length, kinds) }
+    // first process runs, when no CPU executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (all.base, all.length), kinds, &SEATS) }
 }
 
 /// Takes memory that is used for ever, whose address is a multiple of `align`.

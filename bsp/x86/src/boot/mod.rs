@@ -19,7 +19,7 @@ use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
 use crate::{apic, cores, cpu, descriptor, entry, guest, irq, paging, power, svm, trap, vmx};
 use acpi::Machine;
-use arena::Arena;
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
@@ -33,6 +33,8 @@ use trampoline::Trampoline;
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
 /// Bytes of the kernel stack of every core but the boot core.
 const STACK_BYTES: u64 = 16 * 1024;
@@ -208,8 +210,9 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
     // SAFETY: (1) the direct map shows all of memory for ever; (2) raw pages are those that
     // firmware, image and loader leave free, and only the arena is told of them; stacks taken
     // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
-    // first process runs, when no core executes it any more; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, base, end - base, kinds) }
+    // first process runs, when no core executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (base, end - base), kinds, &SEATS) }
 }
 
 /// Finds out how guests are run.
