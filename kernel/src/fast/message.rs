@@ -191,11 +191,11 @@ impl<A: Arch> Visit<'_, A> {
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
         let waiting = self.fast_server::<true>(endpoint, from)?;
-        if from.flags() != 0
-            || self.is_in_recovery(thread)
-            || self.is_spurious(thread, kind, address)
-        {
+        if from.flags() != 0 || self.is_in_recovery(thread) {
             return None;
+        }
+        if self.is_spurious(thread, kind, address) {
+            return Some(Fast::Thread(thread));
         }
         let badge = slot.badge.get();
         let (words, info) = Self::make_fault(thread, kind, [address, cause]);
