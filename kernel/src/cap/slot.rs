@@ -138,7 +138,7 @@ pub struct Slot {
     pub space: Word,
     /// Of a mapped Frame, where it is mapped.
     pub address: Word,
-    /// Of a mapped Frame, the identity of its space; of a CapTable that dies, how far it was searched.
+    /// Of a mapped Frame, the identity of its space; of an object that dies, how far it was searched.
     pub progress: Word,
     /// The next slot in tree order.
     pub next: Link<Slot>,

@@ -14,7 +14,7 @@ use arena::Handle;
 use core::mem::offset_of;
 
 /// How often the search goes from a capability into what dies with it: `Tag::level` rises each
-/// time but for the last, which is into a thread, a space or an interrupt.
+/// time but for the last, which is into a vCPU, a space or an interrupt.
 const NESTING: usize = Tag::MAX_LEVEL as usize + 3;
 
 /// Instructions, about, that the end of one slot costs, in all parts of a round.
@@ -65,6 +65,9 @@ impl<A: Arch> Visit<'_, A> {
                 }
                 Ok(None) => {}
             }
+            if !self.condemn_bindings(at) {
+                return Ending::Restart;
+            }
             let before = self.slot(at).previous.get();
             if !self.condemn(at) {
                 return Ending::Restart;
@@ -84,46 +87,50 @@ impl<A: Arch> Visit<'_, A> {
         Ending::Finish
     }
 
+    /// Condemns what is bound to a thread that dies with `slot`: all in one round with the thread, which
+    /// may be the caller, and makes no call again without them. `false` where that is the next round.
+    fn condemn_bindings(&self, slot: SlotRef) -> bool {
+        let tag = self.slot(slot).tag();
+        let is_thread = tag.original() && tag.object_kind() == Some(ObjectKind::Thread);
+        if is_thread && !self.round.is_empty() {
+            return false;
+        }
+        let first = self.slot(slot).object.get() + offset_of!(Thread<A>, slots) as u64;
+        let slots = if is_thread { thread::SLOTS as u64 } else { 0 };
+        for binding in (0..slots).filter_map(|index| nth(first, index)) {
+            if self.is_filled(binding) {
+                self.condemn(binding);
+                self.spend(END);
+            }
+        }
+        true
+    }
+
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
-    /// `slot` itself: the first process's table lies in itself.
+    /// `slot` itself: the first process's table lies in itself. Nobody can fill one any more; the
+    /// search goes on where it was the last time.
     fn inner_slot(&self, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
         let holder = self.slot(slot);
         let tag = holder.tag();
-        if !tag.original() {
-            return Ok(None);
-        }
-        let (offset, count) = match tag.object_kind() {
-            Some(ObjectKind::Thread) => (offset_of!(Thread<A>, slots), thread::SLOTS),
+        let (offset, count) = match tag.object_kind().filter(|_| tag.original()) {
+            Some(ObjectKind::CapTable) => (0, 1 << tag.order()),
             Some(ObjectKind::Vcpu) => (offset_of!(vcpu::Vcpu<A>, slots), vcpu::SLOTS),
             Some(ObjectKind::Space) => (offset_of!(space::Space, funds), FUNDS),
             Some(ObjectKind::GuestSpace) => (offset_of!(space::GuestSpace, funds), FUNDS),
             Some(ObjectKind::Interrupt) => (offset_of!(interrupt::Interrupt, binding), 1),
-            Some(ObjectKind::CapTable) => return self.search_table(slot, holder),
             _ => return Ok(None),
         };
-        let first = holder.object.get() + offset as u64;
-        let mut inner = (0..count as u64).filter_map(|index| nth(first, index));
-        Ok(inner.find(|inner| self.is_filled(*inner)))
-    }
-
-    /// Returns whether a slot holds a capability.
-    fn is_filled(&self, slot: SlotRef) -> bool {
-        self.slot(slot).tag().object_kind().is_some()
-    }
-
-    /// Searches a table, which nobody can fill any more, for a filled slot; a large one in steps.
-    fn search_table(&self, own: SlotRef, holder: &Slot) -> Result<Option<SlotRef>, SearchOn> {
-        let tag = holder.tag();
         if tag.rights() != Rights::new() {
             holder.set_tag(tag.with_rights(Rights::new()));
             holder.progress.set(0);
         }
-        while holder.progress.get() < 1 << tag.order() {
-            if let Some(slot) = nth(holder.object.get(), holder.progress.get())
-                && slot != own
-                && self.is_filled(slot)
+        let first = holder.object.get() + offset as u64;
+        while holder.progress.get() < count as u64 {
+            if let Some(inner) = nth(first, holder.progress.get())
+                && inner != slot
+                && self.is_filled(inner)
             {
-                return Ok(Some(slot));
+                return Ok(Some(inner));
             }
             holder.progress.add(1);
             if self.spend(LOOK) {
@@ -131,6 +138,11 @@ impl<A: Arch> Visit<'_, A> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns whether a slot holds a capability.
+    fn is_filled(&self, slot: SlotRef) -> bool {
+        self.slot(slot).tag().object_kind().is_some()
     }
 
     /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
@@ -210,7 +222,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 }
 
-/// A large table was searched for a while without finding a filled slot.
+/// An object was searched for a while without finding a filled slot.
 struct SearchOn;
 
 /// Where the execution lies in the objects that have one: at their start.

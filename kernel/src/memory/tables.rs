@@ -9,7 +9,7 @@ use abi::{Error, PAGE_SIZE};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Instructions, about, that an entry of a table costs that is filled, or looked at.
-const FILLED: u64 = 2;
+const FILLED: u64 = 3;
 
 /// An entry of a table that a walk ended at.
 #[derive(Clone, Copy)]

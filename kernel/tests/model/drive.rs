@@ -300,6 +300,9 @@ impl Driver {
         if self.modelled {
             self.machine.start(thread, word, &x);
             let answer = self.finish(thread);
+            let is_deletion = matches!(number, CallNumber::Delete | CallNumber::Revoke);
+            // It took its own space or table away before the end: nobody knows how far it came.
+            self.modelled = answer.is_some() || !is_deletion;
             if let Some(answer) = answer {
                 self.done(thread, &answer, Some(expected), tally);
             }
