@@ -6,6 +6,7 @@ use crate::call::Outcome;
 use crate::cap::right::CONTROL;
 use crate::cap::slot::{Cap, Slot, SlotRef, Tag, nth};
 use crate::cap::{derivation, table};
+use crate::delete::Ending;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, flag};
@@ -93,10 +94,18 @@ impl<A: Arch> Visit<'_, A> {
     /// Makes objects out of untyped memory. What takes long is done in steps: the bits above argument
     /// 3 tell how many of the destination slots were looked at, and arguments 3 and 4 how many objects
     /// are missing and where they go. That is only what is done next: all of it is checked each time.
-    pub(crate) fn retype(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+    pub(crate) fn retype(
+        &self,
+        caller: ExecutionRef,
+        thread: &Thread<A>,
+    ) -> Result<Outcome, Error> {
         let from = self.slot_at(thread, thread.frame.argument(0))?;
         let untyped = self.slot(from);
         let tag = table::check(untyped, ObjectKind::Untyped, CONTROL)?;
+        if untyped.progress.get() != 0 {
+            self.release_some(untyped);
+            return Ok(self.begin_round(caller, Ending::Restart));
+        }
         let mut plan = self.plan(thread, untyped, tag)?;
         if tag.depth() >= derivation::MAX_DEPTH {
             return Err(Error::TreeTooDeep);

@@ -210,7 +210,8 @@ const fn access(read: bool, write: bool, execute: bool) -> Rights {
 
 /// Copies the kernel's half into a process's root table.
 pub fn initialise_root(root: &[AtomicU64]) {
-    for (to, from) in root.iter().zip(&ROOT.0).skip(256) {
+    let halves = root.split_at(256).1.iter().zip(&ROOT.0[256..]);
+    for (to, from) in halves {
         to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

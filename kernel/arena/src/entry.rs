@@ -340,10 +340,10 @@ pub fn fill(words: &[AtomicU64], value: u64) {
 #[must_use]
 pub fn is_filled(words: &[AtomicU64], value: u64) -> bool {
     let (rounds, rest) = words.as_chunks::<8>();
-    let differs = |word: &AtomicU64| word.load(Ordering::Relaxed) ^ value;
+    let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == value;
     let is_filled = rounds.iter().all(|[a, b, c, d, e, f, g, h]| {
-        let first = differs(a) | differs(b) | differs(c) | differs(d);
-        first | differs(e) | differs(f) | differs(g) | differs(h) == 0
+        let first = is(a) && is(b) && is(c) && is(d);
+        first && is(e) && is(f) && is(g) && is(h)
     });
-    is_filled && rest.iter().all(|word| differs(word) == 0)
+    is_filled && rest.iter().all(is)
 }

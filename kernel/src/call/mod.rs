@@ -122,14 +122,14 @@ impl<A: Arch> Visit<'_, A> {
         }
         self.core.work.set(0);
         let result = match number {
-            CallNumber::Retype => self.retype(thread),
+            CallNumber::Retype => self.retype(caller, thread),
             CallNumber::Copy => self.copy(thread),
             CallNumber::Mint => self.mint(thread),
             CallNumber::Move => self.move_cap(caller, thread),
             CallNumber::Delete => self.delete(caller, thread, true),
             CallNumber::Revoke => self.delete(caller, thread, false),
             CallNumber::Split => self.split(thread),
-            CallNumber::Fund => self.fund(thread),
+            CallNumber::Fund => self.fund(caller, thread),
             CallNumber::Map => self.map(caller, thread),
             CallNumber::Unmap => self.unmap(caller, thread),
             CallNumber::Protect => self.protect(caller, thread),

@@ -54,15 +54,19 @@ impl<A: Arch> Visit<'_, A> {
         filled.fill(cap);
     }
 
-    /// Takes `slot`, which has no descendants, out of the tree.
-    pub(crate) fn unlink(&self, slot: &Slot) {
-        let (previous, next) = (slot.previous.take(), slot.next.take());
-        if let Some(previous) = previous {
-            self.slot(previous).next.set(next);
-        }
+    /// Takes `slot`, which has no descendants, out of the tree; returns the Untyped in front of it that
+    /// has no child now.
+    pub(crate) fn unlink(&self, slot: &Slot) -> Option<&Slot> {
+        let (to_previous, to_next) = (slot.previous.take(), slot.next.take());
+        let next = to_next.map(|next| self.slot(next));
         if let Some(next) = next {
-            self.slot(next).previous.set(previous);
+            next.previous.set(to_previous);
         }
+        let previous = self.slot(to_previous?);
+        previous.next.set(to_next);
+        let tag = previous.tag();
+        let has_child = next.is_some_and(|next| next.tag().depth() > tag.depth());
+        (tag.object_kind() == Some(ObjectKind::Untyped) && !has_child).then_some(previous)
     }
 
     /// Moves the capability in `from` to the empty slot `to`, descendants and mapping included.
@@ -106,12 +110,5 @@ impl<A: Arch> Visit<'_, A> {
             (leaf, depth) = (next, deeper);
         }
         leaf
-    }
-
-    /// Returns the Untyped that lost its last child when the slot behind `previous` was unlinked.
-    pub(crate) fn childless_untyped(&self, previous: Option<SlotRef>) -> Option<&Slot> {
-        let slot = self.slot(previous?);
-        let is_untyped = slot.tag().object_kind() == Some(ObjectKind::Untyped);
-        (is_untyped && self.first_child(slot).is_none()).then_some(slot)
     }
 }

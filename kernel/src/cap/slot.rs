@@ -138,7 +138,8 @@ pub struct Slot {
     pub space: Word,
     /// Of a mapped Frame, where it is mapped.
     pub address: Word,
-    /// Of a mapped Frame, the identity of its space; of an object that dies, how far it was searched.
+    /// Of a mapped Frame, the identity of its space; of an object that dies, how far it was searched; of
+    /// an Untyped, up to where its pages are not raw yet, though nothing is in them any more.
     pub progress: Word,
     /// The next slot in tree order.
     pub next: Link<Slot>,

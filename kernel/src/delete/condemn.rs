@@ -9,7 +9,7 @@ use crate::object::execution::{Execution, ExecutionRef};
 use crate::object::space::{AddressSpace, FUNDS};
 use crate::object::thread::Thread;
 use crate::object::{interrupt, space, thread, vcpu};
-use abi::{Error, ObjectKind, Rights};
+use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
 use arena::Handle;
 use core::mem::offset_of;
 
@@ -18,9 +18,13 @@ use core::mem::offset_of;
 const NESTING: usize = Tag::MAX_LEVEL as usize + 3;
 
 /// Instructions, about, that the end of one slot costs, in all parts of a round.
-const END: u64 = 400;
+const END: u64 = 750;
 /// Instructions, about, that a look at a slot costs.
-const LOOK: u64 = 20;
+const LOOK: u64 = 50;
+/// The most bytes that one step turns back into raw pages.
+const RELEASE_STEP: u64 = 128 * PAGE_SIZE;
+/// Instructions, about, that each of those pages costs.
+const RELEASED: u64 = 8;
 
 impl<A: Arch> Visit<'_, A> {
     /// Deletes all that was derived from a capability, and with `inclusive` the capability.
@@ -35,7 +39,7 @@ impl<A: Arch> Visit<'_, A> {
             return Err(Error::NoCapability);
         }
         let ending = self.condemn_some(target, inclusive);
-        if self.round.is_empty() && !self.round.flushes() {
+        if !self.round.is_needed() {
             // Nothing dies: done, or a long unmap or search goes on after a look at interrupts.
             return Ok(ending.outcome());
         }
@@ -145,17 +149,15 @@ impl<A: Arch> Visit<'_, A> {
         self.slot(slot).tag().object_kind().is_some()
     }
 
-    /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
-    /// the unmapping has to go on later.
+    /// Takes a slot out of the tree and marks it as dying; `false` where a mapping, or memory, is so
+    /// large that taking it away has to go on later.
     fn condemn(&self, victim: SlotRef) -> bool {
         let slot = self.slot(victim);
         let tag = slot.tag();
-        if tag.mapped() && !self.unmap_some(slot) {
+        if tag.mapped() && !self.unmap_some(slot) || !self.release_some(slot) {
             return false;
         }
-        let previous = slot.previous.get();
-        self.unlink(slot);
-        if let Some(untyped) = self.childless_untyped(previous) {
+        if let Some(untyped) = self.unlink(slot) {
             self.free_untyped(untyped);
         }
         slot.set_tag(tag.with_kind(Tag::DYING));
@@ -169,17 +171,33 @@ impl<A: Arch> Visit<'_, A> {
         self.condemn(place);
     }
 
-    /// Makes all memory of an Untyped without children available again when the round is over.
+    /// Makes all memory of an Untyped without children available again: what had objects in it as far
+    /// as a step goes when the round is over, and the rest when it is needed.
     fn free_untyped(&self, untyped: &Slot) {
         if untyped.tag().objects() {
-            self.round.release(
-                untyped.object.get(),
-                untyped.badge.get().next_multiple_of(4096),
-            );
+            let used = untyped.badge.get().next_multiple_of(PAGE_SIZE);
+            untyped.progress.set(used);
             untyped.set_tag(untyped.tag().with_objects(false));
+            self.release_some(untyped);
         }
         untyped.badge.set(0);
         untyped.space.set(0);
+    }
+
+    /// Lets the next round turn memory of an Untyped that had objects in it back into raw pages; `false`
+    /// where there is more for another one.
+    pub(crate) fn release_some(&self, slot: &Slot) -> bool {
+        if slot.tag().object_kind() != Some(ObjectKind::Untyped) {
+            return true;
+        }
+        let left = slot.progress.get();
+        let step = left.min(RELEASE_STEP);
+        if step != 0 {
+            slot.progress.set(left - step);
+            self.round.release(slot.object.get() + left - step, step);
+            self.spend(step / PAGE_SIZE * RELEASED);
+        }
+        step == left
     }
 
     /// Notes what the round has to do beside retiring the slot.

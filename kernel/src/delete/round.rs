@@ -87,9 +87,9 @@ impl Round {
         usize::try_from(self.core.get()).unwrap_or(usize::MAX)
     }
 
-    /// Returns whether no other slot can be added.
+    /// Returns whether no other slot can be added, with what it may release: itself and its parent.
     pub fn is_full(&self) -> bool {
-        self.len() >= BATCH
+        self.len() >= BATCH || self.release_count.get() > BATCH as u64 - 2
     }
 
     /// Returns the number of slots that die.
@@ -149,9 +149,10 @@ impl Round {
         });
     }
 
-    /// Returns whether translations are to be flushed.
-    pub fn flushes(&self) -> bool {
-        self.flush.get() != 0 || self.flush_guests.get() != 0
+    /// Returns whether there is something for a round to do.
+    pub fn is_needed(&self) -> bool {
+        let [count, released] = [&self.count, &self.release_count].map(Word::get);
+        count | released | self.flush.get() | self.flush_guests.get() != 0
     }
 
     /// Flushes the translations of all guests on all cores.

@@ -104,12 +104,9 @@ impl<A: Arch> Visit<'_, A> {
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
         let (mut done, end) = (slot.badge.get(), slot.bytes());
-        let mut at = None;
-        while done < end {
-            let place = match at {
-                Some(place) => place,
-                None => self.walk_making(space, slot.address.get() + done, depth)?,
-            };
+        let at = |done| self.walk_making(space, slot.address.get() + done, depth);
+        let mut place = at(done)?;
+        loop {
             if self.arch.decode(place.stage, place.bits(), place.level) != TableEntry::Empty {
                 return Err(Error::AlreadyMapped);
             }
@@ -125,12 +122,13 @@ impl<A: Arch> Visit<'_, A> {
             }
             done += place.bytes();
             slot.badge.set(done);
-            if self.spend(LEAF) {
-                break;
+            if self.spend(LEAF) || done == end {
+                return Ok(done == end);
             }
-            at = place.beside(1);
+            if !place.go(1) {
+                place = at(done)?;
+            }
         }
-        Ok(done == end)
     }
 
     /// Checks where a block would be mapped, and returns the level of its leaves.

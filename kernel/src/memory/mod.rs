@@ -12,6 +12,7 @@ use crate::cap::right::CONTROL;
 use crate::cap::slot::{Cap, Role, SlotRef, nth};
 use crate::cap::table;
 use crate::core_state::CoreState;
+use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
@@ -21,7 +22,7 @@ use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 /// Instructions, about, that writing or clearing a leaf costs.
-const LEAF: u64 = 50;
+const LEAF: u64 = 75;
 
 /// What both kinds of space have is where they begin.
 const _: () = assert!(offset_of!(Space, space) == 0 && offset_of!(GuestSpace, space) == 0);
@@ -54,7 +55,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Gives a space untyped memory for its tables.
-    pub(crate) fn fund(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+    pub(crate) fn fund(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let handle = self.any_space(thread, thread.frame.argument(0))?;
         let space = self.space(handle);
         let from = self.slot_at(thread, thread.frame.argument(1))?;
@@ -65,6 +66,10 @@ impl<A: Arch> Visit<'_, A> {
         }
         if self.first_child(untyped).is_some() {
             return Err(Error::HasChildren);
+        }
+        if untyped.progress.get() != 0 {
+            self.release_some(untyped);
+            return Ok(self.begin_round(caller, Ending::Restart));
         }
         let place = self.free_fund(handle).ok_or(Error::TableFull)?;
         let (base, length) = (untyped.object.get(), untyped.bytes());

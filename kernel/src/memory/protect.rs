@@ -112,23 +112,22 @@ impl<A: Arch> Visit<'_, A> {
         range: &Range,
         (access, device): (Rights, bool),
     ) -> u64 {
-        let (mut done, mut at) = (0, None);
-        while done < range.length {
-            let walk = || self.walk(space, range.address + done, usize::MAX);
-            let Some(place) = at.or_else(walk) else { break };
-            at = place.beside(1).filter(|next| {
-                let found = self.arch.decode(next.stage, next.bits(), next.level);
-                !matches!(found, TableEntry::Table(_))
-            });
-            let memory = Memory {
-                physical: range.physical + done,
-                access,
-                device,
-            };
-            self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
-            done += place.bytes();
-            if self.spend(LEAF) {
-                break;
+        let mut done = 0;
+        while let Some(mut place) = self.walk(space, range.address + done, usize::MAX) {
+            loop {
+                let memory = Memory {
+                    physical: range.physical + done,
+                    access,
+                    device,
+                };
+                self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
+                done += place.bytes();
+                if self.spend(LEAF) || done >= range.length {
+                    return done;
+                }
+                if !place.go(1) || self.is_table(&place) {
+                    break;
+                }
             }
         }
         done

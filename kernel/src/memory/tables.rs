@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const FILLED: u64 = 3;
 
 /// An entry of a table that a walk ended at.
-#[derive(Clone, Copy)]
 pub(crate) struct Place<'e> {
     /// The entry.
     pub entry: &'e AtomicU64,
@@ -39,15 +38,16 @@ impl Place<'_> {
         1 << self.level.shift
     }
 
-    /// Returns the entry that is so many behind this one in the same table.
-    pub fn beside(self, offset: i8) -> Option<Self> {
-        let index = self.level.index(self.address);
-        let bytes = i64::from(offset) << self.level.shift;
-        Some(Self {
-            entry: self.table.get(index.checked_add_signed(offset.into())?)?,
-            address: self.address.wrapping_add_signed(bytes),
-            ..self
-        })
+    /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
+    pub fn go(&mut self, offset: isize) -> bool {
+        let index = self.level.index(self.address).wrapping_add_signed(offset);
+        let Some(entry) = self.table.get(index) else {
+            return false;
+        };
+        let bytes = (offset as i64) << self.level.shift;
+        self.entry = entry;
+        self.address = self.address.wrapping_add_signed(bytes);
+        true
     }
 }
 
@@ -87,6 +87,12 @@ impl<A: Arch> Visit<'_, A> {
             }
         }
         None
+    }
+
+    /// Returns whether an entry is for a table of the next level.
+    pub(crate) fn is_table(&self, place: &Place<'_>) -> bool {
+        let found = self.arch.decode(place.stage, place.bits(), place.level);
+        matches!(found, TableEntry::Table(_))
     }
 
     /// Changes an entry that a walk ended at.

@@ -2,7 +2,7 @@
 
 use super::{LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, SpaceTag, Stage, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
@@ -91,23 +91,25 @@ impl<A: Arch> Visit<'_, A> {
     /// where that is enough for one step.
     fn clear_some(&self, space: &AddressSpace, slot: &Slot) -> bool {
         let mut left = slot.badge.get();
-        let mut at = self.walk(space, slot.address.get() + left - 1, usize::MAX);
-        let mut is_enough = false;
-        while let Some(place) = at.filter(|_| left != 0 && !is_enough) {
-            let found = self.arch.decode(place.stage, place.bits(), place.level);
-            if matches!(found, TableEntry::Table(_)) {
-                // Smaller leaves: the next walk ends there.
-                return true;
-            }
+        let last = slot.address.get() + left - 1;
+        let Some(mut place) = self.walk(space, last, usize::MAX) else {
+            slot.badge.set(0);
+            return true;
+        };
+        // Where there is a table of smaller leaves, the next walk ends there.
+        while !self.is_table(&place) {
             self.replace(&place, self.arch.empty(place.stage, place.level));
             left = left.saturating_sub(place.bytes());
+            let is_enough = self.spend(LEAF);
+            if left == 0 || !place.go(-1) {
+                slot.badge.set(left | FREEING);
+                return !is_enough;
+            }
             slot.badge.set(left);
-            is_enough = self.spend(LEAF);
-            at = place.beside(-1);
+            if is_enough {
+                return false;
+            }
         }
-        if left == 0 || at.is_none() {
-            slot.badge.set(left | FREEING);
-        }
-        !is_enough
+        true
     }
 }
