@@ -365,7 +365,8 @@ impl<A: Arch> Visit<'_, A> {
         }
         let words = [
             boot::MAGIC,
-            u64::from(self.online().count_ones()),
+            // Where one did not come up, those behind it are not used: numbers have no gaps.
+            u64::from(self.online().trailing_ones()),
             plan.ticks_per_second,
             plan.bytes.len() as u64,
             given.count,

@@ -76,9 +76,7 @@ impl<A: Arch> Visit<'_, A> {
         let execution = thread.execution();
         execution.raise(flag::FAULTED);
         let values = [program_counter(thread), address, cause, 0, 0, 0];
-        for (word, value) in execution.words.iter().zip(values) {
-            word.set(value);
-        }
+        execution.set_words(values);
         let info = MessageInfo::new()
             .with_words(3)
             .with_kind(DeliveryKind::Fault as u8)

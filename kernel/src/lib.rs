@@ -35,7 +35,7 @@ pub mod visit;
 pub mod word;
 
 use arch::Arch;
-use arena::{Arena, Entry};
+use arena::{Arena, Entry, Seat};
 use cap::lock::CapLock;
 use core::sync::atomic::Ordering;
 use core_state::CoreState;
@@ -94,17 +94,23 @@ impl<A: Arch> Kernel<A> {
     /// Begins a kernel entry of core `core`; `None` where [`Arena::enter`] says so.
     #[inline]
     pub fn enter(&self, core: usize) -> Option<Visit<'_, A>> {
-        Some(self.visit(self.arena.enter(core)?))
+        Some(self.visit(self.arena.enter(core)?, self.core_at(core)))
     }
 
-    /// Goes on with a kernel entry that was begun in this kernel's arena.
+    /// Goes on with a kernel entry that was begun in this kernel's arena, of the core whose state
+    /// this is.
     #[inline(always)]
-    pub fn visit<'k>(&'k self, entry: Entry<'k>) -> Visit<'k, A> {
+    pub const fn visit<'k>(&'k self, entry: Entry<'k>, core: &'k CoreState) -> Visit<'k, A> {
         Visit {
             kernel: self,
-            core: self.core_at(entry.core()),
             entry,
+            core,
         }
+    }
+
+    /// Returns a core's seat in the arena, and the core's state.
+    pub fn place_of(&self, core: usize) -> Option<(&'static Seat, &'static CoreState)> {
+        self.arena.seat(core).zip(self.cores.get(core))
     }
 
     /// Returns the state of a core.

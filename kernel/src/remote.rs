@@ -8,7 +8,6 @@ use crate::arch::Arch;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::word::Word;
-use arena::Handle;
 use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
@@ -77,8 +76,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Looks at one object; returns the next one.
     fn attend(&self, address: u64) -> u64 {
-        let notification = Handle::<Notification>::from_address(address);
-        if let Some(notification) = notification.and_then(|handle| self.entry.find(handle)) {
+        if let Some(notification) = self.entry.at::<Notification>(address) {
             let next = notification.inbox_next.get();
             notification
                 .inbox_queued

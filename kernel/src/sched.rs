@@ -102,10 +102,8 @@ impl<A: Arch> Visit<'_, A> {
         execution.priority.set(priority);
         if queued {
             self.enqueue(item, false);
-        } else if execution.state() == State::Calling
-            && let Some(endpoint) = Handle::<Endpoint>::from_address(execution.waits_at.get())
-        {
-            let callers = &self.entry.get(endpoint).callers;
+        } else if execution.state() == State::Calling {
+            let callers = &self.waits_at::<Endpoint>(execution).callers;
             self.remove(callers, item);
             self.push_by_priority(callers, item);
         }

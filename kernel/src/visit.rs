@@ -20,6 +20,9 @@ pub struct Visit<'k, A: Arch> {
     pub(crate) core: &'k CoreState,
 }
 
+/// The pin of the thread, and of the vCPU, that runs.
+pub(crate) const CURRENT: usize = 2;
+
 /// What a core does when it leaves the kernel.
 pub enum Next<'e, A: Arch> {
     /// It returns to a thread.
@@ -83,13 +86,13 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the thread that runs, if one does.
     #[inline(always)]
     pub fn current_thread(&self) -> Option<&Thread<A>> {
-        self.entry.look(self.core.current.get()?.cast())
+        self.entry.again(self.core.current.address(), CURRENT)
     }
 
     /// Returns the vCPU that runs, if one does.
     #[inline(always)]
     pub fn current_vcpu(&self) -> Option<&Vcpu<A>> {
-        self.entry.look(self.core.current.get()?.cast())
+        self.entry.again(self.core.current.address(), CURRENT)
     }
 
     /// Returns an execution that the kernel keeps the name of: out of line, as all of these, for

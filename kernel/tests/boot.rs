@@ -4,9 +4,10 @@
     reason = "a test fails where an index is wrong"
 )]
 
-use abi::boot::{BOOT_INFO, MAGIC, MESSAGE_PAGE};
+use abi::boot::{BOOT_INFO, BootInfo, MAGIC, MESSAGE_PAGE};
 use abi::{CallNumber, Error, ObjectKind, Rights};
-use kernel::fake::Machine;
+use core::mem::offset_of;
+use kernel::fake::{FakeArch, Machine};
 
 #[test]
 fn the_first_process_runs_and_the_kernel_is_sound() {
@@ -39,6 +40,17 @@ fn the_first_process_sees_its_code_and_the_boot_information() {
     );
     assert!(machine.touch(0, BOOT_INFO, read.with_write(true)).is_none());
     machine.check();
+}
+
+#[test]
+fn cores_behind_one_that_did_not_come_up_are_not_counted() {
+    let machine = Machine::with_online(4, FakeArch::default(), |core| core != 2);
+    let read = Rights::new().with_read(true);
+    let info = machine.touch(0, BOOT_INFO, read).expect("it is mapped");
+    let visit = machine.visit(0);
+    let words = visit.entry.words(info, 64).expect("it is memory");
+    let cores = &words[offset_of!(BootInfo, cores) / 8];
+    assert_eq!(cores.load(core::sync::atomic::Ordering::Relaxed), 2);
 }
 
 #[test]

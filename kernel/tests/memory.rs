@@ -5,9 +5,12 @@
 )]
 
 use abi::call::Binding;
+use abi::fault::FaultKind;
 use abi::{CallNumber, CallWord, Error, ObjectKind, Rights, SlotAddress};
+use kernel::arch::Trap;
 use kernel::fake::Machine;
 use kernel::fake::script::User;
+use kernel::object::execution::State;
 
 const READ: u64 = 1;
 const BOTH: u64 = 3;
@@ -196,6 +199,31 @@ fn device_memory_stays_device_memory_when_a_leaf_is_split() {
             "entry {index} is device memory"
         );
     }
+}
+
+#[test]
+fn a_fault_at_a_page_that_was_mapped_on_another_core_is_none() {
+    let (machine, space, [_, user]) = process(16);
+    let user = user.id;
+    let fault = |kind, address| {
+        machine.make_current(user);
+        let trap = Trap::Fault {
+            kind,
+            address,
+            cause: 0,
+        };
+        machine.trap(machine.core_of(user), trap);
+        machine.state(user)
+    };
+    for page in [HERE, HERE + PAGE] {
+        let frame = machine.make(ObjectKind::Frame, 12);
+        machine.must(CallNumber::Map, &[frame, space, page, READ]);
+        assert_eq!(fault(FaultKind::Load, page), State::Ready);
+    }
+    let frame = machine.make(ObjectKind::Frame, 12);
+    machine.must(CallNumber::Map, &[frame, space, HERE + 2 * PAGE, READ]);
+    assert_eq!(fault(FaultKind::Store, HERE), State::Stopped);
+    machine.check();
 }
 
 #[test]

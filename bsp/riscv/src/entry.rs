@@ -12,12 +12,16 @@ pub const STACK_BYTES: u64 = 16 * 1024;
 /// Bytes of the stack that the boot hart starts on: the kernel is built there before it is moved to
 /// its place.
 const BOOT_STACK_BYTES: u64 = 2 * STACK_BYTES;
+/// sstatus.SPP: the trap came from supervisor mode.
+pub const SPP: u64 = 1 << 8;
+/// hstatus.SPV: the trap came from a guest.
+const SPV: u64 = 1 << 7;
 /// satp's mode field for Sv39.
 const SV39: u64 = 8 << 60;
 
 global_asm!(
     // a0 = hart, a1 = device tree (boot hart) or core number's PerCore (the others).
-    ".pushsection .text.entry, \"ax\", @progbits",
+    ".pushsection .boot.entry, \"ax\", @progbits",
     ".globl _start",
     "_start:",
     "    csrw sie, zero",
@@ -58,6 +62,8 @@ global_asm!(
     "    mv a0, s0",
     "    mv a1, s1",
     "    tail {boot}",
+    ".popsection",
+    ".pushsection .text.entry, \"ax\", @progbits",
     // The other harts: a0 = hart, a1 = physical address of a PerCore.
     ".globl _start_secondary",
     "_start_secondary:",
@@ -90,7 +96,7 @@ global_asm!(
     enable = sym _enable_translation,
     boot_stack_end = sym _boot_stack_end,
     boot = sym crate::boot::boot_hart,
-    secondary = sym crate::boot::secondary_hart,
+    secondary = sym crate::cores::secondary_hart,
     load_offset = const LOAD_OFFSET,
     stack = const STACK,
     sv39 = const SV39,
@@ -107,25 +113,32 @@ global_asm!(
 );
 
 global_asm!(
-    // The way in: tp and sscratch are exchanged, so that tp is the PerCore and sscratch zero.
+    // The way in. sscratch has the PerCore, in user mode and in the kernel; tp has it in the kernel.
     ".pushsection .text, \"ax\", @progbits",
     ".balign 4",
     ".globl _trap_entry",
     "_trap_entry:",
     "    csrrw tp, sscratch, tp",
-    "    beqz tp, 9f",
     "    sd t2, {scratch}(tp)",
     "    csrr t2, scause",
     "    addi t2, t2, -8",
     "    bnez t2, 1f",
-    // A system call: its arguments and what it preserves are saved.
+    // A system call: what it preserves and argument 7 are saved; the other arguments stay where they
+    // are.
     "    ld t2, {frame}(tp)",
-    "    csrr t1, sscratch",
+    "    csrrw t1, sscratch, tp",
     "    csrr t3, sepc",
     "    sd sp, 16(t2)",
     "    sd gp, 24(t2)",
     "    sd t1, 32(t2)",
     "    sd t0, 40(t2)",
+    "    sd t3, 256(t2)",
+    "    ld sp, {stack}(tp)",
+    "    tail {call}",
+    // The call is not one of the most frequent: the other arguments are saved too.
+    ".globl _save_arguments",
+    "_save_arguments:",
+    "    ld t2, {frame}(tp)",
     "    sd a0, 80(t2)",
     "    sd a1, 88(t2)",
     "    sd a2, 96(t2)",
@@ -134,12 +147,13 @@ global_asm!(
     "    sd a5, 120(t2)",
     "    sd a6, 128(t2)",
     "    sd a7, 136(t2)",
-    "    sd t3, 256(t2)",
-    "    csrw sscratch, zero",
     "    ld sp, {stack}(tp)",
-    "    tail {call}",
+    "    tail {rare_call}",
     // Anything else: all registers are saved.
-    "1:  ld t2, {scratch}(tp)",
+    "1:  csrr t2, sstatus",
+    "    andi t2, t2, {supervisor}",
+    "    bnez t2, 8f",
+    "3:  ld t2, {scratch}(tp)",
     "    sd a0, {scratch}(tp)",
     "    ld a0, {frame}(tp)",
     "    sd ra, 8(a0)",
@@ -171,24 +185,24 @@ global_asm!(
     "    sd t4, 232(a0)",
     "    sd t5, 240(a0)",
     "    sd t6, 248(a0)",
-    "    csrr t0, sscratch",
+    "    csrrw t0, sscratch, tp",
     "    sd t0, 32(a0)",
     "    ld t1, {scratch}(tp)",
     "    sd t1, 80(a0)",
-    "    csrw sscratch, zero",
     "    ld sp, {stack}(tp)",
     "    ld t1, {mode}(tp)",
     "    bnez t1, 2f",
     "    tail {trap}",
     "2:  tail {exit}",
-    // A trap inside the kernel: a bug. tp is restored for the report.
-    "9:  csrrw tp, sscratch, tp",
+    // Out of supervisor mode: a guest's, or, a bug, the kernel's own.
+    "8:  csrr t2, hstatus",
+    "    andi t2, t2, {virtual}",
+    "    bnez t2, 3b",
     "    la sp, {boot_stack_end}",
     "    tail {kernel_trap}",
     // The way out: a0 = registers.
     ".globl _return_to",
     "_return_to:",
-    "    csrw sscratch, tp",
     "    ld ra, 8(a0)",
     "    ld sp, 16(a0)",
     "    ld gp, 24(a0)",
@@ -221,50 +235,31 @@ global_asm!(
     "    ld t6, 248(a0)",
     "    ld a0, 80(a0)",
     "    sret",
-    // The same, with results that are in their registers already: a1 to a6, a7, t0 and t1.
-    ".globl _resume_with",
-    "_resume_with:",
-    "    csrw sscratch, tp",
-    "    ld t3, 256(a0)",
-    "    ld sp, 16(a0)",
-    "    ld gp, 24(a0)",
-    "    ld tp, 32(a0)",
-    "    addi t3, t3, 4",
-    "    csrw sepc, t3",
-    "    j 3f",
-    // The way out behind a system call, whose status is 0: a0 = registers, a7 and t0 = information
-    // word and result 7, t1 = how many of the six words at t2's arguments are results.
+    // The way out behind a system call, whose status is 0: a0 = registers; a1 to a6 = words, of which
+    // so many are results as t1 says, the others get 0; a7 and t0 = information word and result 7.
     ".globl _resume",
     "_resume:",
-    "    csrw sscratch, tp",
+    "    slli t1, t1, 1",
+    "4:  auipc t4, %pcrel_hi(5f)",
+    "    add t4, t4, t1",
+    "    jalr zero, %pcrel_lo(4b)(t4)",
+    "5:",
+    "    c.li a1, 0",
+    "    c.li a2, 0",
+    "    c.li a3, 0",
+    "    c.li a4, 0",
+    "    c.li a5, 0",
+    "    c.li a6, 0",
+    "    li t1, 0",
+    // The same, with results that are all in their registers: a1 to a6, a7, t0 and t1.
+    ".globl _resume_with",
+    "_resume_with:",
     "    ld t3, 256(a0)",
     "    ld sp, 16(a0)",
     "    ld gp, 24(a0)",
     "    ld tp, 32(a0)",
     "    addi t3, t3, 4",
     "    csrw sepc, t3",
-    "    lla t4, 2f",
-    "    slli t1, t1, 2",
-    "    sub t4, t4, t1",
-    "    li a1, 0",
-    "    li a2, 0",
-    "    li a3, 0",
-    "    li a4, 0",
-    "    li a5, 0",
-    "    li a6, 0",
-    "    jr t4",
-    ".option push",
-    ".option norvc",
-    "    ld a6, 128(t2)",
-    "    ld a5, 120(t2)",
-    "    ld a4, 112(t2)",
-    "    ld a3, 104(t2)",
-    "    ld a2, 96(t2)",
-    "    ld a1, 88(t2)",
-    ".option pop",
-    "2:",
-    "    li t1, 0",
-    "3:",
     "    li a0, 0",
     "    li ra, 0",
     "    li t2, 0",
@@ -287,6 +282,9 @@ global_asm!(
     "    sret",
     ".popsection",
     call = sym crate::trap::call,
+    rare_call = sym crate::trap::rare_call,
+    supervisor = const SPP,
+    virtual = const SPV,
     scratch = const SCRATCH,
     frame = const FRAME,
     stack = const STACK,
@@ -302,6 +300,8 @@ unsafe extern "C" {
     pub static _bss_start: u8;
     /// First byte of the image.
     pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the code.
     pub static _text_end: u8;
     /// First byte behind the constants.
@@ -315,6 +315,9 @@ unsafe extern "C" {
     pub fn _start_secondary();
     /// First instruction of every trap.
     pub fn _trap_entry();
+    /// Saves the arguments of a system call, and makes it; only for assembly, with the arguments in
+    /// their registers.
+    pub fn _save_arguments() -> !;
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
     /// The same, with the results in their registers already.

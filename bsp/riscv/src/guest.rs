@@ -156,7 +156,7 @@ pub fn start_hart() {
 }
 
 /// Returns hstatus for entering a guest in supervisor or user mode.
-pub fn hstatus() -> u64 {
+pub const fn hstatus() -> u64 {
     Hstatus::new()
         .with_spv(true)
         .with_vtw(true)

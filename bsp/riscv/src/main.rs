@@ -9,6 +9,8 @@
 #[cfg(target_arch = "riscv64")]
 mod boot;
 #[cfg(target_arch = "riscv64")]
+mod cores;
+#[cfg(target_arch = "riscv64")]
 mod csr;
 #[cfg(target_arch = "riscv64")]
 mod entry;

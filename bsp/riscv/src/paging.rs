@@ -5,6 +5,7 @@ use crate::entry::{DIRECT_MAP, LOAD_OFFSET};
 use abi::Rights;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::{Level, TableEntry};
+use kernel::boot::Range;
 use riscv_regs::pte::Pte;
 
 /// One page of table entries.
@@ -168,6 +169,25 @@ pub fn protect_kernel() {
     let middle = Pte::table(physical_of(&raw const MIDDLE) >> 12).into_bits();
     ROOT.0[510].store(middle, Ordering::Relaxed);
     for entry in &ROOT.0[..256] {
+        entry.store(0, Ordering::Relaxed);
+    }
+    csr::fence_all();
+}
+
+/// Returns the physical pages of the code that only runs before the first process.
+pub fn boot_code() -> Range {
+    let base = physical_of(&raw const crate::entry::_image_start);
+    Range {
+        base,
+        length: physical_of(&raw const crate::entry::_boot_end) - base,
+    }
+}
+
+/// Takes the boot code out of the kernel's image, in which it comes first. The other harts drop
+/// their translations before they run anything but the kernel's start.
+pub fn forget_boot_code() {
+    let pages = usize::try_from(boot_code().length / abi::PAGE_SIZE).unwrap_or(0);
+    for entry in LEAVES.iter().flat_map(|table| &table.0).take(pages) {
         entry.store(0, Ordering::Relaxed);
     }
     csr::fence_all();

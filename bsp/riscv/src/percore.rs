@@ -14,6 +14,10 @@ pub struct PerCore {
     pub stack: Word,
     /// The core's number in the kernel.
     pub core: Word,
+    /// Address of the core's seat in the arena.
+    pub seat: Word,
+    /// Address of what the kernel knows of the core.
+    pub state: Word,
     /// The hart's number in the machine.
     pub hart: Word,
     /// [`THREAD`] or [`GUEST`].
@@ -48,6 +52,8 @@ impl PerCore {
             frame: Word::new(0),
             stack: Word::new(0),
             core: Word::new(0),
+            seat: Word::new(0),
+            state: Word::new(0),
             hart: Word::new(0),
             mode: Word::new(0),
             tag_generation: Word::new(1),

@@ -1,23 +1,25 @@
 //! Traps: what happened, and what the hart does next.
 
-use crate::boot::KERNEL;
-use crate::entry::{_resume, _resume_with, _return_to, DIRECT_MAP};
+use crate::cores::KERNEL;
+use crate::entry::{_resume, _resume_with, _return_to, _save_arguments, DIRECT_MAP, SPP};
 use crate::guest::{self, FS};
 use crate::machine::Riscv;
 use crate::percore::{self, GUEST, PerCore, THREAD};
 use crate::{csr, sbi};
 use abi::fault::FaultKind;
+use abi::message::REGISTER_WORDS;
+use arena::Seat;
 use core::arch::asm;
 use core::fmt::Write;
-use core::mem::ManuallyDrop;
-use kernel::arch::Trap;
-use kernel::fast::{Fast, Message, Resume};
+use core::mem::{ManuallyDrop, offset_of};
+use kernel::arch::{Trap, UserFrame};
+use kernel::core_state::CoreState;
+use kernel::fast::{Fast, Message, Resume, is_long};
+use kernel::object::thread::Thread;
 use kernel::object::vcpu::Vcpu;
 use kernel::{Kernel, Next, Visit};
 use riscv_regs::csr as number;
 
-/// sstatus.SPP: the trap came from supervisor mode.
-const SPP: u64 = 1 << 8;
 /// sstatus.SPIE: interrupts are on after the return.
 const SPIE: u64 = 1 << 5;
 /// The bit of scause that tells interrupts.
@@ -46,30 +48,103 @@ pub extern "C" fn trap() -> ! {
 pub extern "C" fn exit() -> ! {
     let hart = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(hart));
-    let what = guest_trap(&visit, csr::read!(number::SCAUSE));
-    if let Trap::Exit(exit) = &what
-        && let Some(fast) = visit.fast_exit(exit)
-    {
+    let Some(vcpu) = visit.current_vcpu() else {
+        general(hart, Trap::Ipi)
+    };
+    let cause = csr::read!(number::SCAUSE);
+    note_exit(vcpu);
+    if cause & INTERRUPT != 0 {
+        general(hart, interrupt(cause & !INTERRUPT));
+    }
+    let exit = guest::exit(&vcpu.guest, cause, || visit.registers(vcpu).unwrap_or(&[]));
+    if let Some(fast) = visit.fast_exit_of(vcpu, &exit) {
         hart.mode.set(THREAD);
         leave_guest_mode();
         go_on(hart, &fast);
     }
-    general(hart, what)
+    general(hart, Trap::Exit(exit))
 }
 
-/// Makes a system call of a thread of which arguments, stack, global and thread pointer and program
-/// counter were saved.
-pub extern "C" fn call() -> ! {
+/// Goes on elsewhere with a system call whose arguments are not saved yet.
+macro_rules! jump_with_arguments {
+    ($to:path, $target:expr, $words:expr, $word:expr) => {{
+        let [first, second, third, fourth, fifth, sixth] = $words;
+        asm!(
+            "j {to}",
+            to = sym $to,
+            in("a0") $target,
+            in("a1") first,
+            in("a2") second,
+            in("a3") third,
+            in("a4") fourth,
+            in("a5") fifth,
+            in("a6") sixth,
+            in("a7") $word,
+            options(noreturn),
+        )
+    }};
+}
+
+/// Makes a system call of a thread of which argument 7, stack, global and thread pointer and program
+/// counter were saved; the other arguments are in the registers that they came in.
+pub extern "C" fn call(
+    target: u64,
+    first: u64,
+    second: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
+    sixth: u64,
+    word: u64,
+) -> ! {
     let hart = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(hart));
-    match visit.fast_call() {
-        Some(Fast::Behind(resume)) => resume_thread(hart, &resume),
-        _ => rare_call(),
+    let words = [first, second, third, fourth, fifth, sixth];
+    match visit.fast_short_call(current_thread(hart), [target, word]) {
+        // Read again: so its register is free meanwhile.
+        Some(Fast::Behind(resume)) => resume_thread(percore::current(), &resume, words),
+        Some(Fast::Message(message)) => resume_with(percore::current(), &message),
+        // SAFETY: the registers are what `long_call` takes.
+        _ if is_long(word >> 32) => unsafe { jump_with_arguments!(long_call, target, words, word) },
+        // SAFETY: they are what `_save_arguments` takes, which fills the frame of the thread that
+        // made the call.
+        _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
     }
 }
 
+/// Does what [`call`] does for a long message: it puts registers aside for that.
+pub extern "C" fn long_call(
+    target: u64,
+    first: u64,
+    second: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
+    sixth: u64,
+    word: u64,
+) -> ! {
+    let hart = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let words = [first, second, third, fourth, fifth, sixth];
+    match visit.fast_call_with(current_thread(hart), [target, word]) {
+        Some(Fast::Behind(resume)) => resume_thread(hart, &resume, words),
+        // SAFETY: as in `call`.
+        _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
+    }
+}
+
+/// Returns the thread that made a system call.
+#[inline(always)]
+fn current_thread(hart: &PerCore) -> &Thread<Riscv> {
+    let frame = hart.frame.get() as usize;
+    let thread = (frame - offset_of!(Thread<Riscv>, frame)) as *const Thread<Riscv>;
+    // SAFETY: what this hart runs is a thread, and `frame` that thread's, whose object the kernel
+    // keeps until this hart has been in the kernel again.
+    unsafe { &*thread }
+}
+
 /// Makes a system call that is not one of the most frequent.
-extern "C" fn rare_call() -> ! {
+pub extern "C" fn rare_call() -> ! {
     let hart = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(hart));
     match visit.fast_rare_call() {
@@ -82,7 +157,10 @@ extern "C" fn rare_call() -> ! {
 #[inline(always)]
 fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
     match fast {
-        Fast::Behind(resume) => resume_thread(hart, resume),
+        Fast::Behind(resume) => {
+            let words = core::array::from_fn(|index| resume.from.frame.argument(index + 1));
+            resume_thread(hart, resume, words)
+        }
         Fast::Message(message) => resume_with(hart, message),
         Fast::Thread(thread) => {
             return_to_thread(hart, &raw const thread.frame as u64, thread.frame.pc.get())
@@ -91,11 +169,12 @@ fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
     }
 }
 
-/// Returns to a thread behind its system call.
+/// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
-fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>) -> ! {
+fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>, words: [u64; REGISTER_WORDS]) -> ! {
     let registers = &raw const resume.to.frame as u64;
     hart.frame.set(registers);
+    let [first, second, third, fourth, fifth, sixth] = words;
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
     // been in the kernel again; a thread made a call, so that sstatus sends this hart to user mode.
     unsafe {
@@ -103,10 +182,15 @@ fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>) -> ! {
             "j {resume}",
             resume = sym _resume,
             in("a0") registers,
+            in("a1") first,
+            in("a2") second,
+            in("a3") third,
+            in("a4") fourth,
+            in("a5") fifth,
+            in("a6") sixth,
             in("a7") resume.info,
             in("t0") resume.badge,
             in("t1") resume.count,
-            in("t2") &raw const resume.from.frame,
             options(noreturn),
         )
     }
@@ -161,15 +245,23 @@ fn kernel() -> &'static Kernel<Riscv> {
 /// Begins a kernel entry of this hart, which entered before.
 #[inline(always)]
 fn enter_from_user(hart: &PerCore) -> Visit<'static, Riscv> {
-    let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
-    // SAFETY: this hart entered at boot, before it ran a thread or a guest or waited (1); traps are
-    // off in the kernel, which leaves no entry behind that is used again (2).
-    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
+    // SAFETY: `enter` put this hart's seat there, before the hart ran a thread or a guest or waited.
+    let seat = unsafe { &*(hart.seat.get() as *const Seat) };
+    // SAFETY: and its state, another static.
+    let state = unsafe { &*(hart.state.get() as *const CoreState) };
+    // SAFETY: this hart entered at boot (1); traps are off in the kernel, which leaves no entry
+    // behind that is used again (2).
+    let entry = unsafe { kernel().arena().enter_alone(seat) };
+    kernel().visit(entry, state)
 }
 
-/// Begins a kernel entry of this hart.
-pub fn enter<'a>(kernel: &'a Kernel<Riscv>, hart: &PerCore) -> Visit<'a, Riscv> {
+/// Begins a kernel entry of this hart, which may be its first.
+pub fn enter(kernel: &'static Kernel<Riscv>, hart: &PerCore) -> Visit<'static, Riscv> {
     let core = usize::try_from(hart.core.get()).unwrap_or(usize::MAX);
+    if let Some((seat, state)) = kernel.place_of(core) {
+        hart.seat.set(core::ptr::from_ref(seat) as u64);
+        hart.state.set(core::ptr::from_ref(state) as u64);
+    }
     kernel
         .enter(core)
         .expect("a hart enters the kernel once at a time")
@@ -199,21 +291,13 @@ fn thread_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
     }
 }
 
-/// Returns what a trap out of a guest was.
+/// Notes where a guest left, and in which mode.
 #[inline(always)]
-fn guest_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
-    let Some(vcpu) = visit.current_vcpu() else {
-        return Trap::Ipi;
-    };
+fn note_exit(vcpu: &Vcpu<Riscv>) {
     let status = csr::read!(number::SSTATUS);
     vcpu.guest.pc.set(csr::read!(number::SEPC));
     vcpu.guest.supervisor.set(u64::from(status & SPP != 0));
     vcpu.guest.float_state.set(status & FS);
-    if cause & INTERRUPT != 0 {
-        return interrupt(cause & !INTERRUPT);
-    }
-    let registers = || visit.registers(vcpu).unwrap_or(&[]);
-    Trap::Exit(guest::exit(&vcpu.guest, cause, registers))
 }
 
 /// Returns what an interrupt was.
@@ -272,7 +356,7 @@ fn wait_for_interrupt() -> Trap {
 /// Makes the next return from a trap one to a thread.
 #[inline(always)]
 fn leave_guest_mode() {
-    csr::write!(number::HSTATUS, guest::hstatus() & !(1 << 7));
+    csr::write!(number::HSTATUS, const { guest::hstatus() & !(1 << 7) });
     csr::clear!(number::SSTATUS, SPP | FS);
 }
 
@@ -308,7 +392,7 @@ fn enter_guest(hart: &PerCore, registers: u64, (pc, status): (u64, u64)) -> ! {
     hart.mode.set(GUEST);
     csr::write!(number::SEPC, pc);
     let privilege = if status & SPP != 0 { SPVP } else { 0 };
-    csr::write!(number::HSTATUS, guest::hstatus() | privilege);
+    csr::write!(number::HSTATUS, const { guest::hstatus() } | privilege);
     csr::clear!(number::SSTATUS, SPP | FS);
     csr::set!(number::SSTATUS, SPIE | status);
     // SAFETY: `registers` is the vCPU's register page, which the kernel keeps until this hart has

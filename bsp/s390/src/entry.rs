@@ -79,7 +79,7 @@ core::arch::global_asm!(
     frame_bytes = const FRAME_BYTES,
     stack = const STACK,
     boot = sym crate::boot::boot_cpu,
-    secondary = sym crate::boot::secondary_cpu,
+    secondary = sym crate::cores::secondary_cpu,
 );
 
 core::arch::global_asm!(
@@ -105,8 +105,10 @@ core::arch::global_asm!(
     "    stmg %r1, %r9, 8(%r14)",
     "    stg %r15, 120(%r14)",
     "    stam %a0, %a1, 144(%r14)",
-    "    mvc 128(16, %r14), {call_old}",
-    "    agsi 136(%r14), -{call_bytes}",
+    "    lg %r15, {call_old} + 8",
+    "    aghi %r15, -{call_bytes}",
+    "    mvc 128(8, %r14), {call_old}",
+    "    stg %r15, 136(%r14)",
     "    lg %r15, {stack}",
     "    jg {system_call}",
     // One that EXECUTE ran is none: its address cannot be told from its length.
@@ -193,8 +195,9 @@ core::arch::global_asm!(
     "    lmg %r2, %r8, {zeros}",
     "    exrl %r13, 5f",
     "    lghi %r2, 0",
-    "    mvc {call_return} + 8(8), 136(%r12)",
-    "    agsi {call_return} + 8, {call_bytes}",
+    "    lg %r0, 136(%r12)",
+    "    aghi %r0, {call_bytes}",
+    "    stg %r0, {call_return} + 8",
     "    lam %a0, %a1, 144(%r12)",
     "    lg %r15, 120(%r12)",
     "    lghi %r0, 0",
@@ -204,8 +207,9 @@ core::arch::global_asm!(
     ".globl _resume_with",
     "_resume_with:",
     "    lghi %r2, 0",
-    "    mvc {call_return} + 8(8), 136(%r12)",
-    "    agsi {call_return} + 8, {call_bytes}",
+    "    lg %r0, 136(%r12)",
+    "    aghi %r0, {call_bytes}",
+    "    stg %r0, {call_return} + 8",
     "    lam %a0, %a1, 144(%r12)",
     "    lg %r15, 120(%r12)",
     "    lghi %r0, 0",
@@ -239,6 +243,10 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
+    /// First byte of the image behind the entry.
+    pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the image.
     pub static _image_end: u8;
     /// First byte behind the boot CPU's stack.

@@ -12,6 +12,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod control;
 #[cfg(target_os = "none")]
+mod cores;
+#[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
 mod float;

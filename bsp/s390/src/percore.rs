@@ -25,6 +25,10 @@ pub struct PerCore {
     pub resume: Word,
     /// The core's number in the kernel.
     pub core: Word,
+    /// Address of the core's seat in the arena.
+    pub seat: Word,
+    /// Address of what the kernel knows of the core.
+    pub state: Word,
     /// Control registers 0 and 1: which external interruptions are taken, and the space.
     pub control: [Word; 2],
     /// Control register 6: subclasses of input/output interruptions.

@@ -1,8 +1,8 @@
 //! Traps: what happened, and what the CPU does next.
 
-use crate::boot::KERNEL;
 use crate::console::{Console, stop_machine};
 use crate::control::{self, order};
+use crate::cores::KERNEL;
 use crate::entry::{_resume, _resume_with, _return_to, _wait, kind};
 use crate::guest::S390Guest;
 use crate::machine::S390;
@@ -10,11 +10,13 @@ use crate::percore::{self, PerCore};
 use crate::sie::Left;
 use crate::{irq, paging, sclp};
 use abi::fault::FaultKind;
+use arena::Seat;
 use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
+use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
@@ -66,6 +68,7 @@ pub extern "C" fn call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user(cpu));
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
+        Some(Fast::Message(message)) => resume_with(cpu, &message),
         _ => rare_call(),
     }
 }
@@ -161,15 +164,23 @@ fn kernel() -> &'static Kernel<S390> {
 /// Begins a kernel entry of this CPU out of a thread, a guest or a wait.
 #[inline(always)]
 fn enter_from_user(cpu: &PerCore) -> Visit<'static, S390> {
-    let core = usize::try_from(cpu.core.get()).unwrap_or(usize::MAX);
-    // SAFETY: this CPU entered before it ran a thread or a guest or waited (1); the kernel is not
-    // open to interruptions, and leaves no entry behind (2).
-    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
+    // SAFETY: `enter` put this CPU's seat there, before the CPU ran a thread or a guest or waited.
+    let seat = unsafe { &*(cpu.seat.get() as *const Seat) };
+    // SAFETY: and its state, another static.
+    let state = unsafe { &*(cpu.state.get() as *const CoreState) };
+    // SAFETY: this CPU entered at boot (1); the kernel is not open to
+    // interruptions, and leaves no entry behind that is used again (2).
+    let entry = unsafe { kernel().arena().enter_alone(seat) };
+    kernel().visit(entry, state)
 }
 
-/// Begins a kernel entry of this CPU.
-pub fn enter<'a>(kernel: &'a Kernel<S390>, cpu: &PerCore) -> Visit<'a, S390> {
+/// Begins a kernel entry of this CPU, which may be its first.
+pub fn enter(kernel: &'static Kernel<S390>, cpu: &PerCore) -> Visit<'static, S390> {
     let core = usize::try_from(cpu.core.get()).unwrap_or(usize::MAX);
+    if let Some((seat, state)) = kernel.place_of(core) {
+        cpu.seat.set(core::ptr::from_ref(seat) as u64);
+        cpu.state.set(core::ptr::from_ref(state) as u64);
+    }
     kernel
         .enter(core)
         .expect("a CPU enters the kernel once at a time")

@@ -191,8 +191,10 @@ global_asm!(
     "    mov rdx, [r14 + {rdx}]",
     "    mov rsi, [r14 + {rsi}]",
     "2:  xor r14d, r14d",
-    // What a call preserves is its stack and thread pointer; the address behind it is not above the
+    // The same, with results that are in their registers already. What a call preserves is its stack and thread pointer; the address behind it is not above the
     // last page but one of the lower half.
+    ".globl _resume_with",
+    "_resume_with:",
     "    lea rcx, [rdi + {end}]",
     "    mov gs:[{frame_end}], rcx",
     "    mov rcx, [rdi + {fs_base}]",
@@ -267,6 +269,8 @@ const _: () = assert!(
 unsafe extern "C" {
     /// First byte of the image.
     pub static _image_start: u8;
+    /// First byte behind the code that only runs before the first process.
+    pub static _boot_end: u8;
     /// First byte behind the code.
     pub static _text_end: u8;
     /// First byte behind the constants.
@@ -289,6 +293,8 @@ unsafe extern "C" {
     pub fn _fatal_entry();
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
+    /// The same, with the results in their registers already.
+    pub fn _resume_with() -> !;
     /// Loads all registers of the frame at an address and returns to user mode.
     pub fn _return_to(frame: u64) -> !;
 }

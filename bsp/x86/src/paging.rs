@@ -8,6 +8,7 @@ use crate::entry::{DIRECT_MAP, LOAD_OFFSET};
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::arch::{Level, Stage, TableEntry};
+use kernel::boot::Range;
 use x86_regs::{Cr4, EptEntry, Pte};
 
 /// One page of table entries.
@@ -302,6 +303,25 @@ pub fn protect_kernel() {
     let direct = kernel_table(&DIRECT).with_no_execute(true);
     ROOT.0[256].store(direct.into_bits(), Ordering::Relaxed);
     ROOT.0[0].store(0, Ordering::Relaxed);
+    flush_kernel();
+}
+
+/// Returns the physical pages of the code that only runs before the first process.
+pub fn boot_code() -> Range {
+    let base = physical_of(&raw const crate::entry::_image_start);
+    Range {
+        base,
+        length: physical_of(&raw const crate::entry::_boot_end) - base,
+    }
+}
+
+/// Takes the boot code out of the kernel's image, in which it comes first. The other cores drop
+/// their translations before they run anything but the kernel's start.
+pub fn forget_boot_code() {
+    let pages = usize::try_from(boot_code().length / PAGE_SIZE).unwrap_or(0);
+    for entry in LEAVES.iter().flat_map(|table| &table.0).take(pages) {
+        entry.store(0, Ordering::Relaxed);
+    }
     flush_kernel();
 }
 

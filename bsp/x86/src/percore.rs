@@ -13,6 +13,10 @@ pub struct PerCore {
     pub stack: Word,
     /// The core's number in the kernel.
     pub core: Word,
+    /// Address of the core's seat in the arena.
+    pub seat: Word,
+    /// Address of what the kernel knows of the core.
+    pub state: Word,
     /// The number of the core's local APIC.
     pub apic: Word,
     /// Interrupts that came in the kernel, as [`pending`] names them.
@@ -58,6 +62,8 @@ impl PerCore {
             own: Word::new(0),
             stack: Word::new(0),
             core: Word::new(0),
+            seat: Word::new(0),
+            state: Word::new(0),
             apic: Word::new(0),
             pending: Word::new(0),
             timer: Word::new(u64::MAX),

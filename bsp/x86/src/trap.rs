@@ -1,19 +1,21 @@
 //! Traps: what happened, and what the core does next.
 
-use crate::boot::KERNEL;
-use crate::entry::{_resume, _return_to};
+use crate::cores::KERNEL;
+use crate::entry::{_resume, _resume_with, _return_to};
 use crate::frame::X86Frame;
 use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
 use abi::fault::FaultKind;
+use arena::Seat;
 use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
-use kernel::fast::{Fast, Resume};
+use kernel::core_state::CoreState;
+use kernel::fast::{Fast, Message, Resume};
 use kernel::{Kernel, Next, Visit};
 
 /// First vector of interrupts; those below are exceptions.
@@ -33,7 +35,17 @@ pub extern "C" fn trap() -> ! {
     let core = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(core));
     let thread = visit.current_thread().expect("a thread trapped");
-    general(core, thread_trap(core, &thread.frame))
+    let what = thread_trap(core, &thread.frame);
+    if let Trap::Fault {
+        kind,
+        address,
+        cause,
+    } = what
+        && let Some(fast) = visit.fast_fault(kind, address, cause)
+    {
+        go_on(core, &fast);
+    }
+    general(core, what)
 }
 
 /// Makes a system call of a thread of which arguments, stack and thread pointer and program counter
@@ -43,7 +55,31 @@ pub extern "C" fn call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user(core));
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(&resume),
-        _ => general(core, Trap::Call),
+        Some(Fast::Message(message)) => resume_with(&message),
+        _ => rare_call(),
+    }
+}
+
+/// Makes a system call that is not one of the most frequent.
+#[inline(never)]
+fn rare_call() -> ! {
+    let core = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(core));
+    match visit.fast_rare_call() {
+        Some(fast) => go_on(core, &fast),
+        None => general(core, Trap::Call),
+    }
+}
+
+/// Leaves the kernel as a fast path says.
+#[inline(never)]
+fn go_on(core: &PerCore, fast: &Fast<'_, X86>) -> ! {
+    match fast {
+        Fast::Behind(resume) => resume_thread(resume),
+        Fast::Message(message) => resume_with(message),
+        Fast::Thread(thread) if thread.frame.can_return() => return_to_thread(&thread.frame),
+        Fast::Thread(thread) => general(core, astray(&thread.frame)),
+        Fast::Guest(vcpu, page) => leave(core, run_guests(core, &raw const vcpu.guest, *page)),
     }
 }
 
@@ -61,6 +97,31 @@ fn resume_thread(resume: &Resume<'_, X86>) -> ! {
             in("rcx") resume.count,
             in("r13") resume.badge,
             in("r14") &raw const resume.from.frame,
+            options(noreturn),
+        )
+    }
+}
+
+/// Returns to a thread behind its system call, with results of the kernel's.
+#[inline(always)]
+fn resume_with(message: &Message<'_, X86>) -> ! {
+    let [first, second, third, fourth, fifth, sixth] = message.words;
+    // SAFETY: the frame is that of a thread, whose object the kernel keeps until this core has been
+    // in the kernel again; the thread made a call.
+    unsafe {
+        asm!(
+            "jmp {resume}",
+            resume = sym _resume_with,
+            in("rdi") &raw const message.to.frame,
+            in("rax") message.info,
+            in("rsi") first,
+            in("rdx") second,
+            in("r10") third,
+            in("r8") fourth,
+            in("r9") fifth,
+            in("r12") sixth,
+            in("r13") message.badge,
+            in("r14") message.sequence,
             options(noreturn),
         )
     }
@@ -86,17 +147,25 @@ fn kernel() -> &'static Kernel<X86> {
 /// Begins a kernel entry of this core, which entered before: out of a thread, a guest or a wait.
 #[inline(always)]
 pub fn enter_from_user(core: &PerCore) -> Visit<'static, X86> {
-    let core = usize::try_from(core.core.get()).unwrap_or(usize::MAX);
-    // SAFETY: this core entered before it ran a thread or a guest or waited (1); in the kernel
-    // interrupts are off, or only note themselves, and it leaves no entry behind (2).
-    kernel().visit(unsafe { kernel().arena().enter_alone(core) })
+    // SAFETY: `enter` put this core's seat there, before the core ran a thread or a guest or waited.
+    let seat = unsafe { &*(core.seat.get() as *const Seat) };
+    // SAFETY: and its state, another static.
+    let state = unsafe { &*(core.state.get() as *const CoreState) };
+    // SAFETY: this core entered at boot (1); in the kernel
+    // interrupts are off, or only note themselves, and it leaves no entry behind that is used again (2).
+    let entry = unsafe { kernel().arena().enter_alone(seat) };
+    kernel().visit(entry, state)
 }
 
-/// Begins a kernel entry of this core.
-pub fn enter<'a>(kernel: &'a Kernel<X86>, core: &PerCore) -> Visit<'a, X86> {
-    let core = usize::try_from(core.core.get()).unwrap_or(usize::MAX);
+/// Begins a kernel entry of this core, which may be its first.
+pub fn enter(kernel: &'static Kernel<X86>, core: &PerCore) -> Visit<'static, X86> {
+    let number = usize::try_from(core.core.get()).unwrap_or(usize::MAX);
+    if let Some((seat, state)) = kernel.place_of(number) {
+        core.seat.set(core::ptr::from_ref(seat) as u64);
+        core.state.set(core::ptr::from_ref(state) as u64);
+    }
     kernel
-        .enter(core)
+        .enter(number)
         .expect("a core enters the kernel once at a time")
 }
 
@@ -201,27 +270,23 @@ pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
 pub fn leave(core: &PerCore, first: Visit<'_, X86>) -> ! {
     let mut visit = first;
     loop {
+        // Several interrupts may have been noted at once, and none of them comes again.
+        if let Some(what) = take_pending(core) {
+            visit.handle(what);
+            continue;
+        }
         let what = match visit.next() {
             Next::Thread(thread) if thread.frame.can_return() => {
-                thread.frame.prepare();
-                let frame = &raw const thread.frame as u64;
+                let frame = &raw const thread.frame;
                 drop(visit);
-                // SAFETY: the frame is that of a thread, whose object the kernel keeps until this
-                // core has been in the kernel again; it can return, and its segments are those of
-                // user mode.
-                unsafe { _return_to(frame) }
+                return_to_thread(frame)
             }
-            Next::Thread(thread) => Trap::Fault {
-                kind: FaultKind::Fetch,
-                address: thread.frame.rip.get(),
-                cause: PAGE_FAULT,
-            },
+            Next::Thread(thread) => astray(&thread.frame),
             Next::Guest(vcpu, page) => {
                 let guest = &raw const vcpu.guest;
                 drop(visit);
-                let what = run_guest(core, guest, page);
-                visit = enter_from_user(core);
-                what
+                visit = run_guests(core, guest, page);
+                continue;
             }
             Next::Idle => {
                 drop(visit);
@@ -231,6 +296,49 @@ pub fn leave(core: &PerCore, first: Visit<'_, X86>) -> ! {
             }
         };
         visit.handle(what);
+    }
+}
+
+/// Returns to a thread that can go on where its frame says.
+fn return_to_thread(frame: *const X86Frame) -> ! {
+    // SAFETY: the frame is that of a thread, whose object the kernel keeps until this core has been
+    // in the kernel again.
+    let registers = unsafe { &*frame };
+    registers.prepare();
+    // SAFETY: it can return, and its segments are those of user mode.
+    unsafe { _return_to(frame as u64) }
+}
+
+/// Returns the fault of a thread at an address where user mode cannot go on.
+fn astray(frame: &X86Frame) -> Trap {
+    Trap::Fault {
+        kind: FaultKind::Fetch,
+        address: frame.rip.get(),
+        cause: PAGE_FAULT,
+    }
+}
+
+/// Runs a guest, and those that exits lead to without a decision of the kernel; returns where one
+/// was needed. An exit that a thread waits for does not return.
+fn run_guests(core: &PerCore, first: *const X86Guest, page: u64) -> Visit<'static, X86> {
+    let (mut guest, mut page) = (first, page);
+    loop {
+        let what = run_guest(core, guest, page);
+        let mut visit = enter_from_user(core);
+        let fast = match &what {
+            Trap::Exit(exit) => visit.fast_exit(exit),
+            _ => None,
+        };
+        match fast {
+            Some(Fast::Guest(next, registers)) => {
+                (guest, page) = (&raw const next.guest, registers);
+            }
+            Some(fast) => go_on(core, &fast),
+            None => {
+                visit.handle(what);
+                return visit;
+            }
+        }
     }
 }
 
@@ -262,10 +370,10 @@ fn take_pending(core: &PerCore) -> Option<Trap> {
 /// Waits for an interrupt and returns which one it was.
 fn wait_for_interrupt(core: &PerCore) -> Trap {
     loop {
+        cpu::wait_for_interrupt();
         if let Some(what) = take_pending(core) {
             return what;
         }
-        cpu::wait_for_interrupt();
     }
 }
 

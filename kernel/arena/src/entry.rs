@@ -1,20 +1,18 @@
 //! One kernel entry of one core: the right to look at objects.
 
 use crate::kind::{CONTINUED, PAGE_SIZE};
-use crate::{Arena, Handle, Object, Part, Quiescent, RAW, TABLE};
+use crate::{Arena, Handle, Object, Part, Quiescent, RAW, Seat, TABLE};
 use core::mem::size_of;
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// One kernel entry of one core. References to objects live no longer than the borrow of it.
 pub struct Entry<'a> {
     arena: &'a Arena,
-    core: usize,
-    // What looks at objects need of the arena, which never changes.
-    base: NonNull<u8>,
-    physical: u64,
-    kinds: &'a [AtomicU8],
+    seat: &'a Seat,
+    // Where physical address 0 would be mapped.
+    origin: *mut u8,
 }
 
 /// Words of a page.
@@ -30,22 +28,27 @@ pub enum KindError {
 }
 
 impl<'a> Entry<'a> {
-    /// Makes the entry of `core`.
-    pub(crate) const fn new(arena: &'a Arena, core: usize) -> Self {
+    /// Makes the entry of the core that has this seat.
+    #[inline(always)]
+    pub(crate) fn new(arena: &'a Arena, seat: &'a Seat) -> Self {
+        let origin = seat.origin();
         Self {
             arena,
-            core,
-            base: arena.base,
-            physical: arena.physical,
-            kinds: arena.kinds,
+            seat,
+            origin,
         }
     }
 
     /// Returns the core that entered.
     #[must_use]
     #[inline(always)]
-    pub const fn core(&self) -> usize {
-        self.core
+    pub fn core(&self) -> usize {
+        self.seat.core()
+    }
+
+    /// Forgets what this core pinned.
+    pub(crate) fn unpin(&mut self) {
+        self.seat.clear();
     }
 
     /// Returns the arena.
@@ -76,14 +79,15 @@ impl<'a> Entry<'a> {
     #[inline(always)]
     fn locate_here(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
         // Below the arena this wraps to a page that has no kind byte.
-        let offset = usize::try_from(address.wrapping_sub(self.physical)).ok()?;
-        let found = self.kinds.get(offset / PAGE_SIZE as usize)?;
+        let arena = self.arena;
+        let offset = usize::try_from(address.wrapping_sub(arena.physical)).ok()?;
+        let found = arena.kinds.get(offset / PAGE_SIZE as usize)?;
         let aligned = offset as u64 & (stride.min(PAGE_SIZE) - 1) == 0;
         if found.load(Ordering::Relaxed) != kind || !aligned {
             return None;
         }
         // SAFETY: a page with a kind lies in the arena, which is one mapping.
-        Some(unsafe { self.base.add(offset) })
+        Some(unsafe { arena.base.add(offset) })
     }
 
     /// Returns what [`Entry::find`] returns, looked at in place: for paths that are short.
@@ -92,6 +96,57 @@ impl<'a> Entry<'a> {
         let pointer = self.locate_here(handle.address(), T::KIND, T::STRIDE)?;
         // SAFETY: as in `find`.
         Some(unsafe { pointer.cast::<T>().as_ref() })
+    }
+
+    /// Returns the object at an address that pin number `pin` of its type names.
+    #[inline(always)]
+    pub fn pinned<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
+        if self.seat.pin::<T>(pin)?.load(Ordering::Relaxed) != address {
+            return None;
+        }
+        let pointer = self.origin.wrapping_add(address as usize);
+        // SAFETY: what a pin names is in the arena.
+        let pointer = unsafe { NonNull::new(pointer).unwrap_unchecked() };
+        // SAFETY: this core found a `T` there since it last acknowledged, and pinned it: no page
+        // that had an object then is anything else before the core acknowledges again.
+        Some(unsafe { pointer.cast::<T>().as_ref() })
+    }
+
+    /// Returns the object at an address, and pins it, unless a grace period is
+    /// under way.
+    #[inline(always)]
+    pub fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
+        let pin = self.seat.pin::<T>(pin)?;
+        let pointer = self.locate_and_pin(address, (T::KIND, T::STRIDE), pin)?;
+        // SAFETY: as in `find`.
+        Some(unsafe { pointer.cast::<T>().as_ref() })
+    }
+
+    /// Does what [`Entry::locate`] does, and lets a pin of that kind name the address.
+    #[inline(never)]
+    fn locate_and_pin(
+        &self,
+        address: u64,
+        (kind, stride): (u8, u64),
+        pin: &AtomicU64,
+    ) -> Option<NonNull<u8>> {
+        let pointer = self.locate_here(address, kind, stride)?;
+        // Between its acknowledgement and the end of a period a core may still find what goes then.
+        if self.arena.grace().is_idle() {
+            pin.store(address, Ordering::Relaxed);
+        }
+        Some(pointer)
+    }
+
+    /// Returns the object at an address, which is looked at unless pin number `pin` of its type names
+    /// it,
+    /// and pinned then: for paths that are shortest.
+    #[inline(always)]
+    pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
+        match self.pinned(address, pin) {
+            None => self.pin(address, pin),
+            found => found,
+        }
     }
 
     /// Returns the object that `handle` names.
@@ -152,8 +207,8 @@ impl<'a> Entry<'a> {
     #[must_use]
     #[inline(always)]
     pub fn page(&self, address: u64) -> Option<&[AtomicU64; PAGE_WORDS]> {
-        let page = self.locate(address, RAW, PAGE_SIZE)?;
-        // SAFETY: as in `words`, for one page, at whose start `locate` looked.
+        let page = self.locate_here(address, RAW, PAGE_SIZE)?;
+        // SAFETY: as in `words`, for one page, at whose start `locate_here` looked.
         Some(unsafe { page.cast::<[AtomicU64; PAGE_WORDS]>().as_ref() })
     }
 
@@ -265,7 +320,7 @@ pub fn gone(address: u64) -> ! {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.arena.leave(self.core);
+        self.arena.leave(self.core());
     }
 }
 

@@ -15,18 +15,28 @@ impl Quiescent<'_> {
     }
 }
 
+impl Drop for Quiescent<'_> {
+    fn drop(&mut self) {
+        // Whoever sees this sees the pages as they are now.
+        let running = &self.arena.grace().running;
+        running.store(IDLE, Ordering::Release);
+    }
+}
+
 /// `Grace::running`: no period runs.
 const IDLE: u64 = 0;
 /// `Grace::running`: a period is about to run; the cores that it waits for are not noted yet.
 const BEGINS: u64 = 1;
 /// `Grace::running`: a period runs.
 const RUNS: u64 = 2;
+/// `Grace::running`: a period is over, and what it was for happens now.
+const ENDS: u64 = 3;
 
 /// The one grace period of an arena that may be under way.
 pub struct Grace {
     /// Cores that have yet to acknowledge, one bit each.
     pending: AtomicU64,
-    /// [`IDLE`], [`BEGINS`] or [`RUNS`].
+    /// [`IDLE`], [`BEGINS`], [`RUNS`] or [`ENDS`].
     running: AtomicU64,
     /// Cores that ever entered.
     known: AtomicU64,
@@ -79,27 +89,33 @@ impl Grace {
         self.running.load(Ordering::Acquire) == RUNS && self.pending.load(Ordering::Acquire) == 0
     }
 
-    /// Acknowledges for the core of `entry`; returns whether it was the last one.
+    /// Acknowledges for the core of `entry`, which has no pins then; returns whether it was the last
+    /// one.
     pub fn acknowledge(&self, entry: &mut Entry<'_>) -> bool {
         if !core::ptr::eq(entry.arena().grace(), self) {
             return false;
         }
+        entry.unpin();
         let bit = 1 << entry.core();
         let before = self.pending.fetch_and(!bit, Ordering::AcqRel);
         before == bit
     }
 
-    /// Ends the period if every core has acknowledged, with the proof of it.
+    /// Returns whether no period is under way; what the last one was for has happened then.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Acquire) == IDLE
+    }
+
+    /// Ends the period if every core has acknowledged, with the proof of it, for as long as which no
+    /// other period begins.
     pub fn finish<'a>(&self, entry: &'a mut Entry<'_>) -> Option<Quiescent<'a>> {
         let arena = entry.arena();
         let is_mine = core::ptr::eq(arena.grace(), self);
-        if !is_mine
-            || self.running.load(Ordering::Acquire) != RUNS
-            || self.pending.load(Ordering::Acquire) != 0
-        {
+        if !is_mine || !self.is_over() {
             return None;
         }
-        self.running.store(IDLE, Ordering::Release);
-        Some(Quiescent { arena })
+        let (before, after) = (Ordering::Acquire, Ordering::Relaxed);
+        let ends = self.running.compare_exchange(RUNS, ENDS, before, after);
+        ends.is_ok().then_some(Quiescent { arena })
     }
 }

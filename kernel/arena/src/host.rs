@@ -1,6 +1,6 @@
 //! An arena over ordinary memory, for programs and tests on a developer's machine.
 
-use crate::{Arena, PAGE_SIZE, RAW, TABLE};
+use crate::{Arena, MAX_CORES, PAGE_SIZE, RAW, Seat, TABLE};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
@@ -44,14 +44,15 @@ impl Arena {
             handle_alloc_error(layout)
         };
         let kinds: Vec<AtomicU8> = (0..pages).map(|_| AtomicU8::new(RAW)).collect();
+        let seats: Vec<Seat> = (0..MAX_CORES).map(|_| Seat::new()).collect();
         // SAFETY: (1) the memory was just allocated and is never freed; (2) nothing else knows of
-        // it; (3) the layout is page-aligned, and `physical` was checked.
+        // it; (3) the layout is page-aligned, and `physical` was checked; (4) the seats are new.
         unsafe {
             Self::new(
                 base,
-                physical,
-                length as u64,
+                (physical, length as u64),
                 Box::leak(kinds.into_boxed_slice()),
+                Box::leak(seats.into_boxed_slice()),
             )
         }
     }

@@ -21,6 +21,7 @@ mod handle;
 #[cfg(any(test, feature = "host"))]
 mod host;
 mod kind;
+mod seat;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use entry::{Entry, KindError, fill, gone};
 pub use grace::{Grace, Quiescent};
 pub use handle::Handle;
 pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};
+pub use seat::{PINS, Seat};
 #[doc(hidden)]
 pub use zerocopy;
 
@@ -50,6 +52,7 @@ pub struct Arena {
     physical: u64,
     length: u64,
     kinds: &'static [AtomicU8],
+    seats: &'static [Seat],
     entered: [AtomicU32; MAX_CORES],
     grace: Grace,
 }
@@ -63,7 +66,7 @@ impl Arena {
     /// Makes an arena of `length` bytes of physical memory at `physical`, mapped at `base`.
     ///
     /// `kinds` has one byte per page; pages that are not usable memory are [`RESERVED`], all
-    /// others [`RAW`].
+    /// others [`RAW`]. As many cores can enter as there are `seats`.
     ///
     /// # Panics
     ///
@@ -75,20 +78,26 @@ impl Arena {
     ///    `base + (page - physical)` for ever.
     /// 2. Nothing in the kernel but this arena uses those pages.
     /// 3. `base` is aligned to a page, and so are `physical` and `length`.
+    /// 4. No other arena has these seats.
     #[must_use]
-    pub const unsafe fn new(
+    pub unsafe fn new(
         base: NonNull<u8>,
-        physical: u64,
-        length: u64,
+        (physical, length): (u64, u64),
         kinds: &'static [AtomicU8],
+        seats: &'static [Seat],
     ) -> Self {
         // Then a page with a kind byte lies in the arena: one comparison tells both.
         assert!(kinds.len() as u64 <= length / PAGE_SIZE, "too many kinds");
+        let origin = base.as_ptr().wrapping_sub(physical as usize);
+        for (core, seat) in seats.iter().enumerate() {
+            seat.place(core, origin);
+        }
         Self {
             base,
             physical,
             length,
             kinds,
+            seats,
             entered: [const { AtomicU32::new(OUTSIDE) }; MAX_CORES],
             grace: Grace::new(),
         }
@@ -97,11 +106,11 @@ impl Arena {
     /// Begins a kernel entry of core `core`; `None` while that core is inside already, and where
     /// it enters for the first time during a grace period.
     pub fn enter(&self, core: usize) -> Option<Entry<'_>> {
-        let entered = self.entered.get(core)?;
+        let (entered, seat) = (self.entered.get(core)?, self.seats.get(core)?);
         // One atomic operation, so that two who enter as the same core never both get in.
         match entered.swap(INSIDE, Ordering::Acquire) {
-            KNOWN => Some(Entry::new(self, core)),
-            OUTSIDE if self.grace.admit(core) => Some(Entry::new(self, core)),
+            KNOWN => Some(Entry::new(self, seat)),
+            OUTSIDE if self.grace.admit(core) => Some(Entry::new(self, seat)),
             OUTSIDE => {
                 entered.store(OUTSIDE, Ordering::Release);
                 None
@@ -110,15 +119,22 @@ impl Arena {
         }
     }
 
+    /// Returns the seat of a core.
+    #[must_use]
+    pub fn seat(&self, core: usize) -> Option<&'static Seat> {
+        self.seats.get(core)
+    }
+
     /// Begins a kernel entry of a core that entered before, without looking whether it is inside.
     ///
     /// # Safety
     ///
-    /// 1. `core` entered before, with [`Arena::enter`].
-    /// 2. No entry of `core` lives, and none is begun as long as this one lives.
+    /// 1. `seat` is that of a core in this arena, and the core entered before, with
+    ///    [`Arena::enter`].
+    /// 2. No entry of that core lives, and none is begun as long as this one lives.
     #[inline(always)]
-    pub const unsafe fn enter_alone(&self, core: usize) -> Entry<'_> {
-        Entry::new(self, core)
+    pub unsafe fn enter_alone<'a>(&'a self, seat: &'a Seat) -> Entry<'a> {
+        Entry::new(self, seat)
     }
 
     /// Ends a kernel entry.

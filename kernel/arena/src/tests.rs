@@ -234,6 +234,64 @@ fn releasing_needs_every_core_that_was_ever_inside() {
 }
 
 #[test]
+fn a_pin_names_an_object_until_its_core_acknowledges() {
+    let arena = arena();
+    let entry = arena.enter(0).expect("outside");
+    entry.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
+    let [first, second] = [BASE, BASE + 64];
+    assert!(entry.pinned::<Small>(first, 0).is_none());
+    assert!(entry.again::<Small>(first, 0).is_some());
+    assert!(entry.pinned::<Small>(first, 0).is_some());
+    assert!(entry.pinned::<Small>(second, 0).is_none(), "another object");
+    assert!(entry.pinned::<Small>(first, 1).is_none(), "another pin");
+    assert!(entry.pinned::<Whole>(first, 0).is_none(), "another type");
+    assert!(entry.again::<Whole>(first, 0).is_none());
+    assert!(entry.again::<Small>(BASE + 8, 0).is_none());
+    assert!(entry.again::<Small>(0, 0).is_none());
+    assert!(entry.again::<Small>(first, crate::PINS).is_none());
+    entry
+        .pinned::<Small>(first, 0)
+        .expect("it stays where others are not found")
+        .words[0]
+        .store(9, Ordering::Relaxed);
+    assert_eq!(
+        entry.get(handle::<Small>(first)).words[0].load(Ordering::Relaxed),
+        9
+    );
+    drop(entry);
+    let mut entry = arena.enter(0).expect("outside");
+    assert!(
+        entry.pinned::<Small>(first, 0).is_some(),
+        "the core's, not the entry's"
+    );
+    assert!(release(&arena, &mut entry, BASE, PAGE_SIZE));
+    assert!(entry.pinned::<Small>(first, 0).is_none());
+}
+
+#[test]
+fn nothing_is_pinned_until_what_a_period_is_for_has_happened() {
+    let arena = arena();
+    let mut entry = arena.enter(0).expect("outside");
+    entry.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
+    let mut other = arena.enter(1).expect("outside");
+    assert!(arena.grace().begin(3));
+    arena.grace().acknowledge(&mut other);
+    assert!(other.again::<Small>(BASE, 0).is_some(), "it is there still");
+    assert!(other.pinned::<Small>(BASE, 0).is_none());
+    arena.grace().acknowledge(&mut entry);
+    let proof = arena.grace().finish(&mut entry).expect("over");
+    assert!(other.again::<Small>(BASE, 0).is_some());
+    assert!(other.pinned::<Small>(BASE, 0).is_none());
+    assert!(!arena.grace().begin(3), "one period at a time");
+    Entry::release(&arena, BASE, PAGE_SIZE, &proof).expect("a whole page");
+    drop(proof);
+    assert!(other.again::<Small>(BASE, 0).is_none());
+    other.carve::<Small>(BASE, PAGE_SIZE).expect("raw");
+    assert!(other.again::<Small>(BASE, 0).is_some());
+    assert!(other.pinned::<Small>(BASE, 0).is_some());
+}
+
+#[test]
 fn another_arenas_proof_proves_nothing() {
     let (left, right) = (arena(), arena());
     let mut entry = left.enter(0).expect("outside");

@@ -3,7 +3,7 @@
 
 use super::tlb::{Cached, Key};
 use super::{CORES, FakeArch, FakeFrame, on_core};
-use crate::arch::{Arch, Stage, TableEntry, Trap};
+use crate::arch::{Arch, Stage, TableEntry, Trap, UserFrame};
 use crate::boot::{BootPlan, Range};
 use crate::core_state::CoreState;
 use crate::fast::Fast;
@@ -89,13 +89,19 @@ impl Machine {
     /// Boots a kernel on a machine of `cores` cores that was prepared.
     #[must_use]
     pub fn with(cores: usize, arch: FakeArch) -> Self {
+        Self::with_online(cores, arch, |_| true)
+    }
+
+    /// Boots a kernel on a machine of which only some cores come up, core 0 among them.
+    #[must_use]
+    pub fn with_online(cores: usize, arch: FakeArch, is_online: impl Fn(usize) -> bool) -> Self {
         assert!((1..=CORES).contains(&cores), "there are that many cores");
         let states = (0..abi::MAX_CORES)
             .map(|_| CoreState::new())
             .collect::<Vec<_>>();
         let states: &'static [CoreState] = Box::leak(states.into_boxed_slice());
         let kernel = Kernel::new(arch, Arena::on_host(MEMORY, PAGES), states);
-        for core in 0..cores {
+        for core in (0..cores).filter(|core| is_online(*core)) {
             kernel.core_online(core);
         }
         let mut machine = Self {
@@ -210,7 +216,7 @@ impl Machine {
         let mut visit = self.visit(core);
         let fast = match &trap {
             _ if !self.takes_fast_paths() => None,
-            Trap::Call => visit.fast_call().or_else(|| visit.fast_rare_call()),
+            Trap::Call => fast_call(&visit),
             Trap::Exit(exit) => visit.fast_exit(exit),
             Trap::Fault {
                 kind,
@@ -562,4 +568,13 @@ pub fn tiny_bundle() -> Vec<u8> {
     ]);
     bytes[16..20].copy_from_slice(&sum.to_le_bytes());
     bytes
+}
+
+/// Makes a system call in the attempts that a machine makes before the general path.
+fn fast_call<'e>(visit: &'e Visit<'_, FakeArch>) -> Option<Fast<'e, FakeArch>> {
+    let thread = visit.current_thread()?;
+    let call = [thread.frame.argument(0), thread.frame.call_word()];
+    let short = visit.fast_short_call(thread, call);
+    let any = short.or_else(|| visit.fast_call());
+    any.or_else(|| visit.fast_rare_call())
 }

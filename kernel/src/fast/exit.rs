@@ -1,42 +1,46 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::{Fast, Message, SHAPE, TAKEN};
+use super::{CALLS, Fast, Message, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
+use crate::visit::CURRENT;
+use crate::word::Word;
 use abi::ObjectKind;
 use abi::exit::ExitReply;
-use abi::message::REGISTER_WORDS;
-use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
-    /// Brings an exit of the current vCPU to its server, which waits; `None` leaves all as it was,
-    /// for [`Visit::handle`].
+    /// Does what [`Visit::fast_exit_of`] does for the current vCPU.
     #[inline(always)]
     pub fn fast_exit(&self, exit: &Exit) -> Option<Fast<'_, A>> {
+        self.fast_exit_of(self.current_vcpu()?, exit)
+    }
+
+    /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
+    /// all as it was but the words of the exit, for [`Visit::handle`].
+    #[inline(always)]
+    pub fn fast_exit_of<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
         if !TAKEN {
             return None;
         }
-        let item = self.core.current.get()?;
-        let vcpu = self.entry.look(item.cast::<Vcpu<A>>())?;
         let pending = self.pending_exit(vcpu, exit)?;
         let slot = vcpu.slots.get(pending.route())?;
         if slot.own_tag().kind() != ObjectKind::Endpoint as u8 {
             return None;
         }
-        let endpoint = self.entry.look(Handle::from_address(slot.object.get())?)?;
+        let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
         let from = vcpu.execution();
         let waiting = self.fast_server::<true>(endpoint, from)?;
         let badge = slot.badge.get();
         self.leave_vcpu(vcpu);
         Self::make_pending(vcpu, &pending);
-        self.fast_deliver::<true>((item, from), &waiting, badge);
+        self.fast_deliver::<true>(from, &waiting, badge);
         Some(Fast::Message(Message {
             to: waiting.server,
-            words: pending.words,
+            words: from.words.each_ref().map(Word::get),
             info: u64::from(pending.info.into_bits()),
             badge,
             sequence: from.sequence.get(),
@@ -47,16 +51,16 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(always)]
     pub(super) fn fast_answer_exit<'e>(
         &'e self,
-        wait: (ExecutionRef, &Execution, &Endpoint, Handle<Endpoint>),
+        wait: (&Execution, &Endpoint, u64),
         item: ExecutionRef,
         (server, info): (&Thread<A>, u64),
     ) -> Option<Fast<'e, A>> {
-        let vcpu = self.entry.look(item.cast::<Vcpu<A>>())?;
+        let vcpu = self.at::<Vcpu<A>, true>(item.address(), CURRENT)?;
         let execution = vcpu.execution();
         let (flags, access) = (execution.flags(), vcpu.access.get());
         let goes_on = access != 0 || info >> 16 == ExitReply::Resume.number();
         if !goes_on
-            || info & SHAPE > REGISTER_WORDS as u64
+            || is_long(info)
             || flags & !(flag::VCPU | flag::TURNS) != 0
             || !self.is_first(execution)
             || !self.is_loaded(item)

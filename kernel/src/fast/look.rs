@@ -1,7 +1,8 @@
 //! What fast paths look at before anything changes.
 
+use super::{CALLS, Need, REPLIES};
 use crate::Visit;
-use crate::arch::{Arch, UserFrame};
+use crate::arch::Arch;
 use crate::cap::Slot;
 use crate::cap::slot::Role;
 use crate::ipc::KEEPS_OWN_BUDGET;
@@ -11,8 +12,8 @@ use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::notification::Notification;
 use crate::object::space::Space;
 use crate::object::thread::Thread;
-use abi::{ObjectKind, Rights};
-use arena::Handle;
+use abi::ObjectKind;
+use arena::{Handle, Object};
 
 /// A server that waits for a message, and that can run in place of whoever sends one.
 pub(super) struct Waiting<'e, A: Arch> {
@@ -37,28 +38,36 @@ pub(super) struct Switch {
 }
 
 impl<A: Arch> Visit<'_, A> {
-    /// Returns what the slot of a thread's table that its argument 0 names has: the address of an
-    /// object of `kind`, and the badge, if the slot has the right `need`.
+    /// Returns the object at an address that pin number `pin` of its type names; where it names another, a
+    /// path that is a little longer looks, and pins.
     #[inline(always)]
-    pub(super) fn fast_slot(
+    pub(super) fn at<T: Object, const RARE: bool>(&self, address: u64, pin: usize) -> Option<&T> {
+        if RARE {
+            self.entry.again(address, pin)
+        } else {
+            self.entry.pinned(address, pin)
+        }
+    }
+
+    /// Returns slot `index` of a thread's table, if it has the right `need` to an object of `kind`.
+    #[inline(always)]
+    pub(super) fn fast_slot<const RARE: bool>(
         &self,
         thread: &Thread<A>,
-        kind: ObjectKind,
-        need: Rights,
-    ) -> Option<(u64, u64)> {
+        (index, pin): (u64, usize),
+        (kind, need): Need,
+    ) -> Option<&Slot> {
         let table = thread.cap_table();
         let tag = table.own_tag();
-        let index = thread.frame.argument(0);
-        if tag.kind() != ObjectKind::CapTable as u8 || index == 0 || index >> tag.order() != 0 {
+        // Slot 0 is nobody's, and so it is never pinned.
+        let is_null = RARE && index == 0;
+        if tag.kind() != ObjectKind::CapTable as u8 || is_null || index >> tag.order() != 0 {
             return None;
         }
-        let slot = Handle::<Slot>::from_address(table.object.get().wrapping_add(index * 64))?;
-        let slot = self.entry.look(slot)?;
+        let address = table.object.get().wrapping_add(index * 64);
+        let slot = self.at::<Slot, RARE>(address, pin)?;
         let need = u64::from(need.into_bits()) << 8;
-        if slot.tag().into_bits() & (0xff | need) != kind as u64 | need {
-            return None;
-        }
-        Some((slot.object.get(), slot.badge.get()))
+        (slot.tag().into_bits() & (0xff | need) == kind as u64 | need).then_some(slot)
     }
 
     /// Returns whether nobody ready is as urgent as `next`.
@@ -70,7 +79,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the space of `thread` with its address and what makes it current, if it has one that
     /// this core used before: 0 where it is current already.
     #[inline(always)]
-    fn fast_space(&self, thread: &Thread<A>) -> Option<(u64, u64)> {
+    fn fast_space<const RARE: bool>(&self, thread: &Thread<A>, pin: usize) -> Option<(u64, u64)> {
         let slot = thread.space();
         if slot.own_tag().kind() != ObjectKind::Space as u8 {
             return None;
@@ -79,13 +88,24 @@ impl<A: Arch> Visit<'_, A> {
         if address == self.core.loaded_space.get() {
             return Some((address, 0));
         }
-        let [space] = &self
-            .entry
-            .look(Handle::<Space>::from_address(address)?)?
-            .space;
-        let knows = space.cores.get() >> self.entry.core() & 1;
+        // What is pinned here was used before, and `cores` loses nobody.
+        let space = match self.entry.pinned::<Space>(address, pin) {
+            Some(space) => space,
+            None if RARE => self.first_space(address, pin)?,
+            None => return None,
+        };
+        let [space] = &space.space;
         let word = space.word.get();
-        (knows & u64::from(word != 0) != 0).then_some((address, word))
+        (word != 0).then_some((address, word))
+    }
+
+    /// Returns the space at an address, which is pinned from now on, if this core used it before.
+    #[inline(always)]
+    fn first_space(&self, address: u64, pin: usize) -> Option<&Space> {
+        let space = self.entry.look(Handle::<Space>::from_address(address)?)?;
+        let [part] = &space.space;
+        let knows = part.cores.get() >> self.entry.core() & 1 != 0;
+        knows.then(|| self.entry.pin::<Space>(address, pin))?
     }
 
     /// Returns whether time is charged to another budget when it is charged to this one; `None`
@@ -102,7 +122,8 @@ impl<A: Arch> Visit<'_, A> {
         if !RARE {
             return None;
         }
-        let (before, after) = (self.entry.look(before?)?, self.entry.look(next)?);
+        let before = self.at::<Budget, true>(before?.address(), CALLS)?;
+        let after = self.at::<Budget, true>(next.address(), REPLIES)?;
         let endless = before.is_unlimited() & after.is_unlimited() & (after.amount.get() != 0);
         endless.then_some(true)
     }
@@ -111,27 +132,7 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(always)]
     pub(super) fn fast_way<const RARE: bool>(
         &self,
-        next: &Thread<A>,
-        budget: Option<Handle<Budget>>,
-    ) -> Option<Switch> {
-        if RARE {
-            self.rare_way(next, budget)
-        } else {
-            self.way::<false>(next, budget)
-        }
-    }
-
-    /// Does what [`Visit::fast_way`] does, in one place.
-    #[inline(never)]
-    fn rare_way(&self, next: &Thread<A>, budget: Option<Handle<Budget>>) -> Option<Switch> {
-        self.way::<true>(next, budget)
-    }
-
-    /// Does what [`Visit::fast_way`] does.
-    #[inline(always)]
-    fn way<const RARE: bool>(
-        &self,
-        next: &Thread<A>,
+        (next, pin): (&Thread<A>, usize),
         budget: Option<Handle<Budget>>,
     ) -> Option<Switch> {
         if !self.is_first(next.execution()) {
@@ -139,7 +140,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         Some(Switch {
             is_charged: self.fast_budget::<RARE>(budget)?,
-            space: self.fast_space(next)?,
+            space: self.fast_space::<RARE>(next, pin)?,
         })
     }
 
@@ -164,7 +165,8 @@ impl<A: Arch> Visit<'_, A> {
         let execution = thread.execution();
         if self.core.current.get() == Some(waits)
             && execution.flags() == 0
-            && let Some(switch) = self.fast_way::<false>(thread, execution.budget.get())
+            && let Some(switch) = self.fast_way::<true>((thread, REPLIES), execution.budget.get())
+            && !switch.is_charged
         {
             execution.set_state(State::Ready);
             return self.fast_switch::<false>(next, switch);
@@ -179,15 +181,18 @@ impl<A: Arch> Visit<'_, A> {
         endpoint: &'e Endpoint,
         from: &Execution,
     ) -> Option<Waiting<'e, A>> {
-        let item = endpoint.receivers.first.get()?;
-        let server = self.entry.look(item.cast::<Thread<A>>())?;
+        if endpoint.core.get() != self.entry.core() as u64 {
+            return None;
+        }
+        let item = endpoint.receivers.first.address();
+        let server = self.at::<Thread<A>, RARE>(item, CALLS)?;
         let to = server.execution();
+        // One after the other: a word that is looked at at once needs no register for long.
+        if to.flags() != 0 || to.next.get().is_some() {
+            return None;
+        }
         let keeps = to.detail.get();
-        let hazard = to.flags()
-            | to.next.address()
-            | (endpoint.core.get() ^ self.entry.core() as u64)
-            | if RARE { 0 } else { keeps };
-        if hazard != 0 {
+        if !RARE && keeps != 0 {
             return None;
         }
         let budget = if RARE && keeps == KEEPS_OWN_BUDGET {
@@ -196,19 +201,20 @@ impl<A: Arch> Visit<'_, A> {
             from.budget.get()
         };
         Some(Waiting {
-            item,
+            item: Handle::from_address(item)?,
             server,
             endpoint,
             budget,
-            switch: self.fast_way::<RARE>(server, budget)?,
+            switch: self.fast_way::<RARE>((server, CALLS), budget)?,
         })
     }
 
-    /// Hands the call of `from` to a server that waited, which runs in its place.
+    /// Hands the call of `from`, the current execution, to a server that waited, which runs in its
+    /// place.
     #[inline(always)]
     pub(super) fn fast_deliver<const RARE: bool>(
         &self,
-        (item, from): (ExecutionRef, &Execution),
+        from: &Execution,
         waiting: &Waiting<'_, A>,
         badge: u64,
     ) {
@@ -218,7 +224,7 @@ impl<A: Arch> Visit<'_, A> {
         from.set_state(State::AwaitingReply);
         from.badge.set(badge);
         from.callee.set(waiting.item.address());
-        to.caller.set(Some(item));
+        to.caller.set(self.core.current.get());
         to.depth.set(from.depth.get() + 1);
         to.budget.set(waiting.budget);
         to.set_state(State::Ready);
@@ -227,15 +233,15 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns whether the notification that is bound to a thread may have bits for it.
     #[inline(always)]
-    pub(super) fn has_signals(&self, thread: &Thread<A>) -> bool {
+    pub(super) fn has_signals<const RARE: bool>(&self, thread: &Thread<A>) -> bool {
         let Some(slot) = thread.slot(Role::Notification) else {
             return true;
         };
         if slot.own_tag().is_empty() {
             return false;
         }
-        let bound = Handle::<Notification>::from_address(slot.object.get());
-        let bound = bound.and_then(|handle| self.entry.look(handle));
+        let address = slot.object.get();
+        let bound = self.at::<Notification, RARE>(address, REPLIES);
         bound.is_none_or(|notification| notification.bits.get() != 0)
     }
 }

@@ -1,13 +1,15 @@
 //! Calls of servers that wait, their replies, and faults of threads.
 
-use super::{Call, Fast, KIND, Message, RECEIVE, Resume, SHAPE, TAKEN};
+use super::{
+    CALL, CALLS, Call, Fast, KIND, Message, RECEIVE, REPLIES, Resume, SHAPE, TAKEN, count, is_long,
+};
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::ipc::MAX_DEPTH;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
-use abi::ObjectKind;
+use abi::call::FOREVER;
 use abi::fault::FaultKind;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
 use arena::Handle;
@@ -21,13 +23,23 @@ type Pages<'e> = Option<(&'e [AtomicU64], &'e [AtomicU64])>;
 fn copy(pages: Pages<'_>) {
     let Some((from, to)) = pages else { return };
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks::<8>());
+    let copy = |from: &AtomicU64, to: &AtomicU64| {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    };
     for (from, to) in from.iter().zip(to) {
-        for (from, to) in from.iter().zip(to) {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+        // Written out, for the compiler makes loops of loops.
+        let ([f0, f1, f2, f3, f4, f5, f6, f7], [t0, t1, t2, t3, t4, t5, t6, t7]) = (from, to);
+        copy(f0, t0);
+        copy(f1, t1);
+        copy(f2, t2);
+        copy(f3, t3);
+        copy(f4, t4);
+        copy(f5, t5);
+        copy(f6, t6);
+        copy(f7, t7);
     }
     for (from, to) in from_rest.iter().zip(to_rest) {
-        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(from, to);
     }
 }
 
@@ -47,28 +59,30 @@ impl<A: Arch> Visit<'_, A> {
 
     /// A call of an endpoint at which a thread waits.
     #[inline(always)]
-    pub(super) fn fast_send<'e, const RARE: bool>(
+    pub(super) fn fast_send<'e, const RARE: bool, const LONG: bool>(
         &'e self,
-        (item, thread, info): Call<'e, A>,
-        (object, badge): (u64, u64),
+        (thread, info): Call<'e, A>,
+        target: u64,
     ) -> Option<Fast<'e, A>> {
-        if !RARE && info & SHAPE > REGISTER_WORDS as u64 {
+        if !LONG && is_long(info) {
             return None;
         }
-        let endpoint = self.entry.look(Handle::from_address(object)?)?;
+        let slot = self.fast_slot::<RARE>(thread, (target, CALLS), CALL)?;
+        let endpoint = self.at::<Endpoint, RARE>(slot.object.get(), CALLS)?;
         let from = thread.execution();
-        let waiting = self.fast_server::<RARE>(endpoint, from)?;
         if from.flags() != 0 || from.depth.get() >= MAX_DEPTH {
             return None;
         }
-        if RARE {
+        let waiting = self.fast_server::<RARE>(endpoint, from)?;
+        if LONG {
             copy(self.fast_pages(thread, waiting.server, info)?);
         }
-        self.fast_deliver::<RARE>((item, from), &waiting, badge);
+        let badge = slot.badge.get();
+        self.fast_deliver::<RARE>(from, &waiting, badge);
         Some(Fast::Behind(Resume {
             from: thread,
             to: waiting.server,
-            count: (info & SHAPE).min(REGISTER_WORDS as u64),
+            count: count(info),
             info: info & !KIND,
             badge,
         }))
@@ -76,43 +90,47 @@ impl<A: Arch> Visit<'_, A> {
 
     /// A reply by a thread for which nothing else waits.
     #[inline(always)]
-    pub(super) fn fast_reply_receive<'e, const RARE: bool>(
+    pub(super) fn fast_reply_receive<'e, const RARE: bool, const LONG: bool>(
         &'e self,
-        (item, thread, info): Call<'e, A>,
-        found: Option<(u64, u64)>,
+        (thread, info): Call<'e, A>,
+        target: u64,
     ) -> Option<Fast<'e, A>> {
+        if !LONG && is_long(info) {
+            return None;
+        }
         let from = thread.execution();
-        let caller = from.caller.get()?;
-        let client = self.entry.look(caller.cast::<Thread<A>>());
-        if !RARE && (info & SHAPE > REGISTER_WORDS as u64 || client.is_none()) {
+        let caller = from.caller.address();
+        let client = self.at::<Thread<A>, RARE>(caller, REPLIES);
+        if !RARE && client.is_none() {
             return None;
         }
-        let (object, _) = match found {
-            Some(found) => found,
-            None => self.fast_slot(thread, ObjectKind::Endpoint, RECEIVE)?,
-        };
-        let handle = Handle::<Endpoint>::from_address(object)?;
-        let endpoint = self.entry.look(handle)?;
-        let hazard = from.flags()
-            | endpoint.callers.first.address()
-            | endpoint.receivers.first.address()
-            | !thread.frame.argument(7)
-            | (endpoint.core.get() ^ self.entry.core() as u64);
-        if hazard != 0 || self.has_signals(thread) {
+        let slot = self.fast_slot::<RARE>(thread, (target, REPLIES), RECEIVE)?;
+        let address = slot.object.get();
+        let endpoint = self.at::<Endpoint, RARE>(address, REPLIES)?;
+        if endpoint.core.get() != self.entry.core() as u64
+            || endpoint.callers.first.get().is_some()
+            || endpoint.receivers.first.get().is_some()
+            || from.flags() != 0
+            || thread.frame.argument(7) != FOREVER
+            || self.has_signals::<RARE>(thread)
+        {
             return None;
         }
-        let wait = (item, from, endpoint, handle);
+        let wait = (from, endpoint, address);
+        let caller = Handle::from_address(caller)?;
         match client {
-            Some(client) => self.fast_answer_thread::<RARE>(wait, (caller, client), (thread, info)),
+            Some(client) => {
+                self.fast_answer_thread::<RARE, LONG>(wait, (caller, client), (thread, info))
+            }
             None => self.fast_answer_exit(wait, caller, (thread, info)),
         }
     }
 
     /// A reply to a thread that called, or that faulted.
     #[inline(always)]
-    fn fast_answer_thread<'e, const RARE: bool>(
+    fn fast_answer_thread<'e, const RARE: bool, const LONG: bool>(
         &'e self,
-        wait: (ExecutionRef, &Execution, &Endpoint, Handle<Endpoint>),
+        wait: (&Execution, &Endpoint, u64),
         (caller, client): (ExecutionRef, &'e Thread<A>),
         (thread, info): (&'e Thread<A>, u64),
     ) -> Option<Fast<'e, A>> {
@@ -122,8 +140,8 @@ impl<A: Arch> Visit<'_, A> {
         if flags != 0 && !is_fault {
             return None;
         }
-        let switch = self.fast_way::<RARE>(client, to.budget.get())?;
-        let pages = if RARE {
+        let switch = self.fast_way::<RARE>((client, REPLIES), to.budget.get())?;
+        let pages = if LONG {
             self.fast_pages(thread, client, info)?
         } else {
             None
@@ -140,27 +158,20 @@ impl<A: Arch> Visit<'_, A> {
         Some(Fast::Behind(Resume {
             from: thread,
             to: client,
-            count: (info & SHAPE).min(REGISTER_WORDS as u64),
+            count: count(info),
             info,
             badge: 0,
         }))
     }
 
-    /// Lets a thread that answered wait for the next message, on its own budget.
+    /// Lets the current thread, which answered, wait for the next message, on its own budget.
     #[inline(always)]
-    pub(super) fn fast_wait(
-        &self,
-        (item, execution, endpoint, handle): (
-            ExecutionRef,
-            &Execution,
-            &Endpoint,
-            Handle<Endpoint>,
-        ),
-    ) {
-        endpoint.receivers.first.set(Some(item));
-        endpoint.receivers.last.set(Some(item));
+    pub(super) fn fast_wait(&self, (execution, endpoint, address): (&Execution, &Endpoint, u64)) {
+        let item = self.core.current.get();
+        endpoint.receivers.first.set(item);
+        endpoint.receivers.last.set(item);
         execution.set_state(State::Receiving);
-        execution.waits_at.set(handle.address());
+        execution.waits_at.set(address);
         execution.caller.set(None);
         execution.depth.set(0);
         execution
@@ -175,22 +186,21 @@ impl<A: Arch> Visit<'_, A> {
         if !TAKEN {
             return None;
         }
-        let item = self.core.current.get()?;
-        let thread = self.entry.look(item.cast::<Thread<A>>())?;
+        let thread = self.current_thread()?;
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
-        let endpoint = self.entry.look(Handle::from_address(slot.object.get())?)?;
+        let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
         let waiting = self.fast_server::<true>(endpoint, from)?;
-        if from.flags() != 0
-            || self.is_in_recovery(thread)
-            || self.is_spurious(thread, kind, address)
-        {
+        if from.flags() != 0 || self.is_in_recovery(thread) {
             return None;
+        }
+        if self.is_spurious(thread, kind, address) {
+            return Some(Fast::Thread(thread));
         }
         let badge = slot.badge.get();
         let (words, info) = Self::make_fault(thread, kind, [address, cause]);
         from.raise(flag::KERNEL_MESSAGE);
-        self.fast_deliver::<true>((item, from), &waiting, badge);
+        self.fast_deliver::<true>(from, &waiting, badge);
         Some(Fast::Message(Message {
             to: waiting.server,
             words,

@@ -17,7 +17,6 @@ mod signal;
 
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
-use crate::object::execution::ExecutionRef;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
@@ -66,96 +65,127 @@ pub enum Fast<'e, A: Arch> {
 
 /// Bits of the information word that say how many words and capabilities there are.
 const SHAPE: u64 = 0x3ff;
+/// Returns whether a message, or what its information word says of it, is more than registers have.
+#[inline(always)]
+#[must_use]
+pub const fn is_long(info: u64) -> bool {
+    info & SHAPE > REGISTER_WORDS as u64
+}
+
+/// Returns how many words of a message are in registers.
+#[inline(always)]
+fn count(info: u64) -> u64 {
+    (info & SHAPE).min(REGISTER_WORDS as u64)
+}
+
 /// Bits of the information word that say what a message is.
 const KIND: u64 = 0x3f << 10;
 
-/// The rights that the calls need.
-const CALL: Rights = Rights::new().with_call(true);
-const RECEIVE: Rights = Rights::new().with_receive(true);
-const SIGNAL: Rights = Rights::new().with_signal(true);
+/// The pins of what is looked at, by what happens: an object that takes part in it each time is
+/// looked at once, until this core acknowledges the next round.
+const CALLS: usize = 0;
+const REPLIES: usize = 1;
+const SIGNALS: usize = 2;
+
+/// The kind and the rights that the calls need.
+type Need = (ObjectKind, Rights);
+const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
+const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
+const SIGNAL: Need = (ObjectKind::Notification, Rights::new().with_signal(true));
 
 /// A system call: who makes it, and its information word.
-type Call<'e, A> = (ExecutionRef, &'e Thread<A>, u64);
+type Call<'e, A> = (&'e Thread<A>, u64);
 
 /// Whether fast paths are taken: a kernel with the feature `general-only` has none.
 const TAKEN: bool = !cfg!(feature = "general-only");
 
 impl<A: Arch> Visit<'_, A> {
-    /// Makes a system call of the current thread if it is one of the most frequent; `None` leaves all
-    /// as it was, for [`Visit::fast_rare_call`]. It calls no function, so that no register has to be
-    /// put aside.
+    /// Makes a system call of the current thread, whose registers are saved, as
+    /// [`Visit::fast_call_with`] does.
     #[inline(always)]
     pub fn fast_call(&self) -> Option<Fast<'_, A>> {
-        if !TAKEN {
-            return None;
-        }
-        let item = self.core.current.get()?;
-        let thread = self.entry.look(item.cast::<Thread<A>>())?;
-        let word = thread.frame.call_word();
-        let is = |number: CallNumber| word & 0xff == number as u64;
+        let thread = self.current_thread()?;
+        let frame = &thread.frame;
+        self.fast_call_with(thread, [frame.argument(0), frame.call_word()])
+    }
+
+    /// Makes a system call of the current thread, which is `thread`, if it is one of the most
+    /// frequent; `None` leaves all as it was, for [`Visit::fast_rare_call`]. Argument 0 and the call
+    /// word are given; of the thread's frame only argument 7 is read, so that a machine can leave
+    /// all others where they are.
+    #[inline(always)]
+    pub fn fast_call_with<'e>(
+        &'e self,
+        thread: &'e Thread<A>,
+        call: [u64; 2],
+    ) -> Option<Fast<'e, A>> {
+        self.fast_call_of::<false, true>(thread, call)
+    }
+
+    /// Does what [`Visit::fast_call_with`] does, but for messages that are longer than registers: so
+    /// it calls no function and needs few registers, and a machine has to put none aside.
+    #[inline(always)]
+    pub fn fast_short_call<'e>(
+        &'e self,
+        thread: &'e Thread<A>,
+        call: [u64; 2],
+    ) -> Option<Fast<'e, A>> {
+        self.fast_call_of::<false, false>(thread, call)
+    }
+
+    /// Makes a system call of the current thread if it is one of those that are a little more to do:
+    /// servers on a budget of their own, answers to faults and exits, signals that wake, and whatever
+    /// is looked at for the first time. `None` leaves all as it was, for [`Visit::handle`].
+    #[inline(always)]
+    pub fn fast_rare_call(&self) -> Option<Fast<'_, A>> {
+        let thread = self.current_thread()?;
+        let frame = &thread.frame;
+        self.fast_call_of::<true, true>(thread, [frame.argument(0), frame.call_word()])
+    }
+
+    /// Makes a system call if it has a fast path.
+    #[inline(always)]
+    fn fast_call_of<'e, const RARE: bool, const LONG: bool>(
+        &'e self,
+        thread: &'e Thread<A>,
+        [target, word]: [u64; 2],
+    ) -> Option<Fast<'e, A>> {
+        let call = (thread, word >> 32);
+        let is = |number: CallNumber| TAKEN && word & 0xff == number as u64;
         if is(CallNumber::Call) {
-            let found = self.fast_slot(thread, ObjectKind::Endpoint, CALL)?;
-            self.fast_send::<false>((item, thread, word >> 32), found)
+            self.fast_send::<RARE, LONG>(call, target)
         } else if is(CallNumber::ReplyReceive) {
-            self.fast_reply_receive::<false>((item, thread, word >> 32), None)
+            self.fast_reply_receive::<RARE, LONG>(call, target)
         } else if is(CallNumber::Signal) {
-            let found = self.fast_slot(thread, ObjectKind::Notification, SIGNAL)?;
-            self.fast_signal(thread, found)
-        } else if is(CallNumber::Identify) {
-            self.fast_version(thread)
+            self.fast_signal::<RARE>(thread, target)
+        } else if is(CallNumber::Identify) && target == 0 {
+            Some(self.fast_version(thread))
         } else {
             None
         }
     }
 
-    /// Makes a system call of the current thread if it is one of those that are a little more to do:
-    /// long messages, servers on a budget of their own, answers to faults and exits, and signals that
-    /// wake. `None` leaves all as it was, for [`Visit::handle`].
-    #[inline(always)]
-    pub fn fast_rare_call(&self) -> Option<Fast<'_, A>> {
-        if !TAKEN {
-            return None;
-        }
-        let item = self.core.current.get()?;
-        let thread = self.entry.look(item.cast::<Thread<A>>())?;
-        let word = thread.frame.call_word();
-        let call = (item, thread, word >> 32);
-        let number = CallNumber::from_number(word & 0xff)?;
-        let (kind, need) = match number {
-            CallNumber::Call => (ObjectKind::Endpoint, CALL),
-            CallNumber::ReplyReceive => (ObjectKind::Endpoint, RECEIVE),
-            CallNumber::Signal => (ObjectKind::Notification, SIGNAL),
-            _ => return None,
-        };
-        let found = self.fast_slot(thread, kind, need)?;
-        match number {
-            CallNumber::Call => self.fast_send::<true>(call, found),
-            CallNumber::ReplyReceive => self.fast_reply_receive::<true>(call, Some(found)),
-            _ => self.fast_wake((item, thread), found),
-        }
-    }
-
     /// The version of the ABI, and the core.
     #[inline(always)]
-    fn fast_version<'e>(&'e self, thread: &'e Thread<A>) -> Option<Fast<'e, A>> {
-        if thread.frame.argument(0) != 0 {
-            return None;
-        }
-        thread.frame.set_result(1, abi::VERSION);
-        thread.frame.set_result(2, self.entry.core() as u64);
-        Self::done(thread, 2)
-    }
-
-    /// Returns how a thread goes on whose call is done, with the first `count` arguments behind
-    /// argument 0 as results.
-    #[inline(always)]
-    fn done<'e>(thread: &'e Thread<A>, count: u64) -> Option<Fast<'e, A>> {
-        Some(Fast::Behind(Resume {
-            from: thread,
+    fn fast_version<'e>(&'e self, thread: &'e Thread<A>) -> Fast<'e, A> {
+        Fast::Message(Message {
             to: thread,
-            count,
+            words: [abi::VERSION, self.entry.core() as u64, 0, 0, 0, 0],
             info: 0,
             badge: 0,
-        }))
+            sequence: 0,
+        })
+    }
+
+    /// Returns how a thread goes on whose call is done, without results.
+    #[inline(always)]
+    fn done<'e>(thread: &'e Thread<A>) -> Fast<'e, A> {
+        Fast::Behind(Resume {
+            from: thread,
+            to: thread,
+            count: 0,
+            info: 0,
+            badge: 0,
+        })
     }
 }

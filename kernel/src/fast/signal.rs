@@ -1,10 +1,10 @@
 //! Signals.
 
-use super::{Fast, Message};
+use super::{Fast, Message, SIGNAL, SIGNALS};
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::object::endpoint::Endpoint;
-use crate::object::execution::{ExecutionRef, State};
+use crate::object::execution::State;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use crate::signal::{BITS, bits_of};
@@ -12,46 +12,48 @@ use arena::Handle;
 use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
-    /// A signal of a notification of this core that nobody waits for.
+    /// A signal of a notification of this core, that nobody waits for or somebody who is more urgent
+    /// than the current thread.
     #[inline(always)]
-    pub(super) fn fast_signal<'e>(
+    pub(super) fn fast_signal<'e, const RARE: bool>(
         &'e self,
         thread: &'e Thread<A>,
-        (object, badge): (u64, u64),
+        target: u64,
     ) -> Option<Fast<'e, A>> {
-        let notification = Handle::<Notification>::from_address(object)?;
-        let notification = self.entry.look(notification)?;
-        let hazard = notification.waiter.address()
-            | notification.bound.address()
-            | (notification.core.get() ^ self.entry.core() as u64);
-        if hazard != 0 {
+        let slot = self.fast_slot::<RARE>(thread, (target, SIGNALS), SIGNAL)?;
+        let notification = self.at::<Notification, RARE>(slot.object.get(), SIGNALS)?;
+        if notification.core.get() != self.entry.core() as u64 {
             return None;
         }
-        let bits = notification.bits.shared();
-        bits.fetch_or(bits_of(badge), Ordering::SeqCst);
-        Self::done(thread, 0)
+        let badge = slot.badge.get();
+        if notification.waiter.get().is_none() && notification.bound.get().is_none() {
+            let bits = notification.bits.shared();
+            bits.fetch_or(bits_of(badge), Ordering::SeqCst);
+            return Some(Self::done(thread));
+        }
+        if RARE {
+            self.fast_wake(thread, notification, badge)
+        } else {
+            None
+        }
     }
 
     /// A signal of a notification of this core for which somebody waits who is more urgent than the
     /// current thread: in `Wait`, or for a message at an endpoint. The current thread is the next of
     /// its equals.
     #[inline(always)]
-    pub(super) fn fast_wake<'e>(
+    fn fast_wake<'e>(
         &'e self,
-        (item, thread): (ExecutionRef, &'e Thread<A>),
-        (object, badge): (u64, u64),
+        thread: &'e Thread<A>,
+        notification: &Notification,
+        badge: u64,
     ) -> Option<Fast<'e, A>> {
-        let notification = Handle::<Notification>::from_address(object)?;
-        let notification = self.entry.look(notification)?;
+        let item = self.core.current.get()?;
         let waits = notification.waiter.get();
         let waiter = waits.or(notification.bound.get())?;
         let next = self.entry.look(waiter.cast::<Thread<A>>())?;
         let (from, to) = (thread.execution(), next.execution());
-        let hazard = from.flags()
-            | to.flags()
-            | to.next.address()
-            | to.previous.address()
-            | (notification.core.get() ^ self.entry.core() as u64);
+        let hazard = from.flags() | to.flags() | to.next.address() | to.previous.address();
         if hazard != 0 || from.priority.get() >= to.priority.get() {
             return None;
         }
@@ -63,7 +65,7 @@ impl<A: Arch> Visit<'_, A> {
             }
             None => return None,
         };
-        let switch = self.fast_way::<true>(next, to.budget.get())?;
+        let switch = self.fast_way::<true>((next, SIGNALS), to.budget.get())?;
         let bits = notification.bits.shared();
         let bits = bits.fetch_or(bits_of(badge), Ordering::SeqCst) | bits_of(badge);
         notification.take_bits();

@@ -7,8 +7,7 @@ use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::Route;
 use crate::object::vcpu::{DEVICES, EXITS, Vcpu};
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
-use abi::{DeliveryKind, MessageInfo, ObjectKind};
-use arena::Handle;
+use abi::{DeliveryKind, MessageInfo, Rights};
 
 impl<A: Arch> Visit<'_, A> {
     /// Handles an exit of the current vCPU.
@@ -26,24 +25,28 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Returns what an exit is to a server; `None` where the guest only waits.
+    /// Returns what an exit is to a server, and sets its words; `None` where the guest only waits.
     #[inline(never)]
     pub(crate) fn pending_exit(&self, vcpu: &Vcpu<A>, exit: &Exit) -> Option<Pending> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
+        let of = |class, words| {
+            vcpu.execution().set_words(words);
+            Pending::of(class)
+        };
         Some(match *exit {
             Exit::Idle => return None,
             Exit::Hypercall => {
                 let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
-                Pending::of(ExitClass::Hypercall, [pc, bits, mode, 0, 0, 0])
+                of(ExitClass::Hypercall, [pc, bits, mode, 0, 0, 0])
             }
             Exit::Instruction { bits } => {
                 let [_, mode] = self.arch.guest_instruction(&vcpu.guest);
-                Pending::of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
+                of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
             }
-            Exit::Window { lines } => Pending::of(ExitClass::Window, [pc, lines, 0, 0, 0, 0]),
+            Exit::Window { lines } => of(ExitClass::Window, [pc, lines, 0, 0, 0, 0]),
             Exit::Other {
                 details: [first, second, third],
-            } => Pending::of(ExitClass::Other, [pc, first, second, third, 0, 0]),
+            } => of(ExitClass::Other, [pc, first, second, third, 0, 0]),
             Exit::Access {
                 key,
                 address,
@@ -55,12 +58,12 @@ impl<A: Arch> Visit<'_, A> {
                 let info = access.map_or(0, |(info, _)| info.into_bits());
                 let words = [pc, address, virtual_address, cause, key.number(), info];
                 match (self.find_route(vcpu, (key, address)), access) {
-                    (Some((_, RouteKey::Memory)), _) => Pending::of(ExitClass::Memory, words),
+                    (Some((_, RouteKey::Memory)), _) => of(ExitClass::Memory, words),
                     (Some((route, _)), Some((info, value))) => {
-                        Pending::access(address, info.with_route(route), value)
+                        Pending::access(vcpu, (address, value), info.with_route(route))
                     }
-                    (Some(_), None) => Pending::of(ExitClass::Device, words),
-                    (None, _) => Pending::of(ExitClass::Unclaimed, words),
+                    (Some(_), None) => of(ExitClass::Device, words),
+                    (None, _) => of(ExitClass::Unclaimed, words),
                 }
             }
         })
@@ -87,7 +90,7 @@ impl<A: Arch> Visit<'_, A> {
         self.send_exit_again(item);
     }
 
-    /// Makes an exit the pending one, with a sequence number of its own.
+    /// Makes an exit, whose words are set, the pending one, with a sequence number of its own.
     #[inline(always)]
     pub(crate) fn make_pending(vcpu: &Vcpu<A>, pending: &Pending) {
         let execution = vcpu.execution();
@@ -100,9 +103,6 @@ impl<A: Arch> Visit<'_, A> {
             count.add(1);
         }
         vcpu.access.set(pending.access);
-        for (word, value) in execution.words.iter().zip(pending.words) {
-            word.set(value);
-        }
         execution.info.set(u64::from(pending.info.into_bits()));
         execution.sequence.add(1);
         vcpu.exit_pending.set(1);
@@ -114,15 +114,10 @@ impl<A: Arch> Visit<'_, A> {
         let execution = vcpu.execution();
         let info = MessageInfo::from_bits(u32::try_from(execution.info.get()).unwrap_or(0));
         let slot = vcpu.slots.get(route_of(info, vcpu.access.get()));
-        let slot = slot.filter(|slot| slot.tag().object_kind() == Some(ObjectKind::Endpoint));
-        let endpoint = slot.and_then(|slot| Handle::<Endpoint>::from_address(slot.object.get()));
-        match (
-            slot,
-            endpoint.filter(|endpoint| self.entry.find(*endpoint).is_some()),
-        ) {
-            (Some(slot), Some(endpoint)) => {
-                execution.badge.set(slot.badge.get());
-                self.send_call(item, endpoint);
+        match slot.map(|slot| self.resolved::<Endpoint>(slot, Rights::new())) {
+            Some(Ok(to)) => {
+                execution.badge.set(to.slot.badge.get());
+                self.send_call(item, to.handle);
             }
             _ => execution.set_state(State::Unrouted),
         }
@@ -145,12 +140,7 @@ impl<A: Arch> Visit<'_, A> {
                 self.forward(item, first, (info, third));
             }
             Some(ExitReply::Decline) => {
-                let words = vcpu
-                    .execution()
-                    .words
-                    .each_ref()
-                    .map(crate::word::Word::get);
-                self.send_exit(item, &Pending::of(ExitClass::Unclaimed, words));
+                self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }
             Some(ExitReply::Idle) => self.idle_vcpu(item, vcpu.execution()),
             Some(ExitReply::Stop) | None => vcpu.execution().set_state(State::Stopped),
@@ -172,32 +162,31 @@ impl<A: Arch> Visit<'_, A> {
         let key = RouteKey::from_number(u64::from(info.key()));
         let pending = match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
-                Pending::access(address, info.with_route(route), value)
+                Pending::access(vcpu, (address, value), info.with_route(route))
             }
             Some((_, RouteKey::Memory)) | None => {
                 let pc = self.arch.guest_program_counter(&vcpu.guest);
                 let words = [pc, address, 0, 0, info.key().into(), info.into_bits()];
-                Pending::of(ExitClass::Unclaimed, words)
+                vcpu.execution().set_words(words);
+                Pending::of(ExitClass::Unclaimed)
             }
         };
         self.send_exit(item, &pending);
     }
 }
 
-/// An exit as its server hears of it.
+/// An exit as its server hears of it, beside its words, which are in the vCPU's execution.
 pub(crate) struct Pending {
     /// Kind, label and number of words.
     pub info: MessageInfo,
     /// The access that a device server is to make, an [`AccessInfo`]; 0 of every other exit.
     access: u64,
-    /// The words.
-    pub words: [u64; 6],
 }
 
 impl Pending {
     /// Makes an exit of a class.
     #[inline(always)]
-    fn of(class: ExitClass, words: [u64; 6]) -> Self {
+    fn of(class: ExitClass) -> Self {
         let count = match class {
             ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
             ExitClass::Hypercall
@@ -209,22 +198,19 @@ impl Pending {
             .with_kind(DeliveryKind::Exit as u8)
             .with_label(class as u16)
             .with_words(count);
-        Self {
-            info,
-            access: 0,
-            words,
-        }
+        Self { info, access: 0 }
     }
 
     /// Makes a device access.
-    fn access(address: u64, info: AccessInfo, value: u64) -> Self {
+    fn access<A: Arch>(vcpu: &Vcpu<A>, (address, value): (u64, u64), info: AccessInfo) -> Self {
         let access = info.into_bits();
+        vcpu.execution()
+            .set_words([address, access, value, 0, 0, 0]);
         Self {
             info: MessageInfo::new()
                 .with_kind(DeliveryKind::Access as u8)
                 .with_words(3),
             access,
-            words: [address, access, value, 0, 0, 0],
         }
     }
 

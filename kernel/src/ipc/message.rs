@@ -32,7 +32,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the words of the page that a binding of an object of this core names.
     #[inline(always)]
     pub(crate) fn page_of(&self, slot: &Slot) -> Option<&[AtomicU64]> {
-        if slot.tag().kind() != ObjectKind::Frame as u8 {
+        if slot.own_tag().kind() != ObjectKind::Frame as u8 {
             return None;
         }
         Some(self.entry.page(slot.object.get())?)

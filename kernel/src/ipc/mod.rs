@@ -19,11 +19,11 @@ use crate::arch::{Arch, UserFrame};
 use crate::call::Outcome;
 use crate::cap::right::CALL;
 use crate::object::endpoint::Endpoint;
-use crate::object::execution::{ExecutionRef, State, flag};
+use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::{CallWord, Error};
-use arena::Handle;
+use arena::{Handle, Object};
 
 /// The longest chain of calls.
 pub const MAX_DEPTH: u64 = 16;
@@ -69,27 +69,26 @@ impl<A: Arch> Visit<'_, A> {
         self.push_by_priority(&endpoint.callers, caller);
     }
 
+    /// Returns the endpoint or the notification that an execution waits at.
+    pub(crate) fn waits_at<T: Object>(&self, execution: &Execution) -> &T {
+        let at = execution.waits_at.get();
+        self.entry.at(at).unwrap_or_else(|| arena::gone(at))
+    }
+
     /// Takes an execution of this core out of the queue that its state says, and forgets its
     /// deadline.
     pub(crate) fn leave_queue(&self, item: ExecutionRef) {
         self.remove_deadline(item);
         let execution = self.execution(item);
-        let at = execution.waits_at.get();
         match execution.state() {
             State::Calling => {
-                if let Some(endpoint) = Handle::<Endpoint>::from_address(at) {
-                    self.remove(&self.entry.get(endpoint).callers, item);
-                }
+                self.remove(&self.waits_at::<Endpoint>(execution).callers, item);
             }
             State::Receiving => {
-                if let Some(endpoint) = Handle::<Endpoint>::from_address(at) {
-                    self.remove(&self.entry.get(endpoint).receivers, item);
-                }
+                self.remove(&self.waits_at::<Endpoint>(execution).receivers, item);
             }
             State::Waiting => {
-                if let Some(notification) = Handle::<Notification>::from_address(at) {
-                    self.entry.get(notification).waiter.set(None);
-                }
+                self.waits_at::<Notification>(execution).waiter.set(None);
             }
             State::AwaitingReply => self.forget_callee(item),
             State::AwaitingLock => self.remove(&self.core.lock_waiters, item),

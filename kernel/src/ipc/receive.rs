@@ -10,8 +10,7 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use abi::{CallWord, Error, ObjectKind};
-use arena::Handle;
+use abi::{CallWord, Error, Rights};
 
 impl<A: Arch> Visit<'_, A> {
     /// Returns the endpoint that a thread wants to receive from.
@@ -105,17 +104,12 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Receives the bits of the notification that is bound to a thread, if there are any.
     pub(crate) fn receive_bits(&self, thread: &Thread<A>) -> bool {
-        let Some(slot) = thread.slot(Role::Notification) else {
+        let slot = thread.slot(Role::Notification);
+        let found = slot.map(|slot| self.resolved::<Notification>(slot, Rights::new()));
+        let Some(Ok(bound)) = found else {
             return false;
         };
-        if slot.tag().object_kind() != Some(ObjectKind::Notification) {
-            return false;
-        }
-        let notification = Handle::<Notification>::from_address(slot.object.get());
-        let Some(notification) = notification.and_then(|handle| self.entry.find(handle)) else {
-            return false;
-        };
-        let bits = notification.take_bits();
+        let bits = bound.object.take_bits();
         if bits == 0 {
             return false;
         }

@@ -12,6 +12,7 @@ use crate::object::thread::Thread;
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::Handle;
+use core::sync::atomic::{Ordering, fence};
 
 /// Returns the access that bits of a register ask for. Writing and executing need reading: not
 /// every machine can tell them apart.
@@ -57,6 +58,11 @@ impl<A: Arch> Visit<'_, A> {
         // Most blocks lie in one table, which needs no second walk.
         let row = row.filter(|row| row.address == address);
         self.write_leaves(space, (address, end, depth), row, (slot, tag, access));
+        fence(Ordering::SeqCst);
+        let others = space.cores.get() & !(1 << self.entry.core());
+        if others != 0 {
+            space.unaware.shared().fetch_or(others, Ordering::SeqCst);
+        }
         slot.space.set(handle.address());
         slot.address.set(address);
         slot.progress.set(space.identity.get());
@@ -138,8 +144,9 @@ impl<A: Arch> Visit<'_, A> {
         (slot.tag().mapped() && space.identity.get() == slot.progress.get()).then_some(space)
     }
 
-    /// Returns whether a fault of a thread comes from a translation that was cached before the
-    /// mapping was made; it is dropped then.
+    /// Returns whether a fault of a thread comes from an absence that its core remembers: somebody
+    /// mapped the page on another core. Only a core that may remember one looks at the tables, and
+    /// forgets all of that space then.
     pub(crate) fn is_spurious(&self, thread: &Thread<A>, kind: FaultKind, address: u64) -> bool {
         let need = match kind {
             FaultKind::Load => Rights::new().with_read(true),
@@ -152,18 +159,18 @@ impl<A: Arch> Visit<'_, A> {
         else {
             return false;
         };
-        if address >= A::USER_END {
+        let (own, unaware) = (1 << self.entry.core(), space.unaware.shared());
+        if address >= A::USER_END || unaware.load(Ordering::Relaxed) & own == 0 {
             return false;
         }
-        let Some(place) = self.walk(space, address, usize::MAX) else {
-            return false;
-        };
-        match self.arch.decode(Stage::User, place.bits(), place.level) {
-            TableEntry::Leaf { access, .. } if access.covers(need) => {
-                self.arch.flush_page(SpaceTag(space.tag.get()), address);
-                true
-            }
-            _ => false,
-        }
+        unaware.fetch_and(!own, Ordering::SeqCst);
+        self.arch.flush_space(SpaceTag(space.tag.get()));
+        let place = self.walk(space, address, usize::MAX);
+        place.is_some_and(
+            |place| match self.arch.decode(Stage::User, place.bits(), place.level) {
+                TableEntry::Leaf { access, .. } => access.covers(need),
+                TableEntry::Empty | TableEntry::Table(_) => false,
+            },
+        )
     }
 }

@@ -18,6 +18,7 @@ use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
 use arena::Handle;
 use core::mem::offset_of;
+use core::sync::atomic::Ordering;
 
 /// Words of the set of space tags in use.
 pub const TAG_WORDS: usize = 64;
@@ -175,10 +176,11 @@ impl<A: Arch> Visit<'_, A> {
         };
         let space = self.space(space);
         core.loaded_space.set(address);
-        space
-            .cores
-            .shared()
-            .fetch_or(1 << self.entry.core(), core::sync::atomic::Ordering::SeqCst);
+        let own = 1 << self.entry.core();
+        if space.cores.shared().fetch_or(own, Ordering::SeqCst) & own == 0 {
+            // Whoever maps something just now does not know of this core yet.
+            space.unaware.shared().fetch_or(own, Ordering::SeqCst);
+        }
         self.arch.load_space(space.word.get());
     }
 

@@ -167,6 +167,19 @@ impl Execution {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// Sets the words of the message that the kernel makes, one after the other: an array on the
+    /// stack costs more than all of these.
+    #[inline(always)]
+    pub fn set_words(&self, values: [u64; REGISTER_WORDS]) {
+        let [first, second, third, fourth, fifth, sixth] = &self.words;
+        first.set(values[0]);
+        second.set(values[1]);
+        third.set(values[2]);
+        fourth.set(values[3]);
+        fifth.set(values[4]);
+        sixth.set(values[5]);
+    }
+
     /// Returns whether it is a vCPU.
     #[inline(always)]
     pub fn is_vcpu(&self) -> bool {

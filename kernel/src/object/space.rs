@@ -31,7 +31,9 @@ pub struct AddressSpace {
     pub fund_end: Word,
     /// What makes the tables of a process current, or 0 while there is no root.
     pub word: Word,
-    unused: [u64; 6],
+    /// Cores on which translations may be missing that were made since they flushed the space.
+    pub unaware: Word,
+    unused: [u64; 5],
 }
 
 /// The address space of a process.

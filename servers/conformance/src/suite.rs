@@ -8,8 +8,10 @@ use crate::context::{
 use crate::crew::{self, HELPERS, PAGES};
 use abi::boot::{
     BootInfo, MESSAGE_PAGE, ORDINARY, SLOT_FIRMWARE, SLOT_FIRST_UNTYPED, SLOT_SPACE, SLOT_THREAD,
+    UntypedRange,
 };
 use abi::{Error, ObjectKind, SlotAddress};
+use rt::window::{self, Window};
 use rt::{Capability, Firmware, Frame, Space, Thread, Untyped, log};
 
 /// How many cases came to what.
@@ -38,6 +40,9 @@ pub fn run() -> ! {
     rt::sys::halt()
 }
 
+/// The largest block of memory that is overwritten: the boot code is no larger.
+const OVERWRITTEN: u64 = 1 << 16;
+
 /// Divides the memory and maps the helpers' pages.
 fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
     Thread::own(SLOT_THREAD).set_priority(PRIORITY)?;
@@ -50,6 +55,7 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
     make(ObjectKind::Frame, 12, HELPERS as u64, FIRST_PAGE)?;
     let space = Space::own(SLOT_SPACE).capability();
     rt::memory::fund(space, Untyped::own(SUITE_MEMORY))?;
+    overwrite_small_blocks(info)?;
     for number in 0..HELPERS as u32 {
         let address = PAGES + u64::from(number) * abi::PAGE_SIZE;
         Frame::own(FIRST_PAGE + number).map(space, address, read_write())?;
@@ -58,6 +64,24 @@ fn prepare(info: &'static BootInfo) -> Result<&'static BootInfo, Error> {
     let cores = info.cores;
     log!("conformance: ABI {version}, core {core} of {cores}, message page {MESSAGE_PAGE:#x}");
     Ok(info)
+}
+
+/// Fills all small blocks of memory with what is no instruction on any machine: whatever comes
+/// behind this shows that the kernel has no use for anything in them. The code that it only ran
+/// before this process is there.
+fn overwrite_small_blocks(info: &BootInfo) -> Result<(), Error> {
+    let count = usize::try_from(info.untyped_count).unwrap_or(0);
+    let blocks = info.untyped.iter().take(count).zip(SLOT_FIRST_UNTYPED..);
+    let is_small = |range: &UntypedRange| range.kind == ORDINARY && range.length <= OVERWRITTEN;
+    for (range, slot) in blocks.filter(|(range, _)| is_small(range)) {
+        let (block, order) = (Untyped::own(slot), u64::from(range.length.ilog2()));
+        let frame = block.retype(ObjectKind::Frame, order, 1, SlotAddress::own(FIRST_SLOT))?;
+        let frame = Frame::at(frame.slot());
+        let window = Window::map(frame, Space::own(SLOT_SPACE), window::FIRST, read_write())?;
+        (0..window.words()).for_each(|index| window.store(index, u64::MAX));
+        block.capability().revoke()?;
+    }
+    Ok(())
 }
 
 /// Returns the largest range of ordinary memory.

@@ -1,36 +1,34 @@
-//! From the first instruction of a hart to the first process.
+//! From the first instruction of the boot hart to the first process.
+//!
+//! The linker script puts all of this, and the kernel's part of it, into pages of their own: they
+//! are given to the first process as memory. Nothing outside refers to it (`cargo xtask check sizes`
+//! looks at every relocation).
 
 mod tree;
 
+use crate::cores::{self, KERNEL, READY};
 use crate::entry::{_start_secondary, DIRECT_MAP, STACK_BYTES};
 use crate::machine::{self, Riscv};
 use crate::percore::{self, PerCore};
-use crate::trap::{self, INTERRUPTS};
-use crate::{csr, guest, irq, paging, sbi, timer};
-use arena::Arena;
+use crate::{csr, guest, irq, paging, sbi, timer, trap};
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
 use riscv_regs::csr as number;
 use riscv_regs::isa::{self, Extension};
-use spin::Once;
 use tree::Host;
-
-/// The kernel.
-pub static KERNEL: Once<Kernel<Riscv>> = Once::new();
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
-/// Cores that are ready to run, one bit each.
-static READY: AtomicU64 = AtomicU64::new(0);
-/// Set when the first process exists and the kernel's final mappings are in place.
-static GO: AtomicU64 = AtomicU64::new(0);
 /// Bytes that are kept free of the firmware's and the kernel's image.
 const BELOW: u64 = 0x20_0000;
 
@@ -45,7 +43,7 @@ fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
 pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
     let core = set_current(0, hart);
     csr::write!(number::STVEC, crate::entry::_trap_entry as *const () as u64);
-    csr::write!(number::SSCRATCH, 0);
+    csr::write!(number::SSCRATCH, core::ptr::from_ref(core) as u64);
     let bytes = tree_bytes(device_tree);
     let host = match Host::read(bytes, hart) {
         Ok(host) => host,
@@ -66,7 +64,7 @@ pub extern "C" fn boot_hart(hart: u64, device_tree: u64) -> ! {
     let arena = make_arena(&host, &mut free);
     let kernel = KERNEL.call_once(|| Kernel::new(Riscv, arena, &CORES));
     start_harts(&host, &mut free);
-    start_hart_state();
+    cores::start_hart_state();
     paging::protect_kernel();
     announce(&host, &free);
     kernel.core_online(0);
@@ -96,8 +94,10 @@ fn boot_first(
         ))
     };
     let bytes = physical_bytes(bundle.base, bundle.length);
+    let mut memory = free.clone();
+    memory.add(paging::boot_code());
     let plan = BootPlan {
-        memory: free.as_slice(),
+        memory: memory.as_slice(),
         devices: host.devices.as_slice(),
         bundle: whole_pages(bundle),
         bytes,
@@ -109,47 +109,11 @@ fn boot_first(
         features: isa::features(host.extensions, guest::environment(), host.blocks),
         seed: host.seed,
     };
-    let mut visit = trap::enter(kernel, hart);
+    let visit = trap::enter(kernel, hart);
     if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {}", error.reason()));
     }
-    GO.store(1, Ordering::Release);
-    visit.settle();
-    drop(visit);
-    trap::leave(hart)
-}
-
-/// Begins on another hart, with translation on and a stack.
-pub extern "C" fn secondary_hart() -> ! {
-    let hart = percore::current();
-    csr::write!(number::STVEC, crate::entry::_trap_entry as *const () as u64);
-    csr::write!(number::SSCRATCH, 0);
-    guest::probe();
-    machine::probe_asid();
-    let kernel = KERNEL
-        .get()
-        .expect("the boot hart made the kernel before it started this one");
-    // The arena knows this core from now on: a first entry is refused during a grace period.
-    drop(trap::enter(kernel, hart));
-    READY.fetch_or(1 << hart.core.get(), Ordering::Release);
-    while GO.load(Ordering::Acquire) == 0 {
-        core::hint::spin_loop();
-    }
-    csr::fence_all();
-    start_hart_state();
-    let mut visit = trap::enter(kernel, hart);
-    visit.settle();
-    drop(visit);
-    trap::leave(hart)
-}
-
-/// Sets this hart's registers that never change.
-fn start_hart_state() {
-    csr::write!(number::SCOUNTEREN, 7);
-    guest::start_hart();
-    timer::set(u64::MAX);
-    irq::start_core();
-    csr::write!(number::SIE, INTERRUPTS);
+    cores::run_first(hart, visit)
 }
 
 /// Makes `hart` core `core` and puts its address into tp.
@@ -226,6 +190,7 @@ fn make_arena(host: &Host<'_>, free: &mut Ranges) -> Arena {
         }
     };
     free.as_slice().iter().for_each(mark);
+    mark(&paging::boot_code());
     if let Some(bundle) = host.bundle {
         mark(&whole_pages(bundle));
     }
@@ -234,8 +199,10 @@ fn make_arena(host: &Host<'_>, free: &mut Ranges) -> Arena {
     };
     // SAFETY: (1) the direct map shows all of memory for ever; (2) raw pages are those that
     // firmware, image and device tree leave free, and only the arena is told of them; stacks taken
-    // afterwards are marked as reserved again; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, base, end - base, kinds) }
+    // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
+    // first process runs, when no hart executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (base, end - base), kinds, &SEATS) }
 }
 
 /// Starts all other harts and waits until those that the firmware started are ready.
@@ -243,9 +210,12 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
     guest::probe();
     machine::probe_asid();
     if host.too_many > 0 {
+        let (more, most) = (host.too_many, abi::MAX_CORES);
         // A console that does not take it is no reason to stop.
-        let text = "skerry: more harts than cores of the kernel: the rest is not used\n";
-        let _ = sbi::Console.write_str(text);
+        let _ = writeln!(
+            sbi::Console,
+            "skerry: {more} harts above {most} are not used"
+        );
     }
     let mut expected = 0_u64;
     for (index, hart) in host.harts.iter().enumerate().skip(1) {
@@ -284,8 +254,7 @@ fn start_interrupts(host: &Host<'_>) {
 /// Prints the banner.
 fn announce(host: &Host<'_>, free: &Ranges) {
     let memory: u64 = free.as_slice().iter().map(|range| range.length).sum();
-    // As wide as the other numbers: each width that is printed is a formatter in the image.
-    let ready = u64::from(READY.load(Ordering::Acquire).count_ones()) + 1;
+    let ready = READY.load(Ordering::Acquire).count_ones() + 1;
     let guests = if guest::is_supported() {
         "H extension"
     } else {
@@ -300,7 +269,7 @@ fn announce(host: &Host<'_>, free: &Ranges) {
         sbi::Console,
         "skerry: {} on RISC-V, {ready} of {} harts, {} MiB free, {guests}, {sstc}",
         env!("CARGO_PKG_VERSION"),
-        host.harts.len() + host.too_many,
+        host.harts.len(),
         memory >> 20,
     );
     debug_assert!(printed.is_ok());

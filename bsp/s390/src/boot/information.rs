@@ -22,6 +22,8 @@ pub struct Host {
     pub memory: u64,
     /// Addresses of the CPUs; the one that runs first.
     pub cpus: Vec<u16, { abi::MAX_CORES }>,
+    /// How many more there are.
+    pub too_many: usize,
     /// The boot bundle.
     pub bundle: Option<Range>,
     /// Whether the machine has SIE, as it says.
@@ -60,8 +62,8 @@ impl Host {
         let wide = |short: u64, long: u64| if short == 0 { long } else { short };
         let increments = wide(number(8, 2), number(112, 8));
         let megabytes = wide(number(10, 1), number(100, 4));
-        let mut cpus = Vec::new();
-        let mut add = |address: u16| _ = cpus.push(address);
+        let (mut cpus, mut too_many) = (Vec::new(), 0);
+        let mut add = |address: u16| too_many += usize::from(cpus.push(address).is_err());
         add(boot);
         let (count, first) = (number(16, 2), number(18, 2) as usize);
         for index in 0..count as usize {
@@ -73,6 +75,7 @@ impl Host {
         Self {
             memory: (increments * megabytes) << 20,
             cpus,
+            too_many,
             bundle: None,
             // Byte 2 of a CPU's entry, bit 4.
             has_sie: byte(first + 2) & 8 != 0,

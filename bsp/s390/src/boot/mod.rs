@@ -1,15 +1,22 @@
-//! From the first instruction of a CPU to the first process.
+//! From the first instruction of the boot CPU to the first process.
+//!
+//! The linker script puts all of this, and the kernel's part of it, into pages of their own: they
+//! are given to the first process as memory. Nothing outside refers to it (`cargo xtask check sizes`
+//! looks at every relocation).
 
 mod information;
-mod memory;
 
 use crate::console::{self, Console, stop_machine};
 use crate::control::{self, order};
-use crate::entry::{_boot_stack_end, _image_end, _start_secondary, FRAME_BYTES, STACK_BYTES};
+use crate::cores::{self, KERNEL, NO_EXECUTE, READY};
+use crate::entry::{
+    _boot_end, _boot_stack_end, _image_end, _image_start, _start_secondary, FRAME_BYTES,
+    STACK_BYTES,
+};
 use crate::machine::S390;
 use crate::percore::{self, PerCore};
-use crate::{paging, sie, timer, trap};
-use arena::Arena;
+use crate::{sie, timer, trap};
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
@@ -18,29 +25,13 @@ use information::Host;
 use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
-use memory::Ranges;
-use s390_regs::{Cr0, PswMask, feature, lowcore};
-use spin::Once;
-
-/// The kernel.
-pub static KERNEL: Once<Kernel<S390>> = Once::new();
+use kernel::ranges::{Ranges, whole_pages};
+use s390_regs::{PswMask, feature, lowcore};
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
-/// Cores that are ready to run, one bit each.
-static READY: AtomicU64 = AtomicU64::new(0);
-/// Set when the first process exists.
-static GO: AtomicU64 = AtomicU64::new(0);
-/// CR0 of every CPU: stores to the first bytes of the prefix area are refused, which is where null
-/// pointers point; the timer and other CPUs interrupt.
-const CONTROL_0: u64 = Cr0::new()
-    .with_low_address_protection(true)
-    .with_emergency_signal(true)
-    .with_clock_comparator(true)
-    .into_bits();
-
-/// Bit of CR0 with which page entries can forbid execution.
-const NO_EXECUTE: u64 = Cr0::new().with_execution_protection(true).into_bits();
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
 /// Prints why the machine cannot be used, and stops it.
 fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
@@ -60,7 +51,7 @@ pub extern "C" fn boot_cpu() -> ! {
     cpu.in_guest.set(0);
     let own = control::own_address();
     percore::set_cpu_address(0, own);
-    start_cpu_state(cpu);
+    cores::start_cpu_state(cpu);
     console::initialise();
     let host = match Host::read(own) {
         Ok(host) => host,
@@ -94,10 +85,12 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
     } else {
         0
     };
+    let mut memory = free.clone();
+    memory.add(boot_code());
     let plan = BootPlan {
-        memory: free.as_slice(),
+        memory: memory.as_slice(),
         devices: &[],
-        bundle: memory::whole_pages(bundle),
+        bundle: whole_pages(bundle),
         bytes: physical_bytes(bundle),
         ticks_per_second: timer::TICKS_PER_SECOND,
         device_tree: Range { base: 0, length: 0 },
@@ -105,46 +98,11 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         // The architecture's firmware hands over none.
         seed: [0; 4],
     };
-    let mut visit = trap::enter(kernel, cpu);
+    let visit = trap::enter(kernel, cpu);
     if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {}", error.reason()));
     }
-    GO.store(1, Ordering::Release);
-    visit.settle();
-    trap::leave(cpu, visit)
-}
-
-/// Begins on another CPU, with a prefix area and a stack.
-pub extern "C" fn secondary_cpu() -> ! {
-    let cpu = percore::current();
-    start_cpu_state(cpu);
-    let kernel = KERNEL
-        .get()
-        .expect("the boot CPU made the kernel before it started this one");
-    // The arena knows this core from now on: a first entry is refused during a grace period.
-    drop(trap::enter(kernel, cpu));
-    READY.fetch_or(1 << cpu.core.get(), Ordering::Release);
-    while GO.load(Ordering::Acquire) == 0 {
-        core::hint::spin_loop();
-    }
-    let mut visit = trap::enter(kernel, cpu);
-    visit.settle();
-    trap::leave(cpu, visit)
-}
-
-/// Sets this CPU's registers that never change, and masks all lines.
-fn start_cpu_state(cpu: &PerCore) {
-    let no_execute = if paging::probe() { NO_EXECUTE } else { 0 };
-    let control0 = CONTROL_0 | no_execute;
-    let [place, _] = &cpu.control;
-    place.set(control0);
-    let [mask, _] = &cpu.call_psw;
-    mask.set(trap::USER);
-    cpu.zeros.iter().for_each(|word| word.set(0));
-    control::load!("0", control0);
-    control::load!("6", 0);
-    timer::set(u64::MAX);
-    paging::load(paging::primary(None));
+    cores::run_first(cpu, visit)
 }
 
 /// Returns bytes of physical memory.
@@ -155,22 +113,35 @@ fn physical_bytes(range: Range) -> &'static [u8] {
     unsafe { slice::from_raw_parts(range.base as *const u8, length) }
 }
 
-/// Returns the memory that nobody uses yet, and all that lies behind the image.
+/// Returns the pages of the code that only runs before the first process: the image's first.
+fn boot_code() -> Range {
+    let base = &raw const _image_start as u64;
+    Range {
+        base,
+        length: &raw const _boot_end as u64 - base,
+    }
+}
+
+/// Returns the memory that nobody uses yet, and all that lies behind the entry.
 fn memory_of(host: &Host) -> (Ranges, Range) {
-    let base = (&raw const _image_end as u64).next_multiple_of(abi::PAGE_SIZE);
+    let base = &raw const _image_start as u64;
     let all = Range {
         base,
         length: host.memory.saturating_sub(base),
     };
     let mut free = Ranges::default();
     free.add(all);
+    free.remove(Range {
+        base,
+        length: &raw const _image_end as u64 - base,
+    });
     if let Some(bundle) = host.bundle {
-        free.remove(memory::whole_pages(bundle));
+        free.remove(whole_pages(bundle));
     }
     (free, all)
 }
 
-/// Makes the arena over all of memory behind the image; its kind bytes come out of the free memory.
+/// Makes the arena over all of memory behind the entry; its kind bytes come out of the free memory.
 fn make_arena(host: &Host, all: Range, free: &mut Ranges) -> Arena {
     let pages = all.length / abi::PAGE_SIZE;
     let Some(kinds_at) = free.take(pages.next_multiple_of(abi::PAGE_SIZE)) else {
@@ -191,16 +162,19 @@ fn make_arena(host: &Host, all: Range, free: &mut Ranges) -> Arena {
         }
     };
     free.as_slice().iter().for_each(mark);
+    mark(&boot_code());
     if let Some(bundle) = host.bundle {
-        mark(&memory::whole_pages(bundle));
+        mark(&whole_pages(bundle));
     }
     let Some(pointer) = NonNull::new(all.base as *mut u8) else {
         refuse(format_args!("memory at address zero"))
     };
     // SAFETY: (1) with DAT off all of memory is there for ever; (2) raw pages are those that image
     // and loader leave free, and only the arena is told of them; prefix areas and stacks taken
-    // afterwards are marked as reserved again; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, all.base, all.length, kinds) }
+    // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
+    // first process runs, when no CPU executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (all.base, all.length), kinds, &SEATS) }
 }
 
 /// Takes memory that is used for ever, whose address is a multiple of `align`.
@@ -214,6 +188,11 @@ fn take_for_ever(free: &mut Ranges, bytes: u64, align: u64) -> Option<u64> {
 
 /// Starts all other CPUs and waits until those that were started are ready.
 fn start_cpus(host: &Host, free: &mut Ranges) {
+    if host.too_many > 0 {
+        let (more, most) = (host.too_many, abi::MAX_CORES);
+        // A console that does not take it is no reason to stop.
+        let _ = writeln!(Console, "skerry: {more} CPUs above {most} are not used");
+    }
     let mut expected = 0_u64;
     for (core, address) in host.cpus.iter().enumerate().skip(1) {
         let prefix = take_for_ever(free, lowcore::BYTES, lowcore::BYTES);

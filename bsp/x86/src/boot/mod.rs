@@ -1,42 +1,40 @@
-//! From the first instruction of a core to the first process.
+//! From the first instruction of the boot core to the first process.
+//!
+//! The linker script puts all of this, and the kernel's part of it, into pages of their own: they
+//! are given to the first process as memory. Nothing outside refers to it (`cargo xtask check sizes`
+//! looks at every relocation).
 
 mod acpi;
-mod cores;
 mod loader;
 mod multiboot;
 mod pvh;
 mod start;
+mod trampoline;
 
 use crate::console::{self, Console};
+use crate::cores::{KERNEL, READY};
 use crate::machine::X86;
 use crate::paging::{Features, SecondStage};
 use crate::percore::{self, PerCore};
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, descriptor, entry, guest, irq, paging, power, svm, trap, vmx};
+use crate::{apic, cores, cpu, descriptor, entry, guest, irq, paging, power, svm, trap, vmx};
 use acpi::Machine;
-use arena::Arena;
+use arena::{Arena, Seat};
 use core::fmt::Write;
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use cores::Trampoline;
+use core::sync::atomic::{AtomicU8, Ordering};
 use kernel::Kernel;
 use kernel::boot::{BootPlan, Range};
 use kernel::core_state::CoreState;
 use kernel::ranges::{Ranges, whole_pages};
 use loader::Loaded;
-use spin::Once;
-
-/// The kernel.
-pub static KERNEL: Once<Kernel<X86>> = Once::new();
+use trampoline::Trampoline;
 
 /// What the kernel knows of each core.
 static CORES: [CoreState; abi::MAX_CORES] = [const { CoreState::new() }; abi::MAX_CORES];
-
-/// Cores that are ready to run, one bit each.
-static READY: AtomicU64 = AtomicU64::new(0);
-/// Set when the first process exists and the kernel's final mappings are in place.
-static GO: AtomicU64 = AtomicU64::new(0);
+/// Their seats in the arena.
+static SEATS: [Seat; abi::MAX_CORES] = [const { Seat::new() }; abi::MAX_CORES];
 
 /// Bytes of the kernel stack of every core but the boot core.
 const STACK_BYTES: u64 = 16 * 1024;
@@ -73,7 +71,7 @@ struct Host {
 /// Begins on the boot core, in long mode and with a stack.
 pub extern "C" fn boot_core(start: u64, magic: u64) -> ! {
     console::initialise();
-    if let Some(what) = cores::missing() {
+    if let Some(what) = trampoline::missing() {
         refuse(format_args!("the processor lacks {what}"));
     }
     let Some(core) = percore::get(0) else {
@@ -93,7 +91,7 @@ pub extern "C" fn boot_core(start: u64, magic: u64) -> ! {
     paging::protect_kernel();
     cores::finish();
     timer::start_core();
-    start_guests(core);
+    cores::start_guests(core);
     announce(&host, &free);
     for index in 0..abi::MAX_CORES {
         if index == 0 || READY.load(Ordering::Acquire) >> index & 1 == 1 {
@@ -202,6 +200,7 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
         }
     };
     free.as_slice().iter().for_each(mark);
+    mark(&paging::boot_code());
     if let Some(bundle) = host.loaded.bundle {
         mark(&whole_pages(bundle));
     }
@@ -210,8 +209,10 @@ fn make_arena(host: &Host, free: &mut Ranges) -> Arena {
     };
     // SAFETY: (1) the direct map shows all of memory for ever; (2) raw pages are those that
     // firmware, image and loader leave free, and only the arena is told of them; stacks taken
-    // afterwards are marked as reserved again; (3) ranges are whole pages.
-    unsafe { Arena::new(pointer, base, end - base, kinds) }
+    // afterwards are marked as reserved again; and the boot code's, which nobody carves before the
+    // first process runs, when no core executes it any more; (3) ranges are whole pages;
+    // (4) this is the only arena.
+    unsafe { Arena::new(pointer, (base, end - base), kinds, &SEATS) }
 }
 
 /// Finds out how guests are run.
@@ -220,13 +221,6 @@ fn find_guests() -> Option<SecondStage> {
         Some(SecondStage::Nested)
     } else {
         vmx::find().then_some(SecondStage::Extended)
-    }
-}
-
-/// Lets this core run guests, where there are any.
-fn start_guests(core: &PerCore) {
-    if let Some(hardware) = guest::hardware() {
-        hardware.start_core(core);
     }
 }
 
@@ -274,27 +268,6 @@ fn start_cores(host: &Host, free: &mut Ranges) {
     }
 }
 
-/// Begins on another core, in long mode and with a stack.
-extern "C" fn secondary_core(core: &'static PerCore) -> ! {
-    let core = cores::adopt(core);
-    apic::start_core();
-    let kernel = KERNEL
-        .get()
-        .expect("the boot core made the kernel before it started this one");
-    // The arena knows this core from now on: a first entry is refused during a grace period.
-    drop(trap::enter(kernel, core));
-    READY.fetch_or(1 << core.core.get(), Ordering::Release);
-    while GO.load(Ordering::Acquire) == 0 {
-        core::hint::spin_loop();
-    }
-    cores::finish();
-    timer::start_core();
-    start_guests(core);
-    let mut visit = trap::enter_from_user(core);
-    visit.settle();
-    trap::leave(core, visit)
-}
-
 /// Makes the first process and runs it.
 fn boot_first(
     kernel: &'static Kernel<X86>,
@@ -309,8 +282,10 @@ fn boot_first(
     if let Some(base) = host.machine.timer {
         devices.add(whole_pages(Range { base, length: 1 }));
     }
+    let mut memory = free.clone();
+    memory.add(paging::boot_code());
     let plan = BootPlan {
-        memory: free.as_slice(),
+        memory: memory.as_slice(),
         devices: devices.as_slice(),
         bundle: whole_pages(bundle),
         bytes: physical_bytes(bundle.base, bundle.length),
@@ -320,13 +295,11 @@ fn boot_first(
         // Guests have RDRAND where there is one.
         seed: [0; 4],
     };
-    let mut visit = trap::enter(kernel, core);
+    let visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {
         refuse(format_args!("no first process: {}", error.reason()));
     }
-    GO.store(1, Ordering::Release);
-    visit.settle();
-    trap::leave(core, visit)
+    cores::run_first(core, visit)
 }
 
 /// Returns bytes of physical memory through the direct map.

@@ -43,7 +43,7 @@ global_asm!(
 
     // The header of multiboot2 (Multiboot2 Specification, "OS image format"): magic, i386, length,
     // sum; where it begins; modules on pages; the end.
-    ".pushsection .text.multiboot,\"ax\",@progbits",
+    ".pushsection .boot.multiboot,\"ax\",@progbits",
     ".balign 8",
     "4:",
     ".long 0xe85250d6, 0, 5f - 4b, -(0xe85250d6 + (5f - 4b))",
@@ -59,7 +59,7 @@ global_asm!(
     "5:",
     ".popsection",
 
-    ".pushsection .text.entry,\"ax\",@progbits",
+    ".pushsection .boot.entry,\"ax\",@progbits",
     ".code32",
     // ebx = address of the start information, or of multiboot2's with its magic in eax.
     "pvh_entry:",

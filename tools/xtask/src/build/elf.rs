@@ -117,10 +117,3 @@ pub fn loaded_size(bytes: &[u8]) -> Result<u64> {
     let (_, headers) = loadable(bytes)?;
     Ok(headers.iter().map(|header| header.p_filesz).sum())
 }
-
-/// Returns the bytes of an executable's code.
-pub fn text_size(bytes: &[u8]) -> Result<u64> {
-    let (_, headers) = loadable(bytes)?;
-    let code = headers.iter().filter(|header| header.p_flags & PF_X != 0);
-    Ok(code.map(|header| header.p_memsz).sum())
-}

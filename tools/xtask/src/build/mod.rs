@@ -5,4 +5,5 @@ pub mod cargo;
 pub mod disk;
 pub mod elf;
 pub mod iso;
+pub mod kernel_code;
 pub mod system;

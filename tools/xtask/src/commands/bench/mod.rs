@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use manifest::Overrides;
 
-use crate::build::elf;
+use crate::build::kernel_code::Image;
 use crate::build::system;
 use crate::emulator::command::MachineArgs;
 use crate::emulator::kind::Kind;
@@ -302,7 +302,7 @@ fn programs(
     found.push(Measurement {
         name: "kernel_text".to_owned(),
         unit: Unit::Bytes,
-        value: elf::text_size(&fs::read(&system.kernel)?)?,
+        value: Image::parse(&fs::read(&system.kernel)?)?.code().resident,
         operations: None,
     });
     Ok(found)

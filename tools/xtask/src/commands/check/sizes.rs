@@ -5,13 +5,13 @@ use std::fs;
 use anyhow::Result;
 use manifest::Overrides;
 
-use crate::build::elf;
 use crate::build::system::{self, Programs};
 use crate::guest::catalogue::NoImages;
 use crate::machine::Machine;
 use crate::workspace::Workspace;
 
 use super::{Report, deps, sources};
+use crate::build::kernel_code::{CodeSizes, Image};
 
 /// Builds every system of the repository, which checks `image_max`, and checks the kernel's code.
 pub fn check(workspace: &Workspace) -> Result<Report> {
@@ -26,15 +26,21 @@ pub fn check(workspace: &Workspace) -> Result<Report> {
             continue;
         }
         let programs = Programs::build(workspace, &compiled)?;
-        let text = elf::text_size(&fs::read(&programs.kernel)?)?;
+        let bytes = fs::read(&programs.kernel)?;
+        let kernel = Image::parse(&bytes)?;
+        let CodeSizes { resident, boot } = kernel.code();
         let limit = Machine::find(compiled.machine.bsp)?.kernel_text_max;
-        let line = format!("{shown}: kernel text {text} of {limit} bytes");
-        if text > limit {
+        let line = format!(
+            "{shown}: kernel text {resident} of {limit} bytes, and {boot} that are given back"
+        );
+        if resident > limit {
             &mut report.wrong
         } else {
             &mut report.notes
         }
         .push(line);
+        let references = kernel.references_to_boot()?;
+        (report.wrong).extend(references.iter().map(|line| format!("{shown}: {line}")));
         match programs.sizes(&compiled) {
             Ok(sizes) => report.notes.extend(
                 sizes

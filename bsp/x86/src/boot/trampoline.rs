@@ -1,19 +1,10 @@
-//! Starting cores: registers that never change, and INIT and SIPI for the others (SDM 3A, "MP
-//! Initialization").
+//! INIT and SIPI for the other cores (SDM 3A, "MP Initialization").
 
 use super::start::{_trampoline, _trampoline_end, _trampoline_words};
-use crate::descriptor::STAR;
-use crate::percore::{self, PerCore};
+use crate::percore::PerCore;
 use crate::timer::{self, Clock};
-use crate::{apic, cpu, entry, paging, vmx};
+use crate::{apic, cores, cpu, paging};
 use core::sync::atomic::{AtomicU64, Ordering};
-use x86_regs::{Cr0, Cr4, Efer, msr};
-
-/// Flags that SYSCALL clears: all but bit 1.
-const SYSTEM_CALL_MASK: u64 = 0x3f_7fd5;
-/// The page attribute table as it is after reset: write-back, write-through, uncached minus,
-/// uncached, twice.
-const PAT: u64 = 0x0007_0406_0007_0406;
 
 /// Returns what the processor lacks that the kernel cannot do without.
 pub fn missing() -> Option<&'static str> {
@@ -29,57 +20,6 @@ pub fn missing() -> Option<&'static str> {
         return Some("instructions for the bases of FS and GS (FSGSBASE)");
     }
     None
-}
-
-/// Returns CR4: what the kernel needs, and what protects it where the processor has it.
-fn control() -> Cr4 {
-    let features = cpu::identify(7, 0);
-    let basic = cpu::identify(1, 0);
-    Cr4::new()
-        .with_physical_address_extension(true)
-        .with_page_global(true)
-        .with_fxsr(true)
-        .with_simd_exceptions(true)
-        .with_fsgsbase(true)
-        .with_vmx(vmx::is_supported())
-        .with_xsave(basic.ecx >> 26 & 1 == 1)
-        .with_pcid(paging::has_tags())
-        .with_user_instruction_prevention(features.ecx >> 2 & 1 == 1)
-        .with_supervisor_execution_prevention(features.ebx >> 7 & 1 == 1)
-        .with_supervisor_access_prevention(features.ebx >> 20 & 1 == 1)
-}
-
-/// Sets the registers of this core that never change, and makes it `core`.
-pub fn initialise(core: &'static PerCore) {
-    let efer = Efer::from_bits(cpu::read_register(msr::EFER))
-        .with_no_execute(true)
-        .with_system_call(true);
-    cpu::write_register(msr::EFER, efer.into_bits());
-    // Floating point is no process's: its first instruction faults.
-    let cr0 = Cr0::from_bits(cpu::cr0())
-        .with_task_switched(true)
-        .with_emulation(false)
-        .with_monitor_coprocessor(true)
-        .with_write_protect(true)
-        .with_numeric_error(true)
-        .with_alignment_mask(false);
-    cpu::set_cr0(cr0.into_bits());
-    cpu::write_register(msr::PAT, PAT);
-    core.descriptors.load();
-    let own = core::ptr::from_ref(core) as u64;
-    core.own.set(own);
-    cpu::write_register(msr::GS_BASE, own);
-    cpu::write_register(msr::KERNEL_GS_BASE, 0);
-    cpu::write_register(msr::FS_BASE, 0);
-    cpu::write_register(msr::STAR, STAR);
-    cpu::write_register(msr::LSTAR, entry::_system_call_entry as *const () as u64);
-    cpu::write_register(msr::SYSCALL_MASK, SYSTEM_CALL_MASK);
-}
-
-/// Sets CR4, once the kernel's final tables are in force: from then on its translations are global.
-pub fn finish() {
-    cpu::set_cr4(control().into_bits());
-    paging::flush_kernel();
 }
 
 /// Where the other cores begin: a page below 1 MiB.
@@ -113,7 +53,7 @@ impl Trampoline {
             paging::physical_of(&raw const paging::ROOT),
             core::ptr::from_ref(core) as u64,
             core.stack.get(),
-            super::secondary_core as *const () as u64,
+            cores::secondary_core as *const () as u64,
         ];
         for (word, value) in words.iter().zip(values) {
             word.store(value, Ordering::SeqCst);
@@ -132,10 +72,4 @@ impl Trampoline {
         }
         false
     }
-}
-
-/// Returns the core that `secondary_core` got, with its registers set.
-pub fn adopt(core: &'static PerCore) -> &'static PerCore {
-    initialise(core);
-    percore::current()
 }
