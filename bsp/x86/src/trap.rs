@@ -151,8 +151,8 @@ pub fn enter_from_user(core: &PerCore) -> Visit<'static, X86> {
     let seat = unsafe { &*(core.seat.get() as *const Seat) };
     // SAFETY: and its state, another static.
     let state = unsafe { &*(core.state.get() as *const CoreState) };
-    // SAFETY: this core entered at boot (1); in the kernel
-    // interrupts are off, or only note themselves, and it leaves no entry behind that is used again (2).
+    // SAFETY: this core entered at boot (1); in the kernel interrupts are off, or only note
+    // themselves, and it leaves no entry behind that is used again (2).
     let entry = unsafe { kernel().arena().enter_alone(seat) };
     kernel().visit(entry, state)
 }

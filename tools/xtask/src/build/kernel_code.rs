@@ -159,83 +159,77 @@ mod tests {
     /// Where the boot code is.
     const BOOT_AT: u64 = 0x1000;
 
+    /// The names in the file.
+    const NAMES: &[u8] = b"\0.boot\0.text\0.rela.text\0.symtab\0.strtab\0boot\0main\0";
+
+    /// Returns where a name is.
+    fn name(name: &str) -> u32 {
+        let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+        let found = NAMES.windows(wanted.len()).position(|part| part == wanted);
+        u32::try_from(found.expect("a name of the file") + 1).expect("small")
+    }
+
+    /// Returns words as bytes.
+    fn bytes(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// Returns a word of two halves.
+    fn halves(low: u32, high: u32) -> u64 {
+        u64::from(low) | u64::from(high) << 32
+    }
+
+    /// Returns the words of a function's symbol.
+    fn function(named: &str, section: u32, at: u64, size: u64) -> [u64; 3] {
+        let info = u32::from(STT_FUNC) | section << 16;
+        [halves(name(named), info), at, size]
+    }
+
     /// Returns an ELF file for RISC-V with 0x20 bytes of boot code and 0x40 of other code, `main`,
     /// or of data, which refers to each of `targets`.
     fn kernel(targets: &[u64], is_code: bool) -> Vec<u8> {
-        const NAMES: &[u8] = b"\0.boot\0.text\0.rela.text\0.symtab\0.strtab\0boot\0main\0";
-        let name = |name: &str| {
-            let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
-            let found = NAMES.windows(wanted.len()).position(|part| part == wanted);
-            u32::try_from(found.expect("a name of the file") + 1).expect("small")
-        };
-        let quads = |values: &[u64]| values.iter().flat_map(|it| it.to_le_bytes()).collect();
-        let half = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        let function = |named, section: u32, at, size| {
-            let info = u32::from(STT_FUNC) | section << 16;
-            [half(name(named), info), at, size]
-        };
         let mut symbols = vec![0; 3];
         symbols.extend(function("boot", 1, BOOT_AT, 0x20));
         symbols.extend(function("main", 2, 0x2000, 0x40));
         let relocations: Vec<_> = (targets.iter())
-            .flat_map(|target| [0x2010, half(18, 1), target.wrapping_sub(BOOT_AT)])
+            .flat_map(|target| [0x2010, halves(18, 1), target.wrapping_sub(BOOT_AT)])
             .collect();
-        let contents: [Vec<u8>; 3] = [quads(&relocations), quads(&symbols), NAMES.to_vec()];
         let mut file = vec![0; 64];
-        let mut offsets = Vec::new();
-        for content in &contents {
-            offsets.push((file.len() as u64, content.len() as u64));
-            file.extend(content);
-        }
+        let [relas, symtab, strtab] =
+            [bytes(&relocations), bytes(&symbols), NAMES.to_vec()].map(|content| {
+                file.extend(&content);
+                let length = content.len() as u64;
+                (0, file.len() as u64 - length, length)
+            });
         let table = file.len() as u64;
         let code = u64::from(SHF_ALLOC | SHF_EXECINSTR);
         let main = if is_code { code } else { u64::from(SHF_ALLOC) };
+        let rela = (SHT_RELA, 0);
         let sections = [
             [0; 8],
-            section(name(".boot"), (1, code), (BOOT_AT, 64, 0x20), (0, 0)),
-            section(name(".text"), (1, main), (0x2000, 64, 0x40), (0, 0)),
-            section(
-                name(".rela.text"),
-                (SHT_RELA, 0),
-                (0, offsets[0].0, offsets[0].1),
-                (half(4, 2), 24),
-            ),
-            section(
-                name(".symtab"),
-                (2, 0),
-                (0, offsets[1].0, offsets[1].1),
-                (half(5, 1), 24),
-            ),
-            section(
-                name(".strtab"),
-                (3, 0),
-                (0, offsets[2].0, offsets[2].1),
-                (0, 0),
-            ),
+            section(".boot", (1, code), (BOOT_AT, 64, 0x20), (0, 0)),
+            section(".text", (1, main), (0x2000, 64, 0x40), (0, 0)),
+            section(".rela.text", rela, relas, (halves(4, 2), 24)),
+            section(".symtab", (2, 0), symtab, (halves(5, 1), 24)),
+            section(".strtab", (3, 0), strtab, (0, 0)),
         ];
-        file.extend(sections.iter().flat_map(|words| quads(words) as Vec<u8>));
-        let header = [
-            0x0001_0102_464c_457f,
-            0,
-            half(2 | 243 << 16, 1),
-            BOOT_AT,
-            0,
-            table,
-            half(0, 64),
-            64 << 16 | 6 << 32 | 5 << 48,
-        ];
-        file[..64].copy_from_slice(&(quads(&header) as Vec<u8>));
+        file.extend(sections.iter().flat_map(|words| bytes(words)));
+        let class = 0x0001_0102_464c_457f;
+        let machine = halves(2 | 243 << 16, 1);
+        let sizes = [halves(0, 64), 64 << 16 | 6 << 32 | 5 << 48];
+        let header = [class, 0, machine, BOOT_AT, 0, table, sizes[0], sizes[1]];
+        file[..64].copy_from_slice(&bytes(&header));
         file
     }
 
     /// Returns the words of a section header.
     fn section(
-        name: u32,
+        named: &str,
         (kind, flags): (u32, u64),
         (address, offset, size): (u64, u64, u64),
         (link, entry): (u64, u64),
     ) -> [u64; 8] {
-        let first = u64::from(name) | u64::from(kind) << 32;
+        let first = halves(name(named), kind);
         [first, flags, address, offset, size, link, 1, entry]
     }
 

@@ -8,6 +8,7 @@ mod laws;
 mod port;
 mod ports;
 mod processor;
+mod shadow;
 mod start;
 mod traps;
 
@@ -49,6 +50,7 @@ impl Machine for X86 {
     }
 
     fn power_off(status: u8) -> ! {
+        shadow::report();
         if status != 0 || facts().is_virtual {
             port::print(b"EXIT: STATUS=");
             port::print_number(u64::from(status) << 1 | 1);
@@ -90,9 +92,7 @@ impl Machine for X86 {
     }
 
     fn idle() {
-        // SAFETY: the handlers are there; an interrupt that is pending ends the wait, for it is not
-        // taken before that begins.
-        unsafe { asm!("sti", "hlt", "cli", options(nostack)) };
+        shadow::stand_still();
     }
 
     fn interrupt(processor: usize) {

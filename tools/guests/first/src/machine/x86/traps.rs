@@ -4,7 +4,7 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{apic, port, processor};
+use super::{apic, port, processor, shadow};
 use crate::interrupts::{self, PROCESSORS, Source};
 use crate::machine::{Machine, This};
 
@@ -142,6 +142,9 @@ pub fn catch(length: u64, action: impl FnOnce()) -> Option<Caught> {
 
 /// Handles an interrupt or an exception.
 extern "C" fn trap(frame: &mut Frame) {
+    if frame.vector >= 32 {
+        frame.instruction = shadow::resume_at(frame.instruction);
+    }
     match u8::try_from(frame.vector) {
         Ok(TIMER) => {
             apic::end_interrupt();
