@@ -73,11 +73,11 @@ pub fn write_byte(byte: u8) {
 /// Sends the line that is being written.
 fn flush() {
     let length = LENGTH.swap(0, Ordering::Relaxed).min(LINE_BYTES as u64);
+    let length = usize::try_from(length).unwrap_or(0);
     let mut text = [0; LINE_BYTES];
-    for (to, from) in text.iter_mut().zip(&TEXT) {
+    for (to, from) in text.iter_mut().zip(&TEXT).take(length) {
         *to = from.load(Ordering::Relaxed);
     }
-    let length = usize::try_from(length).unwrap_or(0);
     send(text.get(..length).unwrap_or(&[]));
 }
 

@@ -85,6 +85,10 @@ impl Arch for S390 {
         paging::empty(level)
     }
 
+    fn is_empty(&self, _stage: Stage, level: &Level, table: &[AtomicU64]) -> bool {
+        paging::is_filled(table, paging::empty(level))
+    }
+
     fn initialise_root(&self, _root: &[AtomicU64]) {
         // The kernel runs with DAT off and has no part in any table.
     }

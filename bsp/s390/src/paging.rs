@@ -70,6 +70,44 @@ pub fn probe() -> bool {
     has
 }
 
+/// Entries that one instruction compares.
+const COMPARED: usize = 256 / size_of::<AtomicU64>();
+
+/// Returns whether each entry of a table is `value`: the first one is, and each is what the next one
+/// is, which a storage operand can tell of many at once.
+pub fn is_filled(table: &[AtomicU64], value: u64) -> bool {
+    let Some((first, others)) = table.split_first() else {
+        return true;
+    };
+    let blocks = others.chunks(COMPARED).zip(table.chunks(COMPARED));
+    first.load(Ordering::Relaxed) == value
+        && blocks.into_iter().all(|(next, block)| match next.len() {
+            COMPARED => is_same(next, block),
+            _ => next
+                .iter()
+                .all(|entry| entry.load(Ordering::Relaxed) == value),
+        })
+}
+
+/// Returns whether two blocks of [`COMPARED`] entries are the same.
+fn is_same(one: &[AtomicU64], other: &[AtomicU64]) -> bool {
+    assert!(one.len() >= COMPARED && other.len() >= COMPARED);
+    let condition: u64;
+    // SAFETY: CLC reads as many bytes at both addresses as the blocks have, as was just checked, and
+    // changes the condition code alone.
+    unsafe {
+        asm!(
+            "clc 0(256,{one}),0({other})",
+            "ipm {condition}",
+            one = in(reg_addr) one.as_ptr(),
+            other = in(reg_addr) other.as_ptr(),
+            condition = out(reg) condition,
+            options(nostack, readonly)
+        );
+    }
+    condition >> 28 & 3 == 0
+}
+
 /// Makes an entry for memory. There is no device memory: all I/O is instructions.
 pub fn leaf(memory: Memory) -> u64 {
     let (frame, access) = (memory.physical >> PAGE_SHIFT, memory.access);

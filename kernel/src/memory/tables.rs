@@ -231,7 +231,7 @@ impl<A: Arch> Visit<'_, A> {
                 return true;
             };
             let is_enough = self.spend(FILLED << place.level.bits);
-            if !arena::is_filled(place.table, self.arch.empty(stage, place.level)) {
+            if !self.arch.is_empty(stage, place.level, place.table) {
                 return true;
             }
             if let TableEntry::Table(table) = self.arch.decode(stage, above.bits(), above.level) {
