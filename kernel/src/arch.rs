@@ -220,9 +220,9 @@ pub trait Arch: Sized + Sync + 'static {
     /// Returns the entry of a table of this level that says nothing: new tables are filled with it,
     /// and what [`Arch::decode`] reads out of it is [`TableEntry::Empty`].
     fn empty(&self, stage: Stage, level: &Level) -> u64;
-    /// Returns whether every entry of a table of this level is empty.
-    fn is_empty(&self, stage: Stage, level: &Level, table: &[AtomicU64]) -> bool {
-        arena::is_filled(table, self.empty(stage, level))
+    /// Returns whether every entry of a table of this level is empty: zero, where a machine says no more.
+    fn is_empty(&self, _stage: Stage, _level: &Level, table: &[AtomicU64]) -> bool {
+        arena::is_zero(table)
     }
     /// Fills the kernel's part of a new process's root table, whose entries are empty.
     fn initialise_root(&self, root: &[AtomicU64]);

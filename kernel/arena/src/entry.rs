@@ -336,14 +336,15 @@ pub fn fill(words: &[AtomicU64], value: u64) {
     rest.iter().for_each(store);
 }
 
-/// Returns whether each of `words` is `value`, looking at eight in a round as [`fill`] does.
+/// Returns whether each of `words` is zero, looking at eight in a round as [`fill`] does.
 #[must_use]
-pub fn is_filled(words: &[AtomicU64], value: u64) -> bool {
+#[inline(never)]
+pub fn is_zero(words: &[AtomicU64]) -> bool {
     let (rounds, rest) = words.as_chunks::<8>();
-    let is = |word: &AtomicU64| word.load(Ordering::Relaxed) == value;
-    let is_filled = rounds.iter().all(|[a, b, c, d, e, f, g, h]| {
-        let first = is(a) && is(b) && is(c) && is(d);
-        first && is(e) && is(f) && is(g) && is(h)
+    let get = |word: &AtomicU64| word.load(Ordering::Relaxed);
+    let is_zero = rounds.iter().all(|[a, b, c, d, e, f, g, h]| {
+        let first = get(a) | get(b) | get(c) | get(d);
+        first | get(e) | get(f) | get(g) | get(h) == 0
     });
-    is_filled && rest.iter().all(is)
+    is_zero && rest.iter().all(|word| get(word) == 0)
 }

@@ -49,11 +49,8 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the empty slot that argument `index` names.
     pub(crate) fn empty_slot(&self, thread: &Thread<A>, index: usize) -> Result<SlotRef, Error> {
         let slot = self.slot_at(thread, thread.frame.argument(index))?;
-        if self.slot(slot).tag().is_empty() {
-            Ok(slot)
-        } else {
-            Err(Error::SlotOccupied)
-        }
+        let is_empty = self.slot(slot).tag().is_empty();
+        is_empty.then_some(slot).ok_or(Error::SlotOccupied)
     }
 
     /// Copies a capability.
@@ -74,11 +71,8 @@ impl<A: Arch> Visit<'_, A> {
                 return Err(Error::BadArgument);
             }
             let cap = cap.derive(mask, Role::Table);
-            Ok(if badge == 0 {
-                cap
-            } else {
-                Cap { badge, ..cap }
-            })
+            let badge = if badge == 0 { cap.badge } else { badge };
+            Ok(Cap { badge, ..cap })
         })
     }
 

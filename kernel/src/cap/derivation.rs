@@ -11,6 +11,8 @@ use abi::{Error, ObjectKind};
 
 /// The greatest depth of the tree.
 pub const MAX_DEPTH: u8 = 64;
+/// Instructions, about, that going from a slot to the next one costs.
+const FOLLOWED: u64 = 35;
 
 impl<A: Arch> Visit<'_, A> {
     /// Puts `cap` into the empty slot `child`, as the newest child of `parent`.
@@ -108,6 +110,7 @@ impl<A: Arch> Visit<'_, A> {
                 break;
             }
             (leaf, depth) = (next, deeper);
+            self.spend(FOLLOWED);
         }
         leaf
     }

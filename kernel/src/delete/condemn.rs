@@ -8,7 +8,7 @@ use crate::cap::slot::{Role, Slot, SlotRef, Tag, nth};
 use crate::object::execution::{Execution, ExecutionRef};
 use crate::object::space::{AddressSpace, FUNDS};
 use crate::object::thread::Thread;
-use crate::object::{interrupt, space, thread, vcpu};
+use crate::object::{interrupt, space, vcpu};
 use abi::{Error, ObjectKind, PAGE_SIZE, Rights};
 use arena::Handle;
 use core::mem::offset_of;
@@ -94,17 +94,30 @@ impl<A: Arch> Visit<'_, A> {
     /// Condemns what is bound to a thread that dies with `slot`: all in one round with the thread, which
     /// may be the caller, and makes no call again without them. `false` where that is the next round.
     fn condemn_bindings(&self, slot: SlotRef) -> bool {
-        let tag = self.slot(slot).tag();
-        let is_thread = tag.original() && tag.object_kind() == Some(ObjectKind::Thread);
-        if is_thread && !self.round.is_empty() {
-            return false;
+        let holder = self.slot(slot);
+        let (tag, object) = (holder.tag(), holder.object.get());
+        if !tag.original() || tag.object_kind() != Some(ObjectKind::Thread) {
+            return true;
         }
-        let first = self.slot(slot).object.get() + offset_of!(Thread<A>, slots) as u64;
-        let slots = if is_thread { thread::SLOTS as u64 } else { 0 };
-        for binding in (0..slots).filter_map(|index| nth(first, index)) {
-            if self.is_filled(binding) {
-                self.condemn(binding);
-                self.spend(END);
+        let Some(item) = ExecutionRef::from_address(object).filter(|_| self.round.is_empty())
+        else {
+            return false;
+        };
+        let first = object + offset_of!(Thread<A>, slots) as u64;
+        for (index, slot) in (0..).zip(&self.thread(item).slots) {
+            let tag = slot.tag();
+            match (tag.object_kind(), tag.role()) {
+                (None, _) => {}
+                (_, Role::Budget | Role::Notification) => {
+                    if let Some(binding) = nth(first, index) {
+                        self.condemn(binding);
+                    }
+                }
+                // A dead thread has no use for the others, and no round anything to do about them.
+                _ => {
+                    self.unlink(slot);
+                    slot.set_tag(tag.with_kind(Tag::DYING));
+                }
             }
         }
         true
@@ -226,10 +239,9 @@ impl<A: Arch> Visit<'_, A> {
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
         let words = [&space.root, &space.word, &space.fund_next, &space.fund_end];
-        words
-            .into_iter()
-            .chain(&space.free)
-            .for_each(|word| word.set(0));
+        for word in words.into_iter().chain(&space.free) {
+            word.set(0);
+        }
         // Mappings that capabilities remember are those of the space before.
         self.identify_anew(space);
         if space.is_guest.get() != 0 {

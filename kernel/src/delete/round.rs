@@ -116,10 +116,8 @@ impl Round {
     pub fn items(&self) -> impl Iterator<Item = (SlotRef, Tag)> + '_ {
         let both = self.slots.iter().zip(&self.tags).take(self.len());
         both.filter_map(|(slot, tag)| {
-            Some((
-                SlotRef::from_address(slot.get())?,
-                Tag::from_bits(tag.get()),
-            ))
+            let slot = SlotRef::from_address(slot.get())?;
+            Some((slot, Tag::from_bits(tag.get())))
         })
     }
 
@@ -142,11 +140,8 @@ impl Round {
     pub fn flush_space(&self, tag: SpaceTag) {
         let wanted = tag.0 + 1;
         let present = self.flush.get();
-        self.flush.set(if present == 0 || present == wanted {
-            wanted
-        } else {
-            FLUSH_ALL
-        });
+        let is_one = present == 0 || present == wanted;
+        self.flush.set(if is_one { wanted } else { FLUSH_ALL });
     }
 
     /// Returns whether there is something for a round to do.
@@ -263,10 +258,9 @@ impl<A: Arch> Visit<'_, A> {
         let restart = round.restart.get() != 0;
         let counts = [&round.count, &round.release_count, &round.drain];
         let flushes = [&round.flush, &round.flush_guests];
-        counts
-            .into_iter()
-            .chain(flushes)
-            .for_each(|word| word.set(0));
+        for word in counts.into_iter().chain(flushes) {
+            word.set(0);
+        }
         round.phase.shared().store(IDLE, Ordering::Release);
         self.unlock();
         if let Some(caller) = caller {

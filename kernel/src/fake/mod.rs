@@ -179,6 +179,13 @@ impl Arch for FakeArch {
         of_level(level)
     }
 
+    fn is_empty(&self, stage: Stage, level: &Level, table: &[AtomicU64]) -> bool {
+        let empty = self.empty(stage, level);
+        table
+            .iter()
+            .all(|entry| entry.load(Ordering::Relaxed) == empty)
+    }
+
     fn initialise_root(&self, _: &[AtomicU64]) {}
 
     fn leaf(&self, _: Stage, level: &Level, memory: Memory) -> u64 {

@@ -1,5 +1,6 @@
 //! Mapping frames.
 
+use super::tables::Place;
 use super::{LEAF, stage_of};
 use crate::Visit;
 use crate::arch::{Arch, Memory, SpaceTag, Stage, TableEntry, UserFrame};
@@ -178,11 +179,8 @@ impl<A: Arch> Visit<'_, A> {
         unaware.fetch_and(!own, Ordering::SeqCst);
         self.arch.flush_space(SpaceTag(space.tag.get()));
         let place = self.walk(space, address, usize::MAX);
-        place.is_some_and(
-            |place| match self.arch.decode(Stage::User, place.bits(), place.level) {
-                TableEntry::Leaf { access, .. } => access.covers(need),
-                TableEntry::Empty | TableEntry::Table(_) => false,
-            },
-        )
+        let decode = |place: Place<'_>| self.arch.decode(Stage::User, place.bits(), place.level);
+        let found = place.map(decode);
+        matches!(found, Some(TableEntry::Leaf { access, .. }) if access.covers(need))
     }
 }

@@ -73,19 +73,13 @@ impl<A: Arch> Visit<'_, A> {
         }
         let place = self.free_fund(handle).ok_or(Error::TableFull)?;
         let (base, length) = (untyped.object.get(), untyped.bytes());
-        let root_bytes = self
-            .arch
-            .levels(stage_of(space))
-            .first()
-            .map_or(0, Level::table_bytes);
+        let root = self.arch.levels(stage_of(space)).first();
+        let root_bytes = root.map_or(0, Level::table_bytes);
         if space.root.get() == 0 && base.next_multiple_of(root_bytes) + root_bytes > base + length {
             return Err(Error::OutOfMemory);
         }
-        self.insert_child(
-            from,
-            place,
-            &Cap::of(untyped).derive(Rights::new(), Role::Fund),
-        )?;
+        let fund = Cap::of(untyped).derive(Rights::new(), Role::Fund);
+        self.insert_child(from, place, &fund)?;
         untyped.badge.set(length);
         untyped.set_tag(tag.with_objects(true));
         space.fund_next.set(base);
@@ -155,10 +149,8 @@ impl<A: Arch> Visit<'_, A> {
             return;
         };
         let tag = self.space(space).tag.get();
-        if let Some(word) = self
-            .tags
-            .get(usize::try_from(tag / 64).unwrap_or(TAG_WORDS))
-        {
+        let index = usize::try_from(tag / 64).unwrap_or(TAG_WORDS);
+        if let Some(word) = self.tags.get(index) {
             word.set(word.get() & !(1 << (tag % 64)));
         }
     }

@@ -119,11 +119,8 @@ impl<A: Arch> Visit<'_, A> {
                 return Ok(place);
             }
             let stage = stage_of(space);
-            let next = self
-                .arch
-                .levels(stage)
-                .get(place.depth + 1)
-                .ok_or(Error::OutOfRange)?;
+            let next = self.arch.levels(stage).get(place.depth + 1);
+            let next = next.ok_or(Error::OutOfRange)?;
             match self.arch.decode(stage, place.bits(), place.level) {
                 TableEntry::Empty => {
                     let table = self.allocate_table(space, next);
@@ -143,16 +140,11 @@ impl<A: Arch> Visit<'_, A> {
         memory: Memory,
     ) -> Result<(), Error> {
         let stage = stage_of(space);
-        let next = self
-            .arch
-            .levels(stage)
-            .get(place.depth + 1)
-            .ok_or(Error::Misaligned)?;
+        let next = self.arch.levels(stage).get(place.depth + 1);
+        let next = next.ok_or(Error::Misaligned)?;
         let table = self.allocate_table(space, next).ok_or(Error::NeedsMemory)?;
-        let words = self
-            .entry
-            .words(table, next.table_bytes())
-            .ok_or(Error::NeedsMemory)?;
+        let words = self.entry.words(table, next.table_bytes());
+        let words = words.ok_or(Error::NeedsMemory)?;
         let [mut bits, second] = [0, 1].map(|index| {
             let physical = memory.physical + (index << next.shift);
             self.arch.leaf(stage, next, Memory { physical, ..memory })
@@ -188,9 +180,8 @@ impl<A: Arch> Visit<'_, A> {
         space.fund_next.set(table + bytes);
         if table.is_multiple_of(PAGE_SIZE) {
             // Only boot's are table pages before.
-            let _ = self
-                .entry
-                .carve_tables(table, bytes.next_multiple_of(PAGE_SIZE));
+            let pages = bytes.next_multiple_of(PAGE_SIZE);
+            let _ = self.entry.carve_tables(table, pages);
         }
         self.spend(FILLED << level.bits);
         arena::fill(self.entry.words(table, bytes)?, empty);
@@ -219,7 +210,8 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
+    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more. A
+    /// look at a whole table is too long for the end of a step.
     pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64) -> bool {
         let stage = stage_of(space);
         loop {
@@ -230,6 +222,9 @@ impl<A: Arch> Visit<'_, A> {
             let Some(above) = above.and_then(|above| self.walk(space, address, above)) else {
                 return true;
             };
+            if self.core.work.get() > self.arch.step() / 3 {
+                return false;
+            }
             let is_enough = self.spend(FILLED << place.level.bits);
             if !self.arch.is_empty(stage, place.level, place.table) {
                 return true;
@@ -246,11 +241,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Gives an empty table of a level below the root back to the fund of its space.
     fn free_table(&self, space: &AddressSpace, table: u64, level: &Level) {
-        if let Some((first, _)) = self
-            .entry
-            .words(table, level.table_bytes())
-            .and_then(<[AtomicU64]>::split_first)
-        {
+        if let Some([first, ..]) = self.entry.words(table, level.table_bytes()) {
             let list = self.free_list(space, level);
             first.store(list.get(), Ordering::Relaxed);
             list.set(table);
