@@ -229,19 +229,15 @@ impl<A: Arch> Visit<'_, A> {
         let memory = self.map_new(bump, space, (segment.address, length, access))?;
         let start = usize::try_from(segment.offset).map_err(|_| BootError::BadSegment)?;
         let size = usize::try_from(segment.file_size).map_err(|_| BootError::BadSegment)?;
-        let source = bytes
-            .get(start..start + size)
-            .ok_or(BootError::BadSegment)?;
-        let words = self
-            .entry
-            .words(memory, length)
-            .ok_or(BootError::OutOfMemory)?;
+        let source = bytes.get(start..start + size);
+        let source = source.ok_or(BootError::BadSegment)?;
+        let words = self.entry.words(memory, length);
+        let words = words.ok_or(BootError::OutOfMemory)?;
         for (word, chunk) in words.iter().zip(source.chunks(8)) {
             let mut padded = [0; 8];
-            padded
-                .iter_mut()
-                .zip(chunk)
-                .for_each(|(to, from)| *to = *from);
+            for (to, from) in padded.iter_mut().zip(chunk) {
+                *to = *from;
+            }
             word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
         }
         Ok(())
@@ -275,12 +271,8 @@ impl<A: Arch> Visit<'_, A> {
                 let bytes = 1_u64 << level.shift;
                 level.leaf && bytes <= length - done && (at | from).is_multiple_of(bytes)
             };
-            let depth = self
-                .arch
-                .levels(Stage::User)
-                .iter()
-                .position(fits)
-                .ok_or(BootError::BadSegment)?;
+            let depth = self.arch.levels(Stage::User).iter().position(fits);
+            let depth = depth.ok_or(BootError::BadSegment)?;
             let place = self.walk_making(space, at, depth);
             let place = place.map_err(|error| match error {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,

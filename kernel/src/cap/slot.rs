@@ -217,13 +217,9 @@ impl Cap {
     #[must_use]
     pub fn derive(self, mask: Rights, role: Role) -> Self {
         let rights = self.tag.rights().intersect(mask);
-        let tag = self
-            .tag
-            .with_original(false)
-            .with_rights(rights)
-            .with_mapped(false);
+        let tag = self.tag.with_original(false).with_mapped(false);
         Self {
-            tag: tag.with_role_number(role as u8),
+            tag: tag.with_rights(rights).with_role_number(role as u8),
             ..self
         }
     }

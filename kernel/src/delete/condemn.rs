@@ -113,10 +113,10 @@ impl<A: Arch> Visit<'_, A> {
                         self.condemn(binding);
                     }
                 }
-                // A dead thread has no use for the others, and no round anything to do about them.
+                // No round has anything to do about the others, and nobody fills them again.
                 _ => {
                     self.unlink(slot);
-                    slot.set_tag(tag.with_kind(Tag::DYING));
+                    slot.set_tag(Tag::new());
                 }
             }
         }

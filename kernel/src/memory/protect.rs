@@ -75,9 +75,8 @@ impl<A: Arch> Visit<'_, A> {
             // A leaf that has the edge inside it is split until the edge is between leaves.
             let inside = edge - u64::from(edge != range.address);
             loop {
-                let place = self
-                    .walk(space, inside, usize::MAX)
-                    .ok_or(Error::NotMapped)?;
+                let place = self.walk(space, inside, usize::MAX);
+                let place = place.ok_or(Error::NotMapped)?;
                 let found = self.arch.decode(stage_of(space), place.bits(), place.level);
                 let offset = edge % place.bytes();
                 if offset == 0 {
