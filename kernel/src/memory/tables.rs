@@ -150,6 +150,7 @@ impl<A: Arch> Visit<'_, A> {
             self.arch.leaf(stage, next, Memory { physical, ..memory })
         });
         let stride = second.wrapping_sub(bits);
+        self.spend(FILLED << next.bits);
         for word in words {
             word.store(bits, Ordering::Relaxed);
             bits = bits.wrapping_add(stride);
