@@ -204,7 +204,7 @@ pub trait Arch: Sized + Sync + 'static {
     /// Returns the instructions, about, after which a call that takes long lets others get in between.
     #[inline(always)]
     fn step(&self) -> u64 {
-        1500
+        1000
     }
     /// Returns the counter that deadlines are given in.
     fn now(&self) -> u64;

@@ -10,7 +10,7 @@ use crate::arch::Arch;
 use abi::{Error, ObjectKind};
 
 /// The greatest depth of the tree.
-pub const MAX_DEPTH: u8 = 64;
+pub const MAX_DEPTH: u8 = 48;
 /// Instructions, about, that going from a slot to the next one costs.
 const FOLLOWED: u64 = 35;
 

@@ -150,6 +150,7 @@ impl<A: Arch> Visit<'_, A> {
             self.arch.leaf(stage, next, Memory { physical, ..memory })
         });
         let stride = second.wrapping_sub(bits);
+        self.spend(FILLED << next.bits);
         for word in words {
             word.store(bits, Ordering::Relaxed);
             bits = bits.wrapping_add(stride);
@@ -210,8 +211,7 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more. A
-    /// look at a whole table is too long for the end of a step.
+    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
     pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64) -> bool {
         let stage = stage_of(space);
         loop {
@@ -222,9 +222,6 @@ impl<A: Arch> Visit<'_, A> {
             let Some(above) = above.and_then(|above| self.walk(space, address, above)) else {
                 return true;
             };
-            if self.core.work.get() > self.arch.step() / 3 {
-                return false;
-            }
             let is_enough = self.spend(FILLED << place.level.bits);
             if !self.arch.is_empty(stage, place.level, place.table) {
                 return true;

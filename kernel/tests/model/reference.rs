@@ -191,7 +191,7 @@ impl Reference {
         if number == CallNumber::Mint && x[3] != 0 && (cap.badge != 0 || !takes) {
             return Err(Error::BadArgument);
         }
-        if self.depth(Place::Slot(x[0])) >= 64 {
+        if self.depth(Place::Slot(x[0])) >= 48 {
             return Err(Error::TreeTooDeep);
         }
         Ok(())
