@@ -70,7 +70,7 @@ impl<A: Arch> Visit<'_, A> {
             let left = slot.badge.get();
             let goes_on = if left & FREEING == 0 {
                 // A look at a whole table is too long for the end of a step.
-                self.clear_some(space, slot) && self.core.work.get() <= self.arch.step() / 3
+                self.clear_some(space, slot) && self.core.work.get() <= self.arch.step() / 8
             } else {
                 let freed = self.free_empty_tables(space, slot.address.get() + left - FREEING);
                 slot.badge.set(left - u64::from(freed) * FREEING);
