@@ -79,9 +79,9 @@ pub fn is_filled(table: &[AtomicU64], value: u64) -> bool {
     let Some((first, others)) = table.split_first() else {
         return true;
     };
-    let blocks = others.chunks(COMPARED).zip(table.chunks(COMPARED));
+    let mut blocks = others.chunks(COMPARED).zip(table.chunks(COMPARED));
     first.load(Ordering::Relaxed) == value
-        && blocks.into_iter().all(|(next, block)| match next.len() {
+        && blocks.all(|(next, block)| match next.len() {
             COMPARED => is_same(next, block),
             _ => next
                 .iter()
