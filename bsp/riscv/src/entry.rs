@@ -17,7 +17,7 @@ pub const SPP: u64 = 1 << 8;
 /// hstatus.SPV: the trap came from a guest.
 const SPV: u64 = 1 << 7;
 /// satp's mode field for Sv39.
-const SV39: u64 = 8 << 60;
+pub const SV39: u64 = 8 << 60;
 
 global_asm!(
     // a0 = hart, a1 = device tree (boot hart) or core number's PerCore (the others).
@@ -134,7 +134,7 @@ global_asm!(
     "    sd t0, 40(t2)",
     "    sd t3, 256(t2)",
     "    ld sp, {stack}(tp)",
-    "    tail {call}",
+    "    j {call}",
     // The call is not one of the most frequent: the other arguments are saved too.
     ".globl _save_arguments",
     "_save_arguments:",
@@ -148,7 +148,7 @@ global_asm!(
     "    sd a6, 128(t2)",
     "    sd a7, 136(t2)",
     "    ld sp, {stack}(tp)",
-    "    tail {rare_call}",
+    "    j {rare_call}",
     // Anything else: all registers are saved.
     "1:  csrr t2, sstatus",
     "    andi t2, t2, {supervisor}",

@@ -1,7 +1,7 @@
 //! One kernel entry of one core: the right to look at objects.
 
 use crate::kind::{CONTINUED, PAGE_SIZE};
-use crate::{Arena, Handle, Object, Part, Quiescent, RAW, Seat, TABLE};
+use crate::{Arena, Handle, Note, Object, Part, Quiescent, RAW, Seat, TABLE};
 use core::mem::size_of;
 use core::ptr::NonNull;
 use core::slice;
@@ -46,9 +46,28 @@ impl<'a> Entry<'a> {
         self.seat.core()
     }
 
-    /// Forgets what this core pinned.
-    pub(crate) fn unpin(&mut self) {
+    /// Forgets what this core pinned and noted.
+    pub fn forget(&self) {
         self.seat.clear();
+    }
+
+    /// Returns note `number`, if there are so many: what this core noted since it last acknowledged.
+    #[inline(always)]
+    #[must_use]
+    pub fn note(&self, number: usize) -> Option<&'a Note> {
+        self.seat.note(number)
+    }
+
+    /// Makes note `number`, of what was looked at before, unless a grace period is under way: so a
+    /// note says nothing about what that period takes away.
+    pub fn make_note(&self, number: usize, words: [u64; 4]) {
+        if let Some(note) = self.seat.note(number)
+            && self.arena.grace().is_idle()
+        {
+            for (place, word) in note.iter().zip(words) {
+                place.store(word, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Returns the arena.

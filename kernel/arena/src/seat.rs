@@ -6,18 +6,26 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Pins that a core has for each kind of object.
 pub const PINS: usize = 3;
+/// Notes that a core has.
+pub const NOTES: usize = 2 * PINS;
 /// Kinds of objects that can be pinned.
 const KINDS: usize = 16;
 /// A pin that names nothing: no object begins at an odd address.
 const EMPTY: u64 = 1;
 
+/// What a core found out and need not find out again: four words of the kernel's. The first of an
+/// empty one is odd.
+pub type Note = [AtomicU64; 4];
+
 /// One core's seat in an arena: its number, where addresses are, and its *pins*, names of objects
 /// that it looked at since it last acknowledged a grace period. What a pin names is there still.
+/// Its *notes* are forgotten together with the pins.
 #[repr(align(128))]
 pub struct Seat {
     /// Where physical address 0 would be mapped.
     origin: AtomicPtr<u8>,
     core: AtomicUsize,
+    notes: [Note; NOTES],
     pins: [[AtomicU64; PINS]; KINDS],
 }
 
@@ -28,6 +36,7 @@ impl Seat {
         Self {
             origin: AtomicPtr::new(null_mut()),
             core: AtomicUsize::new(0),
+            notes: [const { [const { AtomicU64::new(EMPTY) }; 4] }; NOTES],
             pins: [const { [const { AtomicU64::new(EMPTY) }; PINS] }; KINDS],
         }
     }
@@ -62,10 +71,17 @@ impl Seat {
         self.pins[kind].get(pin)
     }
 
-    /// Forgets all names.
+    /// Returns a note, if there are so many.
+    #[inline(always)]
+    pub(crate) fn note(&self, number: usize) -> Option<&Note> {
+        self.notes.get(number)
+    }
+
+    /// Forgets all names and notes.
     pub(crate) fn clear(&self) {
-        for pin in self.pins.as_flattened() {
-            pin.store(EMPTY, Ordering::Relaxed);
+        let (pins, notes) = (self.pins.as_flattened(), self.notes.as_flattened());
+        for word in pins.iter().chain(notes) {
+            word.store(EMPTY, Ordering::Relaxed);
         }
     }
 }

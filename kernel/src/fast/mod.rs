@@ -21,6 +21,7 @@ use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
 use abi::{CallNumber, ObjectKind, Rights};
+use core::hint::cold_path;
 
 /// A thread that goes on behind its system call, whose status is 0.
 pub struct Resume<'e, A: Arch> {
@@ -86,6 +87,8 @@ const KIND: u64 = 0x3f << 10;
 const CALLS: usize = 0;
 const REPLIES: usize = 1;
 const SIGNALS: usize = 2;
+/// What the notes behind those of what calls name are about: spaces, by the same numbers.
+const SPACES: usize = 3;
 
 /// The kind and the rights that the calls need.
 type Need = (ObjectKind, Rights);
@@ -157,8 +160,10 @@ impl<A: Arch> Visit<'_, A> {
         } else if is(CallNumber::ReplyReceive) {
             self.fast_reply_receive::<RARE, LONG>(call, target)
         } else if is(CallNumber::Signal) {
+            cold_path();
             self.fast_signal::<RARE>(thread, target)
         } else if is(CallNumber::Identify) && target == 0 {
+            cold_path();
             Some(self.fast_version(thread))
         } else {
             None

@@ -20,12 +20,9 @@ impl<A: Arch> Visit<'_, A> {
         thread: &'e Thread<A>,
         target: u64,
     ) -> Option<Fast<'e, A>> {
-        let slot = self.fast_slot::<RARE>(thread, (target, SIGNALS), SIGNAL)?;
-        let notification = self.at::<Notification, RARE>(slot.object.get(), SIGNALS)?;
-        if notification.core.get() != self.entry.core() as u64 {
-            return None;
-        }
-        let badge = slot.badge.get();
+        let need = (SIGNAL, |it: &Notification| it.core.get());
+        let target = self.fast_target::<_, RARE>(thread, (target, SIGNALS), need)?;
+        let (notification, _, badge) = target;
         if notification.waiter.get().is_none() && notification.bound.get().is_none() {
             let bits = notification.bits.shared();
             bits.fetch_or(bits_of(badge), Ordering::SeqCst);
@@ -80,7 +77,7 @@ impl<A: Arch> Visit<'_, A> {
         self.enqueue(item, true);
         self.core.unsettled.set(0);
         to.set_state(State::Ready);
-        self.fast_switch::<true>(waiter, switch);
+        self.fast_switch::<true>(Some(waiter), switch);
         Some(Fast::Message(Message {
             to: next,
             words: [bits, 0, 0, 0, 0, 0],
