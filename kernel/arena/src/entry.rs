@@ -55,18 +55,15 @@ impl<'a> Entry<'a> {
     #[inline(always)]
     #[must_use]
     pub fn note(&self, number: usize) -> Option<&'a Note> {
-        self.seat.note(number)
+        self.seat.notes.get(number)
     }
 
     /// Makes note `number`, of what was looked at before, unless a grace period is under way: so a
     /// note says nothing about what that period takes away.
     pub fn make_note(&self, number: usize, words: [u64; 4]) {
-        if let Some(note) = self.seat.note(number)
-            && self.arena.grace().is_idle()
-        {
-            for (place, word) in note.iter().zip(words) {
-                place.store(word, Ordering::Relaxed);
-            }
+        let note = self.note(number).filter(|_| self.arena.grace().is_idle());
+        for (place, word) in note.into_iter().flatten().zip(words) {
+            place.store(word, Ordering::Relaxed);
         }
     }
 
@@ -109,14 +106,6 @@ impl<'a> Entry<'a> {
         Some(unsafe { arena.base.add(offset) })
     }
 
-    /// Returns what [`Entry::find`] returns, looked at in place: for paths that are short.
-    #[inline(always)]
-    pub fn look<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
-        let pointer = self.locate_here(handle.address(), T::KIND, T::STRIDE)?;
-        // SAFETY: as in `find`.
-        Some(unsafe { pointer.cast::<T>().as_ref() })
-    }
-
     /// Returns the object at an address that pin number `pin` of its type names.
     #[inline(always)]
     pub fn pinned<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
@@ -131,10 +120,9 @@ impl<'a> Entry<'a> {
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Returns the object at an address, and pins it, unless a grace period is
-    /// under way.
+    /// Returns the object at an address, and pins it, unless a grace period is under way.
     #[inline(always)]
-    pub fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
+    fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
         let pin = self.seat.pin::<T>(pin)?;
         let pointer = self.locate_and_pin(address, (T::KIND, T::STRIDE), pin)?;
         // SAFETY: as in `find`.
@@ -158,14 +146,11 @@ impl<'a> Entry<'a> {
     }
 
     /// Returns the object at an address, which is looked at unless pin number `pin` of its type names
-    /// it,
-    /// and pinned then: for paths that are shortest.
+    /// it, and
+    /// pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
-        match self.pinned(address, pin) {
-            None => self.pin(address, pin),
-            found => found,
-        }
+        self.pinned(address, pin).or_else(|| self.pin(address, pin))
     }
 
     /// Returns the object that `handle` names.

@@ -25,7 +25,7 @@ pub struct Seat {
     /// Where physical address 0 would be mapped.
     origin: AtomicPtr<u8>,
     core: AtomicUsize,
-    notes: [Note; NOTES],
+    pub(crate) notes: [Note; NOTES],
     pins: [[AtomicU64; PINS]; KINDS],
 }
 
@@ -69,12 +69,6 @@ impl Seat {
             kind
         };
         self.pins[kind].get(pin)
-    }
-
-    /// Returns a note, if there are so many.
-    #[inline(always)]
-    pub(crate) fn note(&self, number: usize) -> Option<&Note> {
-        self.notes.get(number)
     }
 
     /// Forgets all names and notes.

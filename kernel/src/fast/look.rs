@@ -9,7 +9,6 @@ use crate::ipc::KEEPS_OWN_BUDGET;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State};
-use crate::object::notification::Notification;
 use crate::object::space::Space;
 use crate::object::thread::Thread;
 use abi::ObjectKind;
@@ -31,7 +30,7 @@ pub(super) struct Waiting<'e, A: Arch> {
 }
 
 /// What it takes to go over to another execution: the address of its space and what makes that
-/// current, 0 where it is already; and whether time is charged to another budget from then on.
+/// current; and whether time is charged to another budget from then on.
 #[derive(Clone, Copy)]
 pub(super) struct Switch {
     space: (u64, u64),
@@ -81,8 +80,8 @@ impl<A: Arch> Visit<'_, A> {
         if core(target) != self.entry.core() as u64 {
             return None;
         }
-        let words = [key(thread), index, object, badge];
-        self.entry.make_note(pin, words);
+        self.entry
+            .make_note(pin, [key(thread), index, object, badge]);
         Some((target, object, badge))
     }
 
@@ -106,18 +105,15 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the space of `thread` with its address and what makes it current, if it has one that
-    /// this core used before: 0 where it is current already.
+    /// this core used before.
     #[inline(always)]
     fn fast_space<const RARE: bool>(&self, thread: &Thread<A>, pin: usize) -> Option<(u64, u64)> {
         // What is noted here was used before, and `cores` loses nobody.
         let [owner, address, word, _] = self.entry.note(SPACES + pin)?;
-        let (address, word) = match read(owner) == key(thread) {
-            true => (read(address), read(word)),
-            false if RARE => self.first_space(thread, pin)?,
-            false => return None,
-        };
-        let is_loaded = address == self.core.loaded_space.get();
-        Some((address, if is_loaded { 0 } else { word }))
+        if read(owner) == key(thread) {
+            return Some((read(address), read(word)));
+        }
+        RARE.then(|| self.first_space(thread, pin))?
     }
 
     /// Does what [`Visit::fast_space`] does, and notes the space.
@@ -181,14 +177,11 @@ impl<A: Arch> Visit<'_, A> {
     pub(super) fn fast_switch<const RARE: bool>(&self, next: Option<ExecutionRef>, switch: Switch) {
         let (address, word) = switch.space;
         self.core.current.set(next);
-        if word != 0 {
+        if address != self.core.loaded_space.get() {
             self.core.loaded_space.set(address);
             self.arch.load_space(word);
         }
-        if RARE
-            && switch.is_charged
-            && let Some(next) = next
-        {
+        if RARE && switch.is_charged {
             self.charge_to(next);
         }
     }
@@ -261,16 +254,6 @@ impl<A: Arch> Visit<'_, A> {
         to.budget.set(waiting.budget);
         to.set_state(State::Ready);
         self.fast_switch::<RARE>(waiting.item, waiting.switch);
-    }
-
-    /// Returns whether the notification at an address, if there is one, may have bits.
-    #[inline(always)]
-    pub(super) fn has_signals<const RARE: bool>(&self, address: u64) -> bool {
-        let bits = |it: &Notification| it.bits.get() != 0;
-        address != 0
-            && self
-                .at::<Notification, RARE>(address, REPLIES)
-                .is_none_or(bits)
     }
 }
 

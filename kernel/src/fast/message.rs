@@ -8,6 +8,7 @@ use crate::arch::{Arch, UserFrame};
 use crate::ipc::MAX_DEPTH;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::call::FOREVER;
 use abi::fault::FaultKind;
@@ -65,7 +66,7 @@ impl<A: Arch> Visit<'_, A> {
         target: u64,
     ) -> Option<Fast<'e, A>> {
         // What a short message is, is not said by who sends it.
-        if !LONG && info & (KIND | SHAPE) > REGISTER_WORDS as u64 {
+        if !LONG && info as u16 > REGISTER_WORDS as u16 {
             return None;
         }
         let need = (CALL, |it: &Endpoint| it.core.get());
@@ -83,7 +84,7 @@ impl<A: Arch> Visit<'_, A> {
         Some(Fast::Behind(Resume {
             from: thread,
             to: waiting.server,
-            count: count(info),
+            count: if LONG { count(info) } else { info & SHAPE },
             info: if LONG { info & !KIND } else { info },
             badge,
         }))
@@ -106,13 +107,14 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let need = (RECEIVE, |it: &Endpoint| it.core.get());
-        let target = self.fast_target::<Endpoint, RARE>(thread, (target, REPLIES), need)?;
-        let (endpoint, address, bound) = target;
+        let (endpoint, address, bound) =
+            self.fast_target::<_, RARE>(thread, (target, REPLIES), need)?;
+        let has_bits = |it: &Notification| it.bits.get() != 0;
         if endpoint.callers.first.get().is_some()
             || endpoint.receivers.first.get().is_some()
             || from.flags() != 0
             || thread.frame.argument(7) != FOREVER
-            || self.has_signals::<RARE>(bound)
+            || (bound != 0 && self.at::<_, RARE>(bound, REPLIES).is_none_or(has_bits))
         {
             return None;
         }

@@ -21,7 +21,6 @@ use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
 use abi::{CallNumber, ObjectKind, Rights};
-use core::hint::cold_path;
 
 /// A thread that goes on behind its system call, whose status is 0.
 pub struct Resume<'e, A: Arch> {
@@ -160,10 +159,8 @@ impl<A: Arch> Visit<'_, A> {
         } else if is(CallNumber::ReplyReceive) {
             self.fast_reply_receive::<RARE, LONG>(call, target)
         } else if is(CallNumber::Signal) {
-            cold_path();
             self.fast_signal::<RARE>(thread, target)
         } else if is(CallNumber::Identify) && target == 0 {
-            cold_path();
             Some(self.fast_version(thread))
         } else {
             None

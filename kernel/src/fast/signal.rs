@@ -8,7 +8,6 @@ use crate::object::execution::State;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use crate::signal::{BITS, bits_of};
-use arena::Handle;
 use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
@@ -48,7 +47,7 @@ impl<A: Arch> Visit<'_, A> {
         let item = self.core.current.get()?;
         let waits = notification.waiter.get();
         let waiter = waits.or(notification.bound.get())?;
-        let next = self.entry.look(waiter.cast::<Thread<A>>())?;
+        let next = self.at::<Thread<A>, true>(waiter.address(), SIGNALS)?;
         let (from, to) = (thread.execution(), next.execution());
         let hazard = from.flags() | to.flags() | to.next.address() | to.previous.address();
         if hazard != 0 || from.priority.get() >= to.priority.get() {
@@ -57,8 +56,8 @@ impl<A: Arch> Visit<'_, A> {
         let queue = match waits {
             Some(_) => None,
             None if to.state() == State::Receiving => {
-                let endpoint = Handle::<Endpoint>::from_address(to.waits_at.get())?;
-                Some(&self.entry.look(endpoint)?.receivers)
+                let endpoint = self.at::<Endpoint, true>(to.waits_at.get(), SIGNALS)?;
+                Some(&endpoint.receivers)
             }
             None => return None,
         };
