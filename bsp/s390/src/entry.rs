@@ -36,8 +36,9 @@ core::arch::global_asm!(
     // IPL PSW: ESA/390, 31-bit addresses, at 0x10000.
     ".long 0x00080000, 0x80010000",
     ".org {new}",
-    // Restart, external, supervisor call, program, machine check, input/output.
-    ".quad {run}, _start",
+    // Restart, external, supervisor call, program, machine check, input/output. An operator who
+    // restarts this CPU stops it: `_start` is no longer there, and no state would fit it.
+    ".quad {stop}, 0x1a0",
     ".quad {run}, _external_entry",
     ".quad {run}, _call_entry",
     ".quad {run}, _program_entry",
@@ -65,10 +66,12 @@ core::arch::global_asm!(
     "2:  stg %r0, 0(%r15)",
     "    brasl %r14, {boot}",
     "    j .",
-    // The other CPUs, restarted with a prefix area of their own.
+    // The other CPUs, restarted with a prefix area of their own. An operator's restart afterwards
+    // finds the PSW of a machine check: it stops this CPU too.
     ".globl _start_secondary",
     "_start_secondary:",
     "    sam64",
+    "    mvc {new}(16), {new} + 64",
     "    lg %r15, {stack}",
     "    brasl %r14, {secondary}",
     "    j .",

@@ -457,6 +457,9 @@ impl Builder<'_> {
             if plan.quota > 0 {
                 self.grant_value(mem, &format!("quota.{}", index.0), plan.quota)?;
             }
+            if plan.pins > 0 {
+                self.grant_value(mem, &format!("pins.{}", index.0), plan.pins)?;
+            }
         }
         for (index, area) in system.areas.iter().enumerate() {
             let base = area.base.unwrap_or(u64::MAX);

@@ -3,7 +3,7 @@
 use crate::case::{Case, Failure, Outcome, case, ensure, ensure_equal};
 use crate::client::{Client, ONE, Piece};
 use crate::contents::{check, check_all, check_zero, write_all};
-use crate::{load, refusals};
+use crate::{devices, load, refusals};
 use alloc::vec::Vec;
 use mem_api::{Allocation, Pages, Refusal, Reply, Request};
 use rt::Capability;
@@ -11,7 +11,8 @@ use rt::abi::Error;
 
 /// Returns every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(refusals::CASES).chain(load::CASES)
+    let others = refusals::CASES.iter().chain(load::CASES);
+    CASES.iter().chain(others).chain(devices::CASES)
 }
 
 /// Checks that pieces cover so many pages, each once.
@@ -169,7 +170,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Pages of the pieces that the whole area is taken in.
-const PIECE: u32 = 512;
+pub const PIECE: u32 = 512;
 
 /// Takes a whole area, piece by piece; returns how many there were. Behind the last one a single page
 /// is refused, without any effect.

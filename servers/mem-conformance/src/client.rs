@@ -39,6 +39,7 @@ pub struct Client {
     account: u16,
     next_slot: Cell<u32>,
     allocations: RefCell<Vec<Allocation>>,
+    pins: RefCell<Vec<(Allocation, u32, Pages)>>,
 }
 
 impl Client {
@@ -49,6 +50,7 @@ impl Client {
             account: 0,
             next_slot: Cell::new(FIRST_SLOT),
             allocations: RefCell::new(Vec::new()),
+            pins: RefCell::new(Vec::new()),
         };
         let process = rt::grant::value("process")?;
         let mut accounts = (0..).map_while(|number| Some((number, client.account_of(number)?)));
@@ -77,8 +79,34 @@ impl Client {
     pub fn ask(&self, request: Request) -> Outcome<Answer> {
         let answer = rt::client::request::<Mem>(self.server, &request);
         let answer = answer.or(Err(Failure::of("the server is reached and understood")))?;
-        if let Ok(Reply::Allocated { allocation, .. }) = answer {
-            self.allocations.borrow_mut().push(allocation);
+        match (answer, request) {
+            (Ok(Reply::Allocated { allocation, .. }), _) => {
+                self.allocations.borrow_mut().push(allocation);
+            }
+            (
+                Ok(Reply::Pinned),
+                Request::Pin {
+                    allocation,
+                    page,
+                    pages,
+                },
+            ) => self.pins.borrow_mut().push((allocation, page, pages)),
+            (
+                Ok(Reply::Unpinned),
+                Request::Unpin {
+                    allocation,
+                    page,
+                    pages,
+                    ..
+                },
+            ) => {
+                let mut pins = self.pins.borrow_mut();
+                let is_it = |pin: &(Allocation, u32, Pages)| *pin == (allocation, page, pages);
+                if let Some(index) = pins.iter().position(is_it) {
+                    pins.swap_remove(index);
+                }
+            }
+            _ => {}
         }
         Ok(answer)
     }
@@ -228,6 +256,14 @@ impl Client {
     /// Gives everything back; what is left over is a failure.
     pub fn clean_up(&self) -> Outcome {
         self.drop_frames();
+        for (allocation, page, pages) in self.pins.take() {
+            self.get(Request::Unpin {
+                allocation,
+                page,
+                pages,
+                wrote: false,
+            })?;
+        }
         for allocation in self.allocations.take() {
             self.release(allocation)?;
         }

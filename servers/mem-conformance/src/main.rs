@@ -19,6 +19,8 @@ mod client;
 #[cfg(target_os = "none")]
 mod contents;
 #[cfg(target_os = "none")]
+mod devices;
+#[cfg(target_os = "none")]
 mod load;
 #[cfg(target_os = "none")]
 mod refusals;

@@ -35,6 +35,30 @@ pub fn no_such_allocation(client: &Client, allocation: Allocation) -> Outcome {
         Request::Find { allocation, page },
         Request::Release { allocation },
         free_request(allocation, page, 1),
+        Request::Pin {
+            allocation,
+            page,
+            pages: ONE,
+        },
+        Request::Unpin {
+            allocation,
+            page,
+            pages: ONE,
+            wrote: true,
+        },
+        Request::Scatter {
+            allocation,
+            offset: 0,
+            length: 1,
+            entries: 1,
+        },
+        Request::Readable {
+            allocation,
+            offset: 0,
+            length: 1,
+        },
+        Request::ReportDefect { allocation, page },
+        Request::Inspect { allocation, page },
     ] {
         client.refuses(request, Refusal::NoSuchAllocation)?;
     }
@@ -42,7 +66,7 @@ pub fn no_such_allocation(client: &Client, allocation: Allocation) -> Outcome {
 }
 
 /// Returns the request to free pages.
-fn free_request(allocation: Allocation, page: u32, pages: u32) -> Request {
+pub fn free_request(allocation: Allocation, page: u32, pages: u32) -> Request {
     Request::Free {
         allocation,
         page,

@@ -7,7 +7,7 @@
 //! | `flood` | asks for more than its quota, is refused, and then asks without end |
 //! | `move PAGES` | lets that many of its pages lie in an area, and takes that area then |
 //! | `watch` | as `measure`, but others take the area meanwhile |
-//! | `contiguous PAGES COUNT` | takes that many contiguous pieces, one in a second, and gives them back |
+//! | `contiguous PAGES COUNT [AFTER EVERY]` | takes that many contiguous pieces and gives them back: the first so many milliseconds after the start, then one in so many; six seconds, and one, if not given |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![deny(unsafe_code)]
 
@@ -26,8 +26,10 @@ mod run {
     const SAMPLES: u64 = 200;
     /// Milliseconds from the start until others flood.
     const FLOOD_AFTER: u64 = 2000;
-    /// Milliseconds from the start until contiguous pieces are asked for: a guest runs by then.
+    /// Milliseconds from the start until contiguous pieces are asked for: Linux runs by then.
     const CLAIM_AFTER: u64 = 6000;
+    /// Milliseconds from one of them to the next.
+    const CLAIM_EVERY: u64 = 1000;
     /// Milliseconds from the start in which the first phase begins.
     const QUIET_AFTER: u64 = 500;
     /// The mean time of an answer may grow by so many instructions while others flood.
@@ -86,7 +88,9 @@ mod run {
                 (Some("flood"), ..) => self.flood(),
                 (Some("move"), Some(pages), _) => self.make_move(pages),
                 (Some("contiguous"), Some(pages), Some(count)) => {
-                    self.contiguous(pages, u64::from(count))
+                    let after = number().map_or(CLAIM_AFTER, u64::from);
+                    let every = number().map_or(CLAIM_EVERY, u64::from);
+                    self.contiguous(pages, u64::from(count), (after, every));
                 }
                 _ => rt::log!("probe: it is not said what to do"),
             }
@@ -285,13 +289,13 @@ mod run {
         }
 
         /// Takes contiguous pieces, and gives them back.
-        fn contiguous(&self, pages: u32, count: u64) {
+        fn contiguous(&self, pages: u32, count: u64, (after, every): (u64, u64)) {
             let Some(pages) = Pages::new(pages) else {
                 return;
             };
             let mut taken = [None; 64];
             for (place, index) in taken.iter_mut().zip(0..count) {
-                self.wait_until(CLAIM_AFTER + 1000 * index);
+                self.wait_until(after + every * index);
                 let request = Request::Contiguous {
                     pages,
                     align: 0,

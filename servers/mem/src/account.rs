@@ -32,12 +32,18 @@ impl Owner {
 pub struct Account {
     limit: u64,
     used: u64,
+    /// Bit *k*: the owner may ask for folios of order *k*.
+    sizes: u64,
 }
 
 impl Account {
     /// Makes an account without frames.
     pub(crate) const fn new(limit: u64) -> Self {
-        Self { limit, used: 0 }
+        Self {
+            limit,
+            used: 0,
+            sizes: 0,
+        }
     }
 
     /// Returns how many frames the owner may have.
@@ -50,6 +56,17 @@ impl Account {
     #[must_use]
     pub const fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Returns the registered orders, one bit each.
+    #[must_use]
+    pub const fn sizes(&self) -> u64 {
+        self.sizes
+    }
+
+    /// Registers an order.
+    pub(crate) const fn register(&mut self, order: u8) {
+        self.sizes |= 1 << order;
     }
 
     /// Checks that as many more are allowed.

@@ -41,11 +41,11 @@ pub struct Descriptor {
     #[bits(8)]
     pub pool: u8,
     /// Of a folio: in how many spaces it is mapped.
-    #[bits(12)]
+    #[bits(8)]
     pub mappings: u16,
-    /// Of a folio: how often frames of it are pinned, for devices.
-    #[bits(16)]
-    pub pins: u16,
+    /// Of a folio: how often frames of it are pinned, for devices; the largest folio whole, and more.
+    #[bits(20)]
+    pub pins: u32,
     /// Of a folio: whose it is.
     #[bits(16)]
     pub owner: u16,

@@ -26,8 +26,6 @@ pub struct Folios {
     pub(crate) claims: Vec<Option<Claim>>,
     /// The largest order of a folio, by the geometry.
     max_order: u8,
-    /// Bit *k*: clients may ask for folios of order *k*.
-    sizes: u64,
 }
 
 impl Folios {
@@ -40,7 +38,6 @@ impl Folios {
             accounts: Vec::new(),
             claims: Vec::new(),
             max_order: geometry.max_order(),
-            sizes: 0,
         }
     }
 
@@ -97,21 +94,16 @@ impl Folios {
             .ok_or(Refusal::Overflow)
     }
 
-    /// Lets clients ask for folios of an order.
+    /// Lets an owner ask for folios of just this order ([`Account::sizes`]).
     ///
     /// # Errors
     ///
-    /// [`Refusal::TooLarge`].
-    pub fn register_size(&mut self, order: u8) -> Result<(), Refusal> {
+    /// [`Refusal::TooLarge`], [`Refusal::Unknown`].
+    pub fn register_size(&mut self, owner: Owner, order: u8) -> Result<(), Refusal> {
         self.check_order(order)?;
-        self.sizes |= 1 << order;
+        let account = self.accounts.get_mut(owner.index());
+        account.ok_or(Refusal::Unknown)?.register(order);
         Ok(())
-    }
-
-    /// Returns the registered orders, one bit each.
-    #[must_use]
-    pub const fn sizes(&self) -> u64 {
-        self.sizes
     }
 
     /// Adds an owner that may have as many frames.

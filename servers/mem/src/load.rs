@@ -3,6 +3,8 @@
 //! Orders 0 to 9, each half as probable as the one below; lifetimes are random: whatever is live is
 //! as likely to go next. The load keeps some four fifths of the memory in use.
 
+pub mod buddy;
+
 use alloc::vec::Vec;
 use core::hint::black_box;
 

@@ -3,6 +3,7 @@
 //!
 //! The load is that of `mem::load`, on frames that are described and never touched.
 
+use mem::load::buddy::Buddy;
 use mem::load::{Allocator, Load, Operation};
 use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Refusal, Want};
 use rt::sys::{counted_instructions, instruction_counter};
@@ -109,10 +110,29 @@ pub fn run(operations: u64) {
     all.print("mem_allocate_mixed");
     all_free.print("mem_free_mixed");
     let metrics = allocator.folios.metrics();
+    let fragments = metrics.fragmentation(LARGE_ORDER);
     rt::log!(
         "mem: load: {operations} operations, {} of {FRAMES} frames used, {} of 1000 free frames below order {LARGE_ORDER}, {} bytes of descriptors",
         load.used(),
-        metrics.fragmentation(LARGE_ORDER),
+        fragments,
         allocator.folios.footprint()
+    );
+    if cfg!(feature = "load-beside-buddy") {
+        drop((load, allocator));
+        compare(operations, fragments);
+    }
+}
+
+/// Makes the same load on a plain binary buddy, and compares what is left in fragments.
+fn compare(operations: u64, ours: u64) {
+    let mut buddy = Buddy::new(FRAMES as u32);
+    let mut load = Load::new(1, FRAMES);
+    for _ in 0..operations {
+        load.step(&mut buddy, &mut |_, act| act());
+    }
+    let theirs = buddy.fragmentation(LARGE_ORDER);
+    rt::log!(
+        "mem: load: a plain buddy has {theirs} of 1000 free frames below order {LARGE_ORDER}, which is {}",
+        if ours <= theirs { "no less" } else { "LESS" }
     );
 }

@@ -8,9 +8,9 @@ use crate::geometry::{FRAME_SHIFT, FrameNumber};
 use crate::refusal::Refusal;
 
 /// Largest count of pins of a folio, in frames.
-const MAX_PINS: u64 = u16::MAX as u64;
+const MAX_PINS: u64 = (1 << 20) - 1;
 /// Largest number of mappings of a folio.
-const MAX_MAPPINGS: u16 = (1 << 12) - 1;
+const MAX_MAPPINGS: u16 = (1 << 8) - 1;
 
 /// What is done with frames of one folio.
 struct Step {
@@ -83,7 +83,7 @@ impl Folios {
             if pins > MAX_PINS || step.head.leaving() {
                 return Err(Refusal::Busy { at });
             }
-            Ok(step.head.with_pins(u16::try_from(pins).unwrap_or(u16::MAX)))
+            Ok(step.head.with_pins(u32::try_from(pins).unwrap_or(u32::MAX)))
         })
     }
 
@@ -95,7 +95,7 @@ impl Folios {
     pub fn unpin(&mut self, owner: Owner, extent: Extent, wrote: bool) -> Result<(), Refusal> {
         self.change(owner, extent, |step| {
             let at = step.folio.base();
-            let frames = u16::try_from(step.frames).ok();
+            let frames = u32::try_from(step.frames).ok();
             let pins = frames.and_then(|frames| step.head.pins().checked_sub(frames));
             let head = step
                 .head

@@ -63,6 +63,12 @@ impl Entry {
         })
     }
 
+    /// Returns the entry with as many bytes more.
+    fn joined(&self, map: &FrameMap, more: u64) -> Result<Self, Refusal> {
+        let length = self.length.checked_add(more).ok_or(Refusal::Overflow)?;
+        Self::new(map, self.extent.base(), self.offset, length)
+    }
+
     /// Returns the frames that the bytes lie in.
     #[must_use]
     pub const fn extent(&self) -> &Extent {
@@ -116,6 +122,30 @@ impl ScatterList {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Adds `length` bytes from byte `offset` of an extent on: to the last entry, where they follow
+    /// it and both are contiguous, and else as an entry of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entry::of_extent`], and [`Refusal::TooMany`]; the list is as before.
+    pub fn add(
+        &mut self,
+        map: &FrameMap,
+        extent: &Extent,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Refusal> {
+        let entry = Entry::of_extent(extent, offset, length)?;
+        if let Some(last) = self.entries.last_mut()
+            && last.address() + last.length() == entry.address()
+            && let Ok(joined) = last.joined(map, length)
+        {
+            *last = joined;
+            return Ok(());
+        }
+        self.push(entry)
     }
 
     /// Returns the bytes of all entries.

@@ -2,9 +2,7 @@
 //!
 //! `MEM_OPERATIONS` says how long.
 
-mod buddy;
-
-use buddy::Buddy;
+use mem::load::buddy::Buddy;
 use mem::load::{Allocator, Load};
 use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Want};
 
@@ -68,7 +66,7 @@ fn no_more_is_fragmented_than_in_a_plain_buddy() {
     let used = run(&mut ours, operations);
     let metrics = ours.0.metrics();
     assert_eq!(metrics.free, FRAMES - used);
-    let mut plain = Buddy::new(FRAMES);
+    let mut plain = Buddy::new(u32::try_from(FRAMES).unwrap());
     run(&mut plain, operations);
     let (ours, theirs) = (metrics.fragmentation(ORDER), plain.fragmentation(ORDER));
     println!(

@@ -145,14 +145,14 @@ fn above_the_largest_order_every_entrance_is_closed() {
             movable: true,
         };
         assert_eq!(folios.allocate(owner, want), Err(too_large));
-        assert_eq!(folios.register_size(order), Err(too_large));
+        assert_eq!(folios.register_size(owner, order), Err(too_large));
         let memory = Memory {
             first: frame(0),
             frames: 1 << order,
             node: 0,
         };
         assert_eq!(folios.donate(memory, order), Err(too_large));
-        assert_eq!(folios.register_size(max_order), Ok(()));
-        assert_eq!(folios.sizes(), 1 << max_order);
+        assert_eq!(folios.register_size(owner, max_order), Ok(()));
+        assert_eq!(folios.account(owner).unwrap().sizes(), 1 << max_order);
     }
 }

@@ -19,6 +19,14 @@ fn pages() -> impl Strategy<Value = Pages> {
     prop_oneof![1_u32..20, 1_u32..400, Just(1 << 20)].prop_map(|pages| Pages::new(pages).unwrap())
 }
 
+fn few_pages() -> impl Strategy<Value = Pages> {
+    prop_oneof![Just(4), Just(16), 1_u32..400].prop_map(|pages| Pages::new(pages).unwrap())
+}
+
+fn few() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => Just(0), 1 => 0_u32..20]
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let allocation = || (0_u32..6).prop_map(Allocation);
     let start = prop_oneof![
@@ -40,6 +48,30 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(allocation, page, pages)| Request::Free { allocation, page, pages }),
         3 => (pages(), 0_u8..24, 0_u8..2)
             .prop_map(|(pages, align, area)| Request::Contiguous { pages, align, area: area / 2 }),
+        2 => (0_u8..12).prop_map(|order| Request::RegisterSize { order }),
+        2 => (0_u8..12, 0_u64..8)
+            .prop_map(|(order, block)| Request::AllocateFolio {
+                order, start_page: block << 6, node: 0,
+            }),
+        3 => (allocation(), few(), few_pages())
+            .prop_map(|(allocation, page, pages)| Request::Pin { allocation, page, pages }),
+        // The same pages again, often.
+        3 => (allocation(), few(), few_pages(), any::<bool>())
+            .prop_map(|(allocation, page, pages, wrote)| Request::Unpin {
+                allocation, page, pages, wrote,
+            }),
+        2 => (allocation(), 0_u64..80_000, 0_u64..80_000, 0_u8..12)
+            .prop_map(|(allocation, offset, length, entries)| Request::Scatter {
+                allocation, offset, length, entries,
+            }),
+        1 => (allocation(), 0_u64..80_000, 0_u64..80_000)
+            .prop_map(|(allocation, offset, length)| Request::Readable {
+                allocation, offset, length,
+            }),
+        1 => (allocation(), 0_u32..20)
+            .prop_map(|(allocation, page)| Request::ReportDefect { allocation, page }),
+        1 => (allocation(), 0_u32..20)
+            .prop_map(|(allocation, page)| Request::Inspect { allocation, page }),
         1 => Just(Request::Metrics),
         1 => (0_u16..5).prop_map(|client| Request::Account { client }),
     ]
@@ -77,12 +109,17 @@ proptest! {
         while !world.emptying.is_empty() {
             world.step();
         }
+        world.unpin_all();
         for process in CLIENTS {
             for allocation in (0..70).map(Allocation) {
                 let _ = world.ask(process, Request::Release { allocation });
             }
         }
         let all: u64 = ROOTS.iter().map(|(_, order)| 1 << order).sum();
+        let map = world.steward.folios().map();
+        let frames = ROOTS.iter().flat_map(|(base, order)| *base..*base + (1 << order));
+        let defects = frames.filter(|frame| map.get(FrameNumber::new(*frame).unwrap()).poisoned());
+        let all = all - defects.count() as u64;
         prop_assert_eq!(world.steward.folios().free(), all);
         let frames = world.steward.kernel().slots.values();
         prop_assert!(frames.filter(|object| object.made == Made::Frame).count() == 0);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub const ENTRY_NAME: &str = "manifest";
 
 /// Version of the encoding; the first field of every compiled manifest.
-pub const FORMAT: u16 = 5;
+pub const FORMAT: u16 = 6;
 
 /// Names a process of the system by its place in [`System::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -142,6 +142,8 @@ pub struct Process {
     pub quota: u64,
     /// Whether it serves its clients on its own budget instead of theirs.
     pub own_budget: bool,
+    /// Bytes of its memory that it may have pinned for devices at a time.
+    pub pins: u64,
 }
 
 /// A peer, under the name that the user calls it.

@@ -54,6 +54,7 @@ pub(crate) struct ProcessSource {
     pub(crate) arguments: String,
     pub(crate) panic_on_sbi: Option<SbiCallSource>,
     pub(crate) quota: Option<Spanned<Size>>,
+    pub(crate) pins: Option<Spanned<Size>>,
     #[serde(default)]
     pub(crate) own_budget: bool,
 }

@@ -40,6 +40,7 @@ fn process() -> Process {
         }),
         quota: 0x2000,
         own_budget: true,
+        pins: 0x1000,
     }
 }
 
@@ -80,7 +81,7 @@ fn guest() -> Guest {
 #[test]
 fn the_compiled_form_keeps_its_bytes() {
     let system = System {
-        format: 5,
+        format: 6,
         machine: "m".to_owned(),
         cores: 2,
         memory: 0x4000_0000,
@@ -94,12 +95,12 @@ fn the_compiled_form_keeps_its_bytes() {
         }],
     };
     let expected: &[&[u8]] = &[
-        b"\x05\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
+        b"\x06\x01m\x02\x80\x80\x80\x80\x04\x03\x01\x00", // format to console
         b"\x01\x03a.v\x04vcpu\x12\x80\x80\x01\x80\x20\x02\x00\x01", // one process, to its cores
         b"\x01\x02me\x00\x01\x00",                        // uses, guest
         b"\x01\x80\x80\x80\x80\x01\x80\x02\x01\x0a\x01",  // device
         b"\x02\x00\x03\x01x\x01\x10\x02",                 // grants, arguments, panic_on_sbi
-        b"\x01\x11\x03\x80\x01\x80\x40\x01",              // touch_on_sbi, quota, own_budget
+        b"\x01\x11\x03\x80\x01\x80\x40\x01\x80\x20",      // touch_on_sbi, quota, own_budget, pins
         b"\x01\x01a\x80\x80\x80\x01\x80\x80\x80\x80\x08\x01\x00", // one guest, to its cores
         b"\x08kernel-0\x80\x80\x80\x81\x08\x80\x80\x80\x81\x08\x01", // kernel
         b"\x01\x08initrd-0\x01q\x00\x00",                 // initrd, append, vcpu, irq

@@ -9,6 +9,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use refusal::Refusal;
+
 use postcard::experimental::max_size::MaxSize;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +155,78 @@ pub enum Request {
         /// The client.
         client: u16,
     },
+    /// Says that the client will take folios of a size ([`Request::AllocateFolio`]).
+    RegisterSize {
+        /// Base-two logarithm of the pages.
+        order: u8,
+    },
+    /// Takes one folio of just this size, zeroed: no smaller ones are given instead.
+    AllocateFolio {
+        /// Base-two logarithm of its pages: a size that the client registered.
+        order: u8,
+        /// Guest-physical page number of the first page, a multiple of the folio's pages.
+        start_page: u64,
+        /// The memory node to prefer; 0 where there is only one.
+        node: u8,
+    },
+    /// Pins pages for a device: until they are unpinned their folios are neither moved nor freed.
+    /// A client may pin pages again; each time counts.
+    Pin {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation to the first one.
+        page: u32,
+        /// How many.
+        pages: Pages,
+    },
+    /// Takes back what one [`Request::Pin`] of just these pages did.
+    Unpin {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation to the first one.
+        page: u32,
+        /// How many.
+        pages: Pages,
+        /// Whether the device wrote: then their folios count as changed.
+        wrote: bool,
+    },
+    /// Asks where bytes of pinned pages are in the host, as the entries of a device's list. They
+    /// are there until the pages are unpinned.
+    Scatter {
+        /// The allocation.
+        allocation: Allocation,
+        /// Bytes from the start of the allocation to the first one.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+        /// The most entries that the device takes, up to [`ENTRIES_PER_REPLY`].
+        entries: u8,
+    },
+    /// Asks how many bytes of an allocation can be read from a place on: up to the first page that
+    /// is defect or was freed.
+    Readable {
+        /// The allocation.
+        allocation: Allocation,
+        /// Bytes from the start of the allocation to the first one.
+        offset: u64,
+        /// How many bytes at most.
+        length: u64,
+    },
+    /// Reports that the memory of a page is defect. It stays where it is, is not moved, and when it
+    /// comes back nobody gets it any more.
+    ReportDefect {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
+    /// Asks what is known of the folio that a page of an allocation lies in, now.
+    Inspect {
+        /// The allocation.
+        allocation: Allocation,
+        /// Pages from the start of the allocation.
+        page: u32,
+    },
 }
 
 /// One folio of an allocation.
@@ -183,6 +261,47 @@ pub enum Reply {
     Metrics(Metrics),
     /// What a client has; `None` behind the last client.
     Account(Option<Account>),
+    /// The client may take folios of that size.
+    Registered,
+    /// The pages are pinned.
+    Pinned,
+    /// The pages are pinned once less.
+    Unpinned,
+    /// Where the bytes are, in their order; behind the last entry they are `None`.
+    Scatter([Option<Entry>; ENTRIES_PER_REPLY]),
+    /// Bytes that can be read.
+    Readable(u64),
+    /// The page's defect is noted.
+    Reported,
+    /// What is known of a folio.
+    Inspected(FolioState),
+}
+
+/// Entries of a device's list in one answer.
+pub const ENTRIES_PER_REPLY: usize = 8;
+
+/// Bytes in a row for a device: in frames whose numbers and whose descriptors follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct Entry {
+    /// Address of the first byte in the host's memory.
+    pub address: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// What is known of a folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
+pub struct FolioState {
+    /// Which it is.
+    pub folio: Folio,
+    /// How often pages of it are pinned.
+    pub pins: u32,
+    /// Whether a device wrote to it.
+    pub is_dirty: bool,
+    /// Whether a page of it is defect.
+    pub is_damaged: bool,
+    /// Whether it is mapped into the guest.
+    pub is_mapped: bool,
 }
 
 /// Orders of free blocks, from single pages on.
@@ -233,213 +352,4 @@ pub struct Statistics {
     pub largest_order: u8,
     /// Allocations.
     pub allocations: u32,
-}
-
-/// Why a request was refused; it had no effect. Variants are only appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, MaxSize)]
-pub enum Refusal {
-    /// There is too little memory; nobody is to blame.
-    TooLittle {
-        /// Bytes that are free.
-        free_bytes: u64,
-    },
-    /// The client would have more than its quota; the client is to blame.
-    Quota {
-        /// Bytes that it could still have.
-        left_bytes: u64,
-    },
-    /// The client has no such allocation, or it has no such folio; the client is to blame.
-    NoSuchAllocation,
-    /// The server's tables are full.
-    TooMany,
-    /// The machine has no such node; the client is to blame.
-    NoSuchNode,
-    /// The range of pages wraps around or ends behind its allocation; the client is to blame.
-    Overflow,
-    /// Memory at these pages of the guest was given before; the client is to blame.
-    Overlap {
-        /// Page number of the first that was, in the guest.
-        page: u64,
-    },
-    /// More pages, or a larger alignment, than the largest folio has; the client is to blame.
-    TooLarge {
-        /// Base-two logarithm of the largest folio's pages.
-        max_order: u8,
-    },
-    /// A page was freed before; the client is to blame.
-    NotAllocated {
-        /// Pages from the start of the allocation.
-        page: u32,
-    },
-    /// A page is mapped into the guest; the client is to blame.
-    Mapped {
-        /// Pages from the start of the allocation.
-        page: u32,
-    },
-    /// A page is pinned, or just being moved; nobody is to blame.
-    Busy {
-        /// Pages from the start of the allocation.
-        page: u32,
-    },
-    /// There is no such area; the client is to blame.
-    NoSuchArea,
-    /// No place in the area is contiguous and can be emptied; nobody is to blame.
-    NoPlace,
-    /// The client has no memory of this server at all; the manifest is to blame.
-    NoClient,
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use proptest::prelude::*;
-    use std::vec::Vec;
-
-    fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-        let mut buffer = [0; 256];
-        postcard::to_slice(value, &mut buffer).unwrap().to_vec()
-    }
-
-    fn reply(reply: Reply) -> Vec<u8> {
-        encoded(&Ok::<_, Refusal>(reply))
-    }
-
-    fn refusal(refusal: Refusal) -> Vec<u8> {
-        encoded(&Err::<Reply, _>(refusal))
-    }
-
-    #[test]
-    fn requests_keep_their_bytes() {
-        let pages = Pages::from_bytes(256 << 20).unwrap();
-        let allocate = Request::Allocate {
-            pages,
-            start_page: 0x8_0000,
-            node: 0,
-        };
-        assert_eq!(encoded(&allocate), [0, 0x80, 0x80, 4, 0x80, 0x80, 0x20, 0]);
-        let allocation = Allocation(3);
-        assert_eq!(
-            encoded(&Request::Collect {
-                allocation,
-                first: 4
-            }),
-            [1, 3, 4]
-        );
-        assert_eq!(encoded(&Request::Release { allocation }), [2, 3]);
-        assert_eq!(encoded(&Request::Statistics), [3]);
-        let find = Request::Find {
-            allocation,
-            page: 9,
-        };
-        assert_eq!(encoded(&find), [4, 3, 9]);
-        let pages = Pages::new(300).unwrap();
-        let free = Request::Free {
-            allocation,
-            page: 1,
-            pages,
-        };
-        assert_eq!(encoded(&free), [5, 3, 1, 0xac, 2]);
-        let contiguous = Request::Contiguous {
-            pages,
-            align: 9,
-            area: 1,
-        };
-        assert_eq!(encoded(&contiguous), [6, 0xac, 2, 9, 1]);
-        assert_eq!(encoded(&Request::Metrics), [7]);
-        assert_eq!(encoded(&Request::Account { client: 2 }), [8, 2]);
-    }
-
-    #[test]
-    fn replies_keep_their_bytes() {
-        let allocated = Reply::Allocated {
-            allocation: Allocation(3),
-            folios: 2,
-        };
-        assert_eq!(reply(allocated), [0, 0, 3, 2]);
-        let folio = Folio {
-            offset_pages: 512,
-            order: 21,
-        };
-        let folios = Reply::Folios([Some(folio), None, None, None]);
-        assert_eq!(reply(folios), [0, 1, 1, 0x80, 4, 21, 0, 0, 0]);
-        assert_eq!(reply(Reply::Released), [0, 2]);
-        let statistics = Statistics {
-            free_bytes: 4096,
-            used_bytes: 1,
-            largest_order: 12,
-            allocations: 1,
-        };
-        assert_eq!(
-            reply(Reply::Statistics(statistics)),
-            [0, 3, 0x80, 0x20, 1, 12, 1]
-        );
-        assert_eq!(reply(Reply::Freed), [0, 4]);
-        let mut metrics = Metrics {
-            free_pages: 7,
-            area_pages: 300,
-            area_free_pages: 6,
-            moved_pages: 5,
-            fragmentation: 1000,
-            ..Metrics::default()
-        };
-        metrics.free_blocks[1] = 2;
-        let mut bytes = [0; 33];
-        bytes[..2].copy_from_slice(&[0, 5]);
-        bytes[3] = 2;
-        bytes[26..].copy_from_slice(&[7, 0xac, 2, 6, 5, 0xe8, 7]);
-        assert_eq!(reply(Reply::Metrics(metrics)), bytes);
-        let account = Account {
-            process: 4,
-            guest: Some(1),
-            used_pages: 5,
-            limit_pages: 128,
-            refused: 1,
-            slowed: 2,
-        };
-        assert_eq!(
-            reply(Reply::Account(Some(account))),
-            [0, 6, 1, 4, 1, 1, 5, 0x80, 1, 1, 2]
-        );
-        assert_eq!(reply(Reply::Account(None)), [0, 6, 0]);
-    }
-
-    #[test]
-    fn refusals_keep_their_bytes() {
-        assert_eq!(refusal(Refusal::TooLittle { free_bytes: 5 }), [1, 0, 5]);
-        assert_eq!(refusal(Refusal::Quota { left_bytes: 6 }), [1, 1, 6]);
-        assert_eq!(refusal(Refusal::NoSuchAllocation), [1, 2]);
-        assert_eq!(refusal(Refusal::TooMany), [1, 3]);
-        assert_eq!(refusal(Refusal::NoSuchNode), [1, 4]);
-        assert_eq!(refusal(Refusal::Overflow), [1, 5]);
-        assert_eq!(refusal(Refusal::Overlap { page: 128 }), [1, 6, 0x80, 1]);
-        assert_eq!(refusal(Refusal::TooLarge { max_order: 18 }), [1, 7, 18]);
-        assert_eq!(refusal(Refusal::NotAllocated { page: 1 }), [1, 8, 1]);
-        assert_eq!(refusal(Refusal::Mapped { page: 2 }), [1, 9, 2]);
-        assert_eq!(refusal(Refusal::Busy { page: 3 }), [1, 10, 3]);
-        assert_eq!(refusal(Refusal::NoSuchArea), [1, 11]);
-        assert_eq!(refusal(Refusal::NoPlace), [1, 12]);
-        assert_eq!(refusal(Refusal::NoClient), [1, 13]);
-    }
-
-    #[test]
-    fn messages_fit_and_travel() {
-        let words = api::encode_request::<Mem>(&Request::Statistics).unwrap();
-        let request = api::decode_request::<Mem>(words.as_slice());
-        assert_eq!(request, Ok(Request::Statistics));
-    }
-
-    proptest! {
-        #[test]
-        fn bytes_and_pages_agree(bytes in 0u64..1 << 46) {
-            let pages = Pages::from_bytes(bytes);
-            let whole = bytes > 0 && bytes % 4096 == 0 && bytes >> 12 <= u64::from(u32::MAX);
-            prop_assert_eq!(pages.map(Pages::bytes), whole.then_some(bytes));
-        }
-    }
-
-    #[test]
-    fn nothing_is_no_number_of_pages() {
-        assert!(postcard::from_bytes::<Request>(&[0, 0, 0, 0]).is_err());
-    }
 }

@@ -160,6 +160,7 @@ fn clients() -> Vec<Client> {
             process: u16::try_from(process).ok()?,
             guest,
             limit: quota >> FRAME_SHIFT,
+            pins: of("pins", process).map_or(0, |grant| grant.value) >> FRAME_SHIFT,
             is_lazy: of("lazy", process).is_some(),
         })
     };

@@ -240,23 +240,33 @@ impl<K: Kernel> Steward<K> {
             .as_mut()
             .map(|given| &mut given.held[held]);
         let held = held.ok_or(Refused::NoPlace)?;
-        self.kernel.revoke(held.frame);
-        let was_mapped = core::mem::take(&mut held.is_mapped);
-        if was_mapped {
-            self.kernel.unmap(held.frame);
-        }
-        Ok(Moving {
+        let moving = Moving {
             index,
             one,
-            was_mapped,
+            was_mapped: core::mem::take(&mut held.is_mapped),
             old: held.frame,
             new,
-        })
+        };
+        if !cfg!(feature = "copies-before-unmapping") {
+            self.take_away(&moving);
+        }
+        Ok(moving)
+    }
+
+    /// Takes a folio away from whoever can write to it.
+    fn take_away(&mut self, moving: &Moving) {
+        self.kernel.revoke(moving.old);
+        if moving.was_mapped {
+            self.kernel.unmap(moving.old);
+        }
     }
 
     /// Ends a move: the folio is at its new place, if it was copied and can be mapped there, and else
     /// at the old one. Returns whether it is at the new one.
     fn end_move(&mut self, moving: &Moving, is_copied: bool) -> bool {
+        if cfg!(feature = "copies-before-unmapping") {
+            self.take_away(moving);
+        }
         let Some((number, index)) = self.holder_of(moving.one.from) else {
             return false;
         };

@@ -6,6 +6,7 @@ use crate::account::Owner;
 use crate::cover::{Cover, Piece};
 use crate::folios::Folios;
 use crate::kernel::Kernel;
+use crate::pool::Want;
 use alloc::vec::Vec;
 use mem_api::{Refusal as Refused, Reply};
 
@@ -31,6 +32,63 @@ impl<K: Kernel> Steward<K> {
         let pieces = self.folios.cover(row.owner, cover);
         let pieces = pieces.map_err(|refusal| self.refused(refusal))?;
         let held = self.make_frames(client, &pieces)?;
+        Ok(Decision::Fill(self.note(Given {
+            client,
+            guest: row.client.guest.map(|guest| (guest, start)),
+            frames,
+            is_ready: false,
+            held,
+        })))
+    }
+
+    /// Lets a client take folios of a size.
+    pub(super) fn register_size(&mut self, client: usize, order: u8) -> Result<Decision, Refused> {
+        self.check_order(order)?;
+        let owner = self.clients[client].owner;
+        let registered = self.folios.register_size(owner, order);
+        registered.map_err(|refusal| self.refused(refusal))?;
+        Ok(Decision::Done(Reply::Registered, Vec::new()))
+    }
+
+    /// Checks that folios of an order can be given.
+    const fn check_order(&self, order: u8) -> Result<(), Refused> {
+        let max_order = self.max_order;
+        if order > max_order {
+            return Err(Refused::TooLarge { max_order });
+        }
+        Ok(())
+    }
+
+    /// Takes one folio of a size that a client registered.
+    pub(super) fn allocate_folio(
+        &mut self,
+        client: usize,
+        order: u8,
+        (start, node): (u64, u8),
+    ) -> Result<Decision, Refused> {
+        self.check_order(order)?;
+        if node != 0 {
+            return Err(Refused::NoSuchNode);
+        }
+        let row = self.clients[client];
+        let account = self.folios.account(row.owner);
+        let account = account.map_err(|refusal| self.refused(refusal))?;
+        if account.sizes() & 1 << order == 0 {
+            return Err(Refused::NoSuchSize);
+        }
+        let frames = 1 << order;
+        if !start.is_multiple_of(frames) {
+            return Err(Refused::Misaligned);
+        }
+        self.check_room(client, start, frames)?;
+        let want = Want {
+            order,
+            node: None,
+            movable: true,
+        };
+        let extent = self.folios.allocate(row.owner, want);
+        let extent = extent.map_err(|refusal| self.refused(refusal))?;
+        let held = self.make_frames(client, &[Piece { offset: 0, extent }])?;
         Ok(Decision::Fill(self.note(Given {
             client,
             guest: row.client.guest.map(|guest| (guest, start)),

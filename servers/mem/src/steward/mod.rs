@@ -10,15 +10,18 @@
 //! checked whole before it has an effect.
 
 mod contiguous;
+mod defects;
 mod give;
+mod pins;
 mod take_back;
 mod tell;
 
 pub use contiguous::Step;
 
-use crate::account::Owner;
+use crate::account::{Account, Owner};
 use crate::area::{Area, ClaimId};
 use crate::deeds::{DeedRefusal, Deeds};
+use crate::descriptor::Descriptor;
 use crate::extent::Extent;
 use crate::folios::Folios;
 use crate::geometry::{FrameNumber, Geometry};
@@ -27,7 +30,7 @@ use crate::map::Memory;
 use crate::refusal::Refusal;
 use alloc::vec::Vec;
 use core::ops::Range;
-use mem_api::{Allocation, FOLIOS_PER_REPLY, Refusal as Refused, Reply, Request};
+use mem_api::{Allocation, FOLIOS_PER_REPLY, Pages, Refusal as Refused, Reply, Request};
 
 /// The most allocations of a client.
 const MAX_ALLOCATIONS: usize = 64;
@@ -41,6 +44,8 @@ pub struct Client {
     pub guest: Option<u16>,
     /// How many frames it may have.
     pub limit: u64,
+    /// How many of them it may have pinned at a time.
+    pub pins: u64,
     /// Whether its guest's memory is mapped when it is first touched.
     pub is_lazy: bool,
 }
@@ -54,6 +59,8 @@ struct Row {
     refused: u64,
     /// Requests that waited.
     slowed: u64,
+    /// Defects that it reported.
+    defects: u8,
 }
 
 /// A folio that somebody has.
@@ -150,9 +157,12 @@ pub enum Touch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     given: Vec<Option<Given>>,
-    used: Vec<u64>,
+    accounts: Vec<(Account, u8)>,
     free: u64,
     underway: Vec<Underway>,
+    pinnings: Vec<pins::Pinning>,
+    /// What is known of each folio that somebody has.
+    heads: Vec<Descriptor>,
 }
 
 /// All that the server knows.
@@ -165,6 +175,7 @@ pub struct Steward<K> {
     areas: Vec<Area>,
     given: Vec<Option<Given>>,
     underway: Vec<Underway>,
+    pinnings: Vec<pins::Pinning>,
     /// The largest order of a folio: what the caller can clear.
     max_order: u8,
     moved: u64,
@@ -182,6 +193,7 @@ impl<K: Kernel> Steward<K> {
             areas: Vec::new(),
             given: Vec::new(),
             underway: Vec::new(),
+            pinnings: Vec::new(),
             max_order: max_order.min(geometry.max_order()),
             moved: 0,
         }
@@ -261,6 +273,7 @@ impl<K: Kernel> Steward<K> {
             owner,
             refused: 0,
             slowed: 0,
+            defects: 0,
         });
         Ok(())
     }
@@ -276,12 +289,16 @@ impl<K: Kernel> Steward<K> {
     /// Returns what clients can notice.
     #[must_use]
     pub fn picture(&self) -> Picture {
-        let used = |row: &Row| self.folios.account(row.owner).map_or(0, |has| has.used());
+        let account = |row: &Row| Some((self.folios.account(row.owner).ok()?, row.defects));
+        let held = self.given.iter().flatten().flat_map(|given| &given.held);
+        let head = |held: &Held| self.folios.map().get(held.extent.base());
         Picture {
             given: self.given.clone(),
-            used: self.clients.iter().map(used).collect(),
+            accounts: self.clients.iter().filter_map(account).collect(),
             free: self.folios.free(),
             underway: self.underway.clone(),
+            pinnings: self.pinnings.clone(),
+            heads: held.map(head).collect(),
         }
     }
 
@@ -322,17 +339,50 @@ impl<K: Kernel> Steward<K> {
                 allocation,
                 page,
                 pages,
-            } => self.free(
-                client,
-                allocation,
-                page.into()..u64::from(page) + u64::from(pages.count()),
-            ),
+            } => self.free(client, allocation, range(page, pages)),
             Request::Contiguous { pages, align, area } => {
                 self.contiguous(client, u64::from(pages.count()), (align, area))
             }
-            Request::Statistics | Request::Metrics | Request::Account { .. } => {
-                Err(Refused::NoClient)
+            Request::RegisterSize { order } => self.register_size(client, order),
+            Request::AllocateFolio {
+                order,
+                start_page,
+                node,
+            } => self.allocate_folio(client, order, (start_page, node)),
+            other => self.decide_of_pages(client, other),
+        }
+    }
+
+    /// Decides about a request of a client that is about pages of one of its allocations.
+    fn decide_of_pages(&mut self, client: usize, request: Request) -> Result<Decision, Refused> {
+        match request {
+            Request::Pin {
+                allocation,
+                page,
+                pages,
+            } => self.pin(client, allocation, range(page, pages)),
+            Request::Unpin {
+                allocation,
+                page,
+                pages,
+                wrote,
+            } => self.unpin(client, allocation, (range(page, pages), wrote)),
+            Request::Scatter {
+                allocation,
+                offset,
+                length,
+                entries,
+            } => self.scatter(client, allocation, (offset, length, entries)),
+            Request::Readable {
+                allocation,
+                offset,
+                length,
+            } => self.readable(client, allocation, (offset, length)),
+            Request::ReportDefect { allocation, page } => {
+                self.report_defect(client, allocation, page)
             }
+            Request::Inspect { allocation, page } => self.inspect(client, allocation, page),
+            _ => Err(Refused::NoClient),
         }
     }
 
@@ -431,6 +481,11 @@ impl<K: Kernel> Steward<K> {
     }
 }
 
+/// Returns these pages of an allocation.
+fn range(page: u32, pages: Pages) -> Range<u64> {
+    page.into()..u64::from(page) + u64::from(pages.count())
+}
+
 /// Returns what a client is told where there is no capability.
 const fn no_deed(refusal: DeedRefusal) -> Refused {
     match refusal {
@@ -443,11 +498,16 @@ fn folios(held: &[Held]) -> Decision {
     let mut folios = [None; FOLIOS_PER_REPLY];
     let mut frames = Vec::new();
     for (place, held) in folios.iter_mut().zip(held) {
-        *place = Some(mem_api::Folio {
-            offset_pages: u32::try_from(held.offset).unwrap_or(u32::MAX),
-            order: held.extent.order() + crate::FRAME_SHIFT as u8,
-        });
+        *place = Some(told(held));
         frames.push(held.frame);
     }
     Decision::Done(Reply::Folios(folios), frames)
+}
+
+/// Returns what a client is told of a folio.
+fn told(held: &Held) -> mem_api::Folio {
+    mem_api::Folio {
+        offset_pages: pins::page_name(held.offset),
+        order: held.extent.order() + crate::FRAME_SHIFT as u8,
+    }
 }

@@ -8,7 +8,7 @@ use fake::Fake;
 use mem::{
     Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward, Touch,
 };
-use mem_api::{Mem, Refusal, Reply, Request};
+use mem_api::{Allocation, Entry, Mem, Pages, Refusal, Reply, Request};
 use std::collections::BTreeMap;
 
 pub const ROOTS: [(u64, u8); 2] = [(0x400, 10), (0x1000, 9)];
@@ -17,6 +17,7 @@ pub const AREA: (u64, u64) = (0x500, 0x100);
 /// Process of each client: one with an eager guest, one with a lazy one, one without.
 pub const CLIENTS: [u16; 3] = [3, 5, 8];
 pub const LIMIT: u64 = 700;
+pub const PINS: u64 = 300;
 
 pub fn steward() -> Steward<Fake> {
     let mut fake = Fake::default();
@@ -41,11 +42,21 @@ pub fn steward() -> Steward<Fake> {
             process,
             guest,
             limit: LIMIT,
+            pins: PINS,
             is_lazy: guest == Some(1),
         };
         steward.add_client(client).unwrap();
     }
     steward
+}
+
+/// Pages that a client pinned, and the frames that they are.
+#[derive(Clone)]
+struct Pinned {
+    process: u16,
+    allocation: Allocation,
+    page: u32,
+    frames: Vec<u64>,
 }
 
 /// Steward, and what the guests wrote where.
@@ -54,6 +65,7 @@ pub struct World {
     written: BTreeMap<(u16, u64), u64>,
     /// Contiguous requests that are under way, and what is to be copied for them.
     pub emptying: Vec<(Emptying, Option<(Slot, Slot)>)>,
+    pinned: Vec<Pinned>,
     next_value: u64,
 }
 
@@ -63,6 +75,7 @@ impl World {
             steward: steward(),
             written: BTreeMap::new(),
             emptying: Vec::new(),
+            pinned: Vec::new(),
             next_value: 1,
         }
     }
@@ -79,7 +92,10 @@ impl World {
         let before = self.steward.picture();
         let kernel = self.steward.kernel().clone();
         match self.steward.decide(process, request) {
-            Ok(Decision::Done(reply, frames)) => Ok((reply, frames)),
+            Ok(Decision::Done(reply, frames)) => {
+                self.note_pins(process, request, reply);
+                Ok((reply, frames))
+            }
             Ok(Decision::Fill(fill)) => Ok((self.fill(&fill)?, Vec::new())),
             Ok(Decision::Empty(emptying)) => {
                 self.emptying.push((emptying, None));
@@ -157,7 +173,133 @@ impl World {
             .retain(|(guest, page), _| is_there(*guest, *page));
     }
 
+    /// Returns the frame that a page of an allocation is.
+    fn frame_of(&mut self, process: u16, allocation: Allocation, page: u32) -> u64 {
+        let find = Request::Find { allocation, page };
+        match self.steward.decide(process, find) {
+            Ok(Decision::Done(Reply::Folios([Some(folio), ..]), slots)) => {
+                let frame = self.steward.kernel().slots[&slots[0]];
+                frame.base + u64::from(page - folio.offset_pages)
+            }
+            other => panic!("page {page} is there: {other:?}"),
+        }
+    }
+
+    /// Notes where pinned pages are, and checks what is told of them.
+    fn note_pins(&mut self, process: u16, request: Request, reply: Reply) {
+        match (request, reply) {
+            (
+                Request::Pin {
+                    allocation,
+                    page,
+                    pages,
+                },
+                _,
+            ) => {
+                let frames = (page..page + pages.count())
+                    .map(|page| self.frame_of(process, allocation, page))
+                    .collect();
+                self.pinned.push(Pinned {
+                    process,
+                    allocation,
+                    page,
+                    frames,
+                });
+            }
+            (
+                Request::Unpin {
+                    allocation,
+                    page,
+                    pages,
+                    ..
+                },
+                _,
+            ) => {
+                let is_it = |pinned: &Pinned| {
+                    (pinned.allocation, pinned.page) == (allocation, page)
+                        && pinned.frames.len() == pages.count() as usize
+                };
+                let index = self.pinned.iter().position(is_it).expect("it was pinned");
+                assert_eq!(self.pinned.swap_remove(index).process, process);
+            }
+            (
+                Request::Scatter {
+                    allocation,
+                    offset,
+                    length,
+                    entries: most,
+                },
+                Reply::Scatter(entries),
+            ) => {
+                let entries: Vec<_> = entries.into_iter().flatten().collect();
+                assert!((1..=usize::from(most)).contains(&entries.len()));
+                let sum: u64 = entries.iter().map(|entry| entry.length).sum();
+                assert_eq!(sum, length);
+                self.check_entries((process, allocation), offset, &entries);
+            }
+            _ => {}
+        }
+    }
+
+    /// Entries say where the bytes of pinned pages are.
+    fn check_entries(
+        &mut self,
+        (process, allocation): (u16, Allocation),
+        offset: u64,
+        entries: &[Entry],
+    ) {
+        let mut at = offset;
+        for entry in entries {
+            let end = at + entry.length;
+            for page in at >> 12..end.div_ceil(4096) {
+                let frame = self.frame_of(process, allocation, u32::try_from(page).unwrap());
+                let byte = at.max(page << 12);
+                let address = (frame << 12) + byte % 4096;
+                assert_eq!(entry.address + (byte - at), address);
+                let is_there = |pinned: &Pinned| pinned.frames.contains(&frame);
+                assert!(self.pinned.iter().any(is_there));
+            }
+            at = end;
+        }
+    }
+
+    /// What is pinned is where it was when it was pinned.
+    fn check_pins(&mut self) {
+        for index in 0..self.pinned.len() {
+            let Pinned {
+                process,
+                allocation,
+                page,
+                frames,
+            } = self.pinned[index].clone();
+            // Folios move as a whole.
+            for (page, frame) in (page..).zip(frames).step_by(7) {
+                assert_eq!(self.frame_of(process, allocation, page), frame);
+            }
+        }
+    }
+
+    /// Unpins everything.
+    pub fn unpin_all(&mut self) {
+        while let Some(Pinned {
+            process,
+            allocation,
+            page,
+            frames,
+        }) = self.pinned.last().cloned()
+        {
+            let unpin = Request::Unpin {
+                allocation,
+                page,
+                pages: Pages::new(u32::try_from(frames.len()).unwrap()).unwrap(),
+                wrote: false,
+            };
+            self.ask(process, unpin).expect("it was pinned");
+        }
+    }
+
     pub fn check(&mut self) {
+        self.check_pins();
         let mut frames = BTreeMap::new();
         for (slot, object) in &self.steward.kernel().slots {
             if object.made == Made::Frame {

@@ -100,14 +100,19 @@ impl Sum {
             skipped,
         } = self;
         line!("first: {passed} passed, {failed} failed, {skipped} skipped");
-        let status = This::command_line()
-            .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
-            .find_map(|word| number(word.strip_prefix(b"status=")?));
+        let status = word_of_command_line(b"status=");
         This::power_off(match failed {
             0 => status.unwrap_or(0),
             _ => BROKEN,
         })
     }
+}
+
+/// Returns the decimal number that stands on the command line behind a name.
+pub fn word_of_command_line(name: &[u8]) -> Option<u8> {
+    This::command_line()
+        .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
+        .find_map(|word| number(word.strip_prefix(name)?))
 }
 
 /// Returns the decimal number that a word is.

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use crate::console::line;
 use crate::interrupts::{self, Source};
-use crate::laws::{ipi, registers};
+use crate::laws::{ipi, registers, writes};
 use crate::machine::{Machine, This};
 use crate::report::{Verdict, Why, hold};
 use crate::waiting::{self, Manner};
@@ -22,15 +22,18 @@ pub enum Task {
     Burst = 4,
     /// Uses every register file.
     Registers = 5,
+    /// Writes to all memory.
+    Write = 6,
 }
 
 impl Task {
     /// Every task.
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::AnswerIdle,
         Self::AnswerBusy,
         Self::Burst,
         Self::Registers,
+        Self::Write,
     ];
 
     /// Does it; `before` is how many interrupts by processors there were before the first that the
@@ -41,6 +44,7 @@ impl Task {
             Self::AnswerBusy => ipi::answer(Manner::Busy, before),
             Self::Burst => ipi::burst(FIRST),
             Self::Registers => registers::use_all(),
+            Self::Write => writes::write_all(),
         }
     }
 }

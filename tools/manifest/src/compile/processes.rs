@@ -113,6 +113,7 @@ pub(super) fn draft<'a>(
         touch_on_sbi: None,
         quota: size_or("quota", source.quota.as_ref(), Size::from_bytes(0))?,
         own_budget: source.own_budget,
+        pins: size_or("pins", source.pins.as_ref(), Size::from_bytes(0))?,
     };
     Ok(Draft {
         process,
