@@ -139,12 +139,11 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Charges time to the budget of `next`, which runs, from now on.
     #[inline(never)]
-    pub(crate) fn charge_to(&self, next: Option<ExecutionRef>) {
+    pub(crate) fn charge_to(&self, next: ExecutionRef) {
         let now = self.arch.now();
         self.charge(self.core, now);
-        let budget = next.and_then(|next| self.execution(next).budget.get());
-        self.core.budget.set(budget);
-        self.set_timer(self.core, next, now);
+        self.core.budget.set(self.execution(next).budget.get());
+        self.set_timer(self.core, Some(next), now);
     }
 
     /// Charges the time since the last charge.

@@ -118,34 +118,21 @@ impl<'a> Entry<'a> {
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Returns the object at an address, and pins it, unless a grace period is under way.
+    /// Returns the object at an address, and pins it, unless a grace period is under way: between its
+    /// acknowledgement and the end of a period a core may still find what goes then.
     #[inline(always)]
     fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
         let pin = self.seat.pin::<T>(pin)?;
-        let pointer = self.locate_and_pin(address, (T::KIND, T::STRIDE), pin)?;
+        let pointer = self.locate(address, T::KIND, T::STRIDE)?;
+        if self.arena.grace().is_idle() {
+            pin.store(address, Ordering::Relaxed);
+        }
         // SAFETY: as in `find`.
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Does what [`Entry::locate`] does, and lets a pin of that kind name the address.
-    #[inline(never)]
-    fn locate_and_pin(
-        &self,
-        address: u64,
-        (kind, stride): (u8, u64),
-        pin: &AtomicU64,
-    ) -> Option<NonNull<u8>> {
-        let pointer = self.locate_here(address, kind, stride)?;
-        // Between its acknowledgement and the end of a period a core may still find what goes then.
-        if self.arena.grace().is_idle() {
-            pin.store(address, Ordering::Relaxed);
-        }
-        Some(pointer)
-    }
-
     /// Returns the object at an address, which is looked at unless pin number `pin` of its type names
-    /// it, and
-    /// pinned then: for paths that are shortest.
+    /// it, and pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
         self.pinned(address, pin).or_else(|| self.pin(address, pin))

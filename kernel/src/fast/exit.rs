@@ -86,7 +86,7 @@ impl<A: Arch> Visit<'_, A> {
         execution.set_state(State::Ready);
         self.core.current.set(Some(item));
         if is_charged {
-            self.charge_to(Some(item));
+            self.charge_to(item);
         }
         Some(Fast::Guest(vcpu, self.enter_guest(item, vcpu)))
     }

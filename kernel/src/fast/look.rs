@@ -181,7 +181,7 @@ impl<A: Arch> Visit<'_, A> {
             self.core.loaded_space.set(address);
             self.arch.load_space(word);
         }
-        if RARE && switch.is_charged {
+        if let (true, Some(next)) = (RARE && switch.is_charged, next) {
             self.charge_to(next);
         }
     }
