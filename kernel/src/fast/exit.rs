@@ -34,7 +34,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
         let from = vcpu.execution();
-        let waiting = self.fast_server::<true>(endpoint, from)?;
+        let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
         let badge = slot.badge.get();
         self.leave_vcpu(vcpu);
         Self::make_pending(vcpu, &pending);

@@ -202,22 +202,19 @@ impl<A: Arch> Visit<'_, A> {
         self.make_ready(next);
     }
 
-    /// Returns the server that waits at an endpoint, which is of this core, if it can run in place of `from`.
+    /// Returns the server that waits at an endpoint, which is of this core, if it can run in place of `from`,
+    /// and neither it nor `hazard` has anything unusual.
     #[inline(always)]
     pub(super) fn fast_server<'e, const RARE: bool>(
         &'e self,
         endpoint: &'e Endpoint,
-        from: &Execution,
+        (from, hazard): (&Execution, u64),
     ) -> Option<Waiting<'e, A>> {
         let item = endpoint.receivers.first.get();
         let server = self.at::<Thread<A>, RARE>(item.map_or(0, Handle::address), CALLS)?;
-        let to = server.execution();
-        // One after the other: a word that is looked at at once needs no register for long.
-        if to.flags() != 0 || to.next.get().is_some() {
-            return None;
-        }
-        let keeps = to.detail.get();
-        if !RARE && keeps != 0 {
+        let (to, keeps) = (server.execution(), server.execution().detail.get());
+        let hazard = hazard | to.flags() | to.next.address();
+        if hazard | if RARE { 0 } else { keeps } != 0 {
             return None;
         }
         let budget = if RARE && keeps == KEEPS_OWN_BUDGET {

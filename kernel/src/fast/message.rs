@@ -73,10 +73,10 @@ impl<A: Arch> Visit<'_, A> {
         let (endpoint, _, badge) =
             self.fast_target::<Endpoint, RARE>(thread, (target, CALLS), need)?;
         let from = thread.execution();
-        if from.flags() != 0 || from.depth.get() >= MAX_DEPTH {
+        if from.depth.get() >= MAX_DEPTH {
             return None;
         }
-        let waiting = self.fast_server::<RARE>(endpoint, from)?;
+        let waiting = self.fast_server::<RARE>(endpoint, (from, from.flags()))?;
         if LONG {
             copy(self.fast_pages(thread, waiting.server, info)?);
         }
@@ -110,9 +110,8 @@ impl<A: Arch> Visit<'_, A> {
         let (endpoint, address, bound) =
             self.fast_target::<_, RARE>(thread, (target, REPLIES), need)?;
         let has_bits = |it: &Notification| it.bits.get() != 0;
-        if endpoint.callers.first.get().is_some()
-            || endpoint.receivers.first.get().is_some()
-            || from.flags() != 0
+        let queued = endpoint.callers.first.address() | endpoint.receivers.first.address();
+        if queued | from.flags() != 0
             || thread.frame.argument(7) != FOREVER
             || (bound != 0 && self.at::<_, RARE>(bound, REPLIES).is_none_or(has_bits))
         {
@@ -191,8 +190,8 @@ impl<A: Arch> Visit<'_, A> {
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let waiting = self.fast_server::<true>(endpoint, from)?;
-        if from.flags() != 0 || self.is_in_recovery(thread) {
+        let waiting = self.fast_server::<true>(endpoint, (from, from.flags()))?;
+        if self.is_in_recovery(thread) {
             return None;
         }
         if self.is_spurious(thread, kind, address) {
