@@ -1,11 +1,11 @@
 //! Seats: what looks at objects need that is one core's.
 
-use crate::{FIRST_OBJECT, Object};
+use crate::{FIRST_OBJECT, Object, fill};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Pins that a core has for each kind of object.
-pub const PINS: usize = 3;
+pub const PINS: usize = 4;
 /// Notes that a core has.
 pub const NOTES: usize = 2 * PINS;
 /// Kinds of objects that can be pinned.
@@ -73,10 +73,8 @@ impl Seat {
 
     /// Forgets all names and notes.
     pub(crate) fn clear(&self) {
-        let (pins, notes) = (self.pins.as_flattened(), self.notes.as_flattened());
-        for word in pins.iter().chain(notes) {
-            word.store(EMPTY, Ordering::Relaxed);
-        }
+        fill(self.pins.as_flattened(), EMPTY);
+        fill(self.notes.as_flattened(), EMPTY);
     }
 }
 
