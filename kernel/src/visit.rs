@@ -21,7 +21,7 @@ pub struct Visit<'k, A: Arch> {
 }
 
 /// The pin of the thread, and of the vCPU, that runs.
-pub(crate) const CURRENT: usize = 2;
+pub(crate) const CURRENT: usize = 3;
 
 /// What a core does when it leaves the kernel.
 pub enum Next<'e, A: Arch> {

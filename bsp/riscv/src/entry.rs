@@ -1,6 +1,7 @@
 //! First instructions of a hart, and the way in and out of the kernel.
 
 use crate::percore::{FRAME, MODE, SCRATCH, STACK};
+use abi::CallNumber;
 use core::arch::global_asm;
 
 /// Where physical memory is mapped: Sv39's upper half from here on, one leaf per gibibyte.
@@ -17,7 +18,7 @@ pub const SPP: u64 = 1 << 8;
 /// hstatus.SPV: the trap came from a guest.
 const SPV: u64 = 1 << 7;
 /// satp's mode field for Sv39.
-const SV39: u64 = 8 << 60;
+pub const SV39: u64 = 8 << 60;
 
 global_asm!(
     // a0 = hart, a1 = device tree (boot hart) or core number's PerCore (the others).
@@ -134,7 +135,19 @@ global_asm!(
     "    sd t0, 40(t2)",
     "    sd t3, 256(t2)",
     "    ld sp, {stack}(tp)",
-    "    tail {call}",
+    // Each of the most frequent calls has a function of its own, so that it needs few registers.
+    "    andi t1, a7, 255",
+    "    addi t1, t1, -{call_number}",
+    "    bnez t1, 6f",
+    "    j {call}",
+    "6:  addi t1, t1, {call_number} - {reply_receive_number}",
+    "    bnez t1, 7f",
+    "    j {reply_receive}",
+    "7:  addi t1, t1, {reply_receive_number} - {signal_number}",
+    "    bnez t1, 9f",
+    "    j {signal}",
+    "9:  bnez a7, _save_arguments",
+    "    j {identify}",
     // The call is not one of the most frequent: the other arguments are saved too.
     ".globl _save_arguments",
     "_save_arguments:",
@@ -148,7 +161,7 @@ global_asm!(
     "    sd a6, 128(t2)",
     "    sd a7, 136(t2)",
     "    ld sp, {stack}(tp)",
-    "    tail {rare_call}",
+    "    j {rare_call}",
     // Anything else: all registers are saved.
     "1:  csrr t2, sstatus",
     "    andi t2, t2, {supervisor}",
@@ -255,6 +268,7 @@ global_asm!(
     ".globl _resume_with",
     "_resume_with:",
     "    ld t3, 256(a0)",
+    "    sd a0, {frame}(tp)",
     "    ld sp, 16(a0)",
     "    ld gp, 24(a0)",
     "    ld tp, 32(a0)",
@@ -282,6 +296,12 @@ global_asm!(
     "    sret",
     ".popsection",
     call = sym crate::trap::call,
+    reply_receive = sym crate::trap::reply_receive,
+    signal = sym crate::trap::signal,
+    identify = sym crate::trap::identify,
+    call_number = const CallNumber::Call as usize,
+    reply_receive_number = const CallNumber::ReplyReceive as usize,
+    signal_number = const CallNumber::Signal as usize,
     rare_call = sym crate::trap::rare_call,
     supervisor = const SPP,
     virtual = const SPV,

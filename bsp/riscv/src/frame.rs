@@ -83,10 +83,18 @@ impl UserFrame for RiscvFrame {
         self.pc.add(4);
         let [_, link, _, _, _, others @ ..] = &self.x;
         link.set(0);
-        for chunk in others.as_chunks::<9>().0 {
-            for register in chunk {
-                register.set(0);
-            }
+        let clear = |register: &Word| register.set(0);
+        // Written out, for the compiler makes loops of loops.
+        for [a, b, c, d, e, f, g, h, i] in others.as_chunks::<9>().0 {
+            clear(a);
+            clear(b);
+            clear(c);
+            clear(d);
+            clear(e);
+            clear(f);
+            clear(g);
+            clear(h);
+            clear(i);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The machine, as the portable kernel sees it.
 
+use crate::entry::SV39;
 use crate::frame::RiscvFrame;
 use crate::guest::{self, RiscvGuest};
 use crate::{csr, irq, paging, percore, sbi, timer};
@@ -106,19 +107,22 @@ impl Arch for Riscv {
     }
 
     fn space_word(&self, space: Option<(u64, SpaceTag)>) -> u64 {
-        let (root, asid) = match space {
-            Some((root, tag)) if ASID_BITS.load(Ordering::Relaxed) != 0 => (root, tag.0),
-            Some((root, _)) => (root, 0),
-            None => (paging::physical_of(&raw const paging::ROOT), 0),
-        };
-        8 << 60 | asid << 44 | root >> 12
+        // Without the mode: `load_space` flushes then.
+        match space {
+            Some((root, tag)) if ASID_BITS.load(Ordering::Relaxed) != 0 => {
+                SV39 | tag.0 << 44 | root >> 12
+            }
+            Some((root, _)) => root >> 12,
+            None => paging::physical_of(&raw const paging::ROOT) >> 12,
+        }
     }
 
     #[inline(always)]
     fn load_space(&self, word: u64) {
-        csr::write!(number::SATP, word);
-        // No space but the kernel's own has ASID 0 where there are ASIDs.
-        if word << 4 >> 48 == 0 {
+        if word & SV39 != 0 {
+            csr::write!(number::SATP, word);
+        } else {
+            csr::write!(number::SATP, word | SV39);
             csr::fence_all();
         }
     }

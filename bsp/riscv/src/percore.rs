@@ -83,3 +83,33 @@ pub fn current() -> &'static PerCore {
     // and shared by reference only.
     unsafe { &*address }
 }
+
+/// Returns the word at an offset of the hart that runs this code, for short paths.
+#[inline(always)]
+fn word<const OFFSET: usize>() -> u64 {
+    const { assert!(OFFSET.is_multiple_of(8) && OFFSET < size_of::<PerCore>()) };
+    let value;
+    // SAFETY: in the kernel, tp holds the address of an element of `CORES`, of which this is a word.
+    unsafe {
+        core::arch::asm!("ld {}, {}(tp)", out(reg) value, const OFFSET, options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
+/// Returns [`PerCore::frame`] of the hart that runs this code.
+#[inline(always)]
+pub fn frame() -> u64 {
+    word::<FRAME>()
+}
+
+/// Returns [`PerCore::seat`] of the hart that runs this code.
+#[inline(always)]
+pub fn seat() -> u64 {
+    word::<{ offset_of!(PerCore, seat) }>()
+}
+
+/// Returns [`PerCore::state`] of the hart that runs this code.
+#[inline(always)]
+pub fn state() -> u64 {
+    word::<{ offset_of!(PerCore, state) }>()
+}

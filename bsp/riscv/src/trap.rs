@@ -6,6 +6,7 @@ use crate::guest::{self, FS};
 use crate::machine::Riscv;
 use crate::percore::{self, GUEST, PerCore, THREAD};
 use crate::{csr, sbi};
+use abi::CallNumber;
 use abi::fault::FaultKind;
 use abi::message::REGISTER_WORDS;
 use arena::Seat;
@@ -30,7 +31,7 @@ pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 /// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let hart = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let visit = ManuallyDrop::new(enter_from_user());
     let what = thread_trap(&visit, csr::read!(number::SCAUSE));
     if let Trap::Fault {
         kind,
@@ -47,7 +48,7 @@ pub extern "C" fn trap() -> ! {
 /// Handles a trap out of a guest, whose registers were saved.
 pub extern "C" fn exit() -> ! {
     let hart = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let visit = ManuallyDrop::new(enter_from_user());
     let Some(vcpu) = visit.current_vcpu() else {
         general(hart, Trap::Ipi)
     };
@@ -85,31 +86,49 @@ macro_rules! jump_with_arguments {
     }};
 }
 
-/// Makes a system call of a thread of which argument 7, stack, global and thread pointer and program
-/// counter were saved; the other arguments are in the registers that they came in.
-pub extern "C" fn call(
-    target: u64,
-    first: u64,
-    second: u64,
-    third: u64,
-    fourth: u64,
-    fifth: u64,
-    sixth: u64,
-    word: u64,
-) -> ! {
-    let hart = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(hart));
-    let words = [first, second, third, fourth, fifth, sixth];
-    match visit.fast_short_call(current_thread(hart), [target, word]) {
-        // Read again: so its register is free meanwhile.
-        Some(Fast::Behind(resume)) => resume_thread(percore::current(), &resume, words),
-        Some(Fast::Message(message)) => resume_with(percore::current(), &message),
-        // SAFETY: the registers are what `long_call` takes.
-        _ if is_long(word >> 32) => unsafe { jump_with_arguments!(long_call, target, words, word) },
-        // SAFETY: they are what `_save_arguments` takes, which fills the frame of the thread that
-        // made the call.
-        _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
-    }
+/// Declares functions that make system calls of a thread of which argument 7, stack, global and
+/// thread pointer and program counter were saved; the other arguments are in the registers that they
+/// came in. Entry code knows the call's number.
+macro_rules! system_calls {
+    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+        $(#[$meta])*
+        pub extern "C" fn $name(
+            target: u64,
+            first: u64,
+            second: u64,
+            third: u64,
+            fourth: u64,
+            fifth: u64,
+            sixth: u64,
+            word: u64,
+        ) -> ! {
+            let visit = ManuallyDrop::new(enter_from_user());
+            let words = [first, second, third, fourth, fifth, sixth];
+            let known = word & !0xff | const { $number as u64 };
+            match visit.fast_short_call(current_thread(), [target, known]) {
+                Some(Fast::Behind(resume)) => resume_thread(&resume, words),
+                Some(Fast::Message(message)) => resume_with(&message),
+                // SAFETY: the registers are what `long_call` takes.
+                _ if is_long(word >> 32) => unsafe {
+                    jump_with_arguments!(long_call, target, words, word)
+                },
+                // SAFETY: they are what `_save_arguments` takes, which fills the frame of the thread
+                // that made the call.
+                _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
+            }
+        }
+    )+};
+}
+
+system_calls! {
+    /// Makes a call of an endpoint.
+    call: CallNumber::Call;
+    /// Makes a reply and receive.
+    reply_receive: CallNumber::ReplyReceive;
+    /// Makes a signal.
+    signal: CallNumber::Signal;
+    /// Says which version and core this is.
+    identify: CallNumber::Identify;
 }
 
 /// Does what [`call`] does for a long message: it puts registers aside for that.
@@ -123,11 +142,10 @@ pub extern "C" fn long_call(
     sixth: u64,
     word: u64,
 ) -> ! {
-    let hart = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let visit = ManuallyDrop::new(enter_from_user());
     let words = [first, second, third, fourth, fifth, sixth];
-    match visit.fast_call_with(current_thread(hart), [target, word]) {
-        Some(Fast::Behind(resume)) => resume_thread(hart, &resume, words),
+    match visit.fast_call_with(current_thread(), [target, word]) {
+        Some(Fast::Behind(resume)) => resume_thread(&resume, words),
         // SAFETY: as in `call`.
         _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
     }
@@ -135,8 +153,8 @@ pub extern "C" fn long_call(
 
 /// Returns the thread that made a system call.
 #[inline(always)]
-fn current_thread(hart: &PerCore) -> &Thread<Riscv> {
-    let frame = hart.frame.get() as usize;
+fn current_thread() -> &'static Thread<Riscv> {
+    let frame = percore::frame() as usize;
     let thread = (frame - offset_of!(Thread<Riscv>, frame)) as *const Thread<Riscv>;
     // SAFETY: what this hart runs is a thread, and `frame` that thread's, whose object the kernel
     // keeps until this hart has been in the kernel again.
@@ -146,7 +164,7 @@ fn current_thread(hart: &PerCore) -> &Thread<Riscv> {
 /// Makes a system call that is not one of the most frequent.
 pub extern "C" fn rare_call() -> ! {
     let hart = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(hart));
+    let visit = ManuallyDrop::new(enter_from_user());
     match visit.fast_rare_call() {
         Some(fast) => go_on(hart, &fast),
         None => general(hart, Trap::Call),
@@ -159,9 +177,9 @@ fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
     match fast {
         Fast::Behind(resume) => {
             let words = core::array::from_fn(|index| resume.from.frame.argument(index + 1));
-            resume_thread(hart, resume, words)
+            resume_thread(resume, words)
         }
-        Fast::Message(message) => resume_with(hart, message),
+        Fast::Message(message) => resume_with(message),
         Fast::Thread(thread) => {
             return_to_thread(hart, &raw const thread.frame as u64, thread.frame.pc.get())
         }
@@ -171,9 +189,8 @@ fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
 
 /// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
-fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>, words: [u64; REGISTER_WORDS]) -> ! {
+fn resume_thread(resume: &Resume<'_, Riscv>, words: [u64; REGISTER_WORDS]) -> ! {
     let registers = &raw const resume.to.frame as u64;
-    hart.frame.set(registers);
     let [first, second, third, fourth, fifth, sixth] = words;
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
     // been in the kernel again; a thread made a call, so that sstatus sends this hart to user mode.
@@ -198,9 +215,8 @@ fn resume_thread(hart: &PerCore, resume: &Resume<'_, Riscv>, words: [u64; REGIST
 
 /// Returns to a thread behind its system call, with results of the kernel's.
 #[inline(always)]
-fn resume_with(hart: &PerCore, message: &Message<'_, Riscv>) -> ! {
+fn resume_with(message: &Message<'_, Riscv>) -> ! {
     let registers = &raw const message.to.frame as u64;
-    hart.frame.set(registers);
     let [first, second, third, fourth, fifth, sixth] = message.words;
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
     // been in the kernel again; sstatus sends this hart to user mode, for this is behind a trap of
@@ -228,7 +244,7 @@ fn resume_with(hart: &PerCore, message: &Message<'_, Riscv>) -> ! {
 #[cold]
 #[inline(never)]
 fn general(hart: &PerCore, what: Trap) -> ! {
-    let mut visit = enter_from_user(hart);
+    let mut visit = enter_from_user();
     visit.handle(what);
     drop(visit);
     leave(hart)
@@ -244,11 +260,11 @@ fn kernel() -> &'static Kernel<Riscv> {
 
 /// Begins a kernel entry of this hart, which entered before.
 #[inline(always)]
-fn enter_from_user(hart: &PerCore) -> Visit<'static, Riscv> {
+fn enter_from_user() -> Visit<'static, Riscv> {
     // SAFETY: `enter` put this hart's seat there, before the hart ran a thread or a guest or waited.
-    let seat = unsafe { &*(hart.seat.get() as *const Seat) };
+    let seat = unsafe { &*(percore::seat() as *const Seat) };
     // SAFETY: and its state, another static.
-    let state = unsafe { &*(hart.state.get() as *const CoreState) };
+    let state = unsafe { &*(percore::state() as *const CoreState) };
     // SAFETY: this hart entered at boot (1); traps are off in the kernel, which leaves no entry
     // behind that is used again (2).
     let entry = unsafe { kernel().arena().enter_alone(seat) };
@@ -315,7 +331,7 @@ fn interrupt(code: u64) -> Trap {
 /// Does what the kernel decided: returns to a thread, enters a guest, or waits for an interrupt.
 pub fn leave(hart: &PerCore) -> ! {
     loop {
-        let visit = enter_from_user(hart);
+        let visit = enter_from_user();
         match visit.next() {
             Next::Thread(thread) => {
                 let registers = &raw const thread.frame as u64;
@@ -331,7 +347,7 @@ pub fn leave(hart: &PerCore) -> ! {
             Next::Idle => {
                 drop(visit);
                 let what = wait_for_interrupt();
-                enter_from_user(hart).handle(what);
+                enter_from_user().handle(what);
             }
         }
     }

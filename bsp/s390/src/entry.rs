@@ -3,7 +3,11 @@
 //! The kernel runs with DAT off: real addresses are memory's own, but for the 8 KiB at address 0,
 //! which are this CPU's prefix area. Its software part is `percore::Lowcore`.
 
+use crate::machine::S390;
 use crate::percore::{CALL_RETURN, FRAME, IN_GUEST, RESUME, RETURN, SCRATCH, STACK, ZEROS};
+use abi::CallNumber;
+use core::mem::offset_of;
+use kernel::object::thread::Thread;
 use s390_regs::{PswMask, lowcore};
 
 /// Bytes of a CPU's kernel stack.
@@ -113,7 +117,19 @@ core::arch::global_asm!(
     "    mvc 128(8, %r14), {call_old}",
     "    stg %r15, 136(%r14)",
     "    lg %r15, {stack}",
-    "    jg {system_call}",
+    // Each of the most frequent calls has a function of its own, so that it needs few registers.
+    "    llgcr %r0, %r1",
+    "    lgr %r3, %r1",
+    "    lay %r4, -{frame_in_thread}(%r14)",
+    "    cgije %r0, {call_number}, 3f",
+    "    cgije %r0, {reply_receive_number}, 4f",
+    "    cgije %r0, {signal_number}, 5f",
+    "    ltgr %r0, %r0",
+    "    jge {identify}",
+    "    jg {rare_call}",
+    "3:  jg {system_call}",
+    "4:  jg {reply_receive}",
+    "5:  jg {signal}",
     // One that EXECUTE ran is none: its address cannot be told from its length.
     "6:  stmg %r14, %r15, {scratch}",
     "    lg %r14, {frame}",
@@ -242,6 +258,14 @@ core::arch::global_asm!(
     frame_bytes = const FRAME_BYTES,
     trap = sym crate::trap::trap,
     system_call = sym crate::trap::call,
+    reply_receive = sym crate::trap::reply_receive,
+    signal = sym crate::trap::signal,
+    identify = sym crate::trap::identify,
+    rare_call = sym crate::trap::rare_call,
+    call_number = const CallNumber::Call as usize,
+    reply_receive_number = const CallNumber::ReplyReceive as usize,
+    signal_number = const CallNumber::Signal as usize,
+    frame_in_thread = const offset_of!(Thread<S390>, frame),
     kernel_trap = sym crate::trap::kernel_trap,
 );
 

@@ -9,6 +9,7 @@ use crate::machine::S390;
 use crate::percore::{self, PerCore};
 use crate::sie::Left;
 use crate::{irq, paging, sclp};
+use abi::CallNumber;
 use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
@@ -17,7 +18,7 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
 use kernel::core_state::CoreState;
-use kernel::fast::{Fast, Message, Resume};
+use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
 use s390_regs::lowcore::{self, external};
@@ -62,19 +63,53 @@ pub extern "C" fn trap(what: u64) -> ! {
     general(cpu, trap)
 }
 
-/// Makes a system call of a thread of which arguments, stack and thread pointer and PSW were saved.
-pub extern "C" fn call() -> ! {
+/// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
+/// thread pointer and PSW were saved. Entry code knows the call's number.
+macro_rules! system_calls {
+    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+        $(#[$meta])*
+        pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<S390>) -> ! {
+            let cpu = percore::current();
+            let visit = ManuallyDrop::new(enter_from_user(cpu));
+            // SAFETY: what this CPU runs is a thread, and this is it, whose object the kernel keeps
+            // until this CPU has been in the kernel again.
+            let thread = unsafe { &*caller };
+            let known = word & !0xff | const { $number as u64 };
+            match visit.fast_short_call(thread, [target, known]) {
+                Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
+                Some(Fast::Message(message)) => resume_with(cpu, &message),
+                _ if is_long(word >> 32) => long_call(),
+                _ => rare_call(),
+            }
+        }
+    )+};
+}
+
+system_calls! {
+    /// Makes a call of an endpoint.
+    call: CallNumber::Call;
+    /// Makes a reply and receive.
+    reply_receive: CallNumber::ReplyReceive;
+    /// Makes a signal.
+    signal: CallNumber::Signal;
+    /// Says which version and core this is.
+    identify: CallNumber::Identify;
+}
+
+/// Makes a call or reply whose message may be long, or one that is not one of the most frequent.
+#[inline(never)]
+extern "C" fn long_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
-        Some(Fast::Message(message)) => resume_with(cpu, &message),
         _ => rare_call(),
     }
 }
 
 /// Makes a system call that is not one of the most frequent.
-extern "C" fn rare_call() -> ! {
+#[inline(never)]
+pub extern "C" fn rare_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
     match visit.fast_rare_call() {

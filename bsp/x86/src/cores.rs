@@ -53,7 +53,7 @@ pub extern "C" fn secondary_core(core: &'static PerCore) -> ! {
     finish();
     timer::start_core();
     start_guests(core);
-    let mut visit = trap::enter_from_user(core);
+    let mut visit = trap::enter_from_user();
     visit.settle();
     trap::leave(core, visit)
 }

@@ -7,8 +7,12 @@
 
 use crate::descriptor::KERNEL_CODE;
 use crate::frame::{FIXED_FLAGS, offset};
+use crate::machine::X86;
 use crate::percore::{FRAME_END, STACK};
+use abi::CallNumber;
 use core::arch::global_asm;
+use core::mem::offset_of;
+use kernel::object::thread::Thread;
 
 /// Bytes of an exception's stub.
 pub const STUB_BYTES: u64 = 16;
@@ -136,10 +140,22 @@ global_asm!(
     "    mov [r11 - {end} + {r13}], r13",
     "    sub rcx, 2",
     "    mov [r11 - {end} + {rip}], rcx",
-    "    rdfsbase rax",
-    "    mov [r11 - {end} + {fs_base}], rax",
+    "    rdfsbase rcx",
+    "    mov [r11 - {end} + {fs_base}], rcx",
     "    mov rsp, gs:[{stack}]",
-    "    call {call}",
+    // Each of the most frequent calls has a function of its own, so that it needs few registers.
+    "    mov rsi, rax",
+    "    lea rdx, [r11 - {end} - {frame_in_thread}]",
+    "    push rbp", // As a call does: the stack's alignment.
+    "    cmp al, {call_number}",
+    "    je {call}",
+    "    cmp al, {reply_receive_number}",
+    "    je {reply_receive}",
+    "    cmp al, {signal_number}",
+    "    je {signal}",
+    "    test al, al",
+    "    je {identify}",
+    "    jmp {rare_call}",
     // The way out: rdi = frame. Everything is restored by IRETQ, whose operand is in the frame.
     ".globl _return_to",
     "_return_to:",
@@ -254,6 +270,14 @@ global_asm!(
     frame_end = const FRAME_END,
     flags = const FIXED_FLAGS,
     call = sym crate::trap::call,
+    reply_receive = sym crate::trap::reply_receive,
+    signal = sym crate::trap::signal,
+    identify = sym crate::trap::identify,
+    rare_call = sym crate::trap::rare_call,
+    call_number = const CallNumber::Call as usize,
+    reply_receive_number = const CallNumber::ReplyReceive as usize,
+    signal_number = const CallNumber::Signal as usize,
+    frame_in_thread = const offset_of!(Thread<X86>, frame),
     trap = sym crate::trap::trap,
     kernel_trap = sym crate::trap::kernel_trap,
     fatal_trap = sym crate::trap::fatal_trap,

@@ -98,3 +98,28 @@ pub fn current() -> &'static PerCore {
     // SAFETY: the element is never freed and shared by reference only.
     unsafe { &*address }
 }
+
+/// Returns the word at an offset of the core that runs this code, for short paths.
+#[inline(always)]
+fn word<const OFFSET: usize>() -> u64 {
+    const { assert!(OFFSET.is_multiple_of(8) && OFFSET < size_of::<PerCore>()) };
+    let value;
+    // SAFETY: in the kernel, GS has the address of an element of `CORES` as its base.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[{}]", out(reg) value, const OFFSET,
+            options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
+/// Returns [`PerCore::seat`] of the core that runs this code.
+#[inline(always)]
+pub fn seat() -> u64 {
+    word::<{ offset_of!(PerCore, seat) }>()
+}
+
+/// Returns [`PerCore::state`] of the core that runs this code.
+#[inline(always)]
+pub fn state() -> u64 {
+    word::<{ offset_of!(PerCore, state) }>()
+}

@@ -7,6 +7,7 @@ use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
+use abi::CallNumber;
 use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
@@ -15,7 +16,8 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 use kernel::arch::Trap;
 use kernel::core_state::CoreState;
-use kernel::fast::{Fast, Message, Resume};
+use kernel::fast::{Fast, Message, Resume, is_long};
+use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
 
 /// First vector of interrupts; those below are exceptions.
@@ -33,7 +35,7 @@ pub static NMI_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap() -> ! {
     let core = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(core));
+    let visit = ManuallyDrop::new(enter_from_user());
     let thread = visit.current_thread().expect("a thread trapped");
     let what = thread_trap(core, &thread.frame);
     if let Trap::Fault {
@@ -48,23 +50,53 @@ pub extern "C" fn trap() -> ! {
     general(core, what)
 }
 
-/// Makes a system call of a thread of which arguments, stack and thread pointer and program counter
-/// were saved.
-pub extern "C" fn call() -> ! {
-    let core = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(core));
+/// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
+/// thread pointer and program counter were saved. Entry code knows the call's number.
+macro_rules! system_calls {
+    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+        $(#[$meta])*
+        pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<X86>) -> ! {
+            let visit = ManuallyDrop::new(enter_from_user());
+            // SAFETY: what this core runs is a thread, and this is it, whose object the kernel keeps
+            // until this core has been in the kernel again.
+            let thread = unsafe { &*caller };
+            let known = word & !0xff | const { $number as u64 };
+            match visit.fast_short_call(thread, [target, known]) {
+                Some(Fast::Behind(resume)) => resume_thread(&resume),
+                Some(Fast::Message(message)) => resume_with(&message),
+                _ if is_long(word >> 32) => long_call(),
+                _ => rare_call(),
+            }
+        }
+    )+};
+}
+
+system_calls! {
+    /// Makes a call of an endpoint.
+    call: CallNumber::Call;
+    /// Makes a reply and receive.
+    reply_receive: CallNumber::ReplyReceive;
+    /// Makes a signal.
+    signal: CallNumber::Signal;
+    /// Says which version and core this is.
+    identify: CallNumber::Identify;
+}
+
+/// Makes a call or reply whose message may be long, or one that is not one of the most frequent.
+#[inline(never)]
+fn long_call() -> ! {
+    let visit = ManuallyDrop::new(enter_from_user());
     match visit.fast_call() {
         Some(Fast::Behind(resume)) => resume_thread(&resume),
-        Some(Fast::Message(message)) => resume_with(&message),
         _ => rare_call(),
     }
 }
 
 /// Makes a system call that is not one of the most frequent.
 #[inline(never)]
-fn rare_call() -> ! {
+pub extern "C" fn rare_call() -> ! {
     let core = percore::current();
-    let visit = ManuallyDrop::new(enter_from_user(core));
+    let visit = ManuallyDrop::new(enter_from_user());
     match visit.fast_rare_call() {
         Some(fast) => go_on(core, &fast),
         None => general(core, Trap::Call),
@@ -131,7 +163,7 @@ fn resume_with(message: &Message<'_, X86>) -> ! {
 #[cold]
 #[inline(never)]
 fn general(core: &PerCore, what: Trap) -> ! {
-    let mut visit = enter_from_user(core);
+    let mut visit = enter_from_user();
     visit.handle(what);
     leave(core, visit)
 }
@@ -146,11 +178,11 @@ fn kernel() -> &'static Kernel<X86> {
 
 /// Begins a kernel entry of this core, which entered before: out of a thread, a guest or a wait.
 #[inline(always)]
-pub fn enter_from_user(core: &PerCore) -> Visit<'static, X86> {
+pub fn enter_from_user() -> Visit<'static, X86> {
     // SAFETY: `enter` put this core's seat there, before the core ran a thread or a guest or waited.
-    let seat = unsafe { &*(core.seat.get() as *const Seat) };
+    let seat = unsafe { &*(percore::seat() as *const Seat) };
     // SAFETY: and its state, another static.
-    let state = unsafe { &*(core.state.get() as *const CoreState) };
+    let state = unsafe { &*(percore::state() as *const CoreState) };
     // SAFETY: this core entered at boot (1); in the kernel interrupts are off, or only note
     // themselves, and it leaves no entry behind that is used again (2).
     let entry = unsafe { kernel().arena().enter_alone(seat) };
@@ -291,7 +323,7 @@ pub fn leave(core: &PerCore, first: Visit<'_, X86>) -> ! {
             Next::Idle => {
                 drop(visit);
                 let what = wait_for_interrupt(core);
-                visit = enter_from_user(core);
+                visit = enter_from_user();
                 what
             }
         };
@@ -324,7 +356,7 @@ fn run_guests(core: &PerCore, first: *const X86Guest, page: u64) -> Visit<'stati
     let (mut guest, mut page) = (first, page);
     loop {
         let what = run_guest(core, guest, page);
-        let mut visit = enter_from_user(core);
+        let mut visit = enter_from_user();
         let fast = match &what {
             Trap::Exit(exit) => visit.fast_exit(exit),
             _ => None,

@@ -1,7 +1,7 @@
 //! One kernel entry of one core: the right to look at objects.
 
 use crate::kind::{CONTINUED, PAGE_SIZE};
-use crate::{Arena, Handle, Object, Part, Quiescent, RAW, Seat, TABLE};
+use crate::{Arena, Handle, Note, Object, Part, Quiescent, RAW, Seat, TABLE};
 use core::mem::size_of;
 use core::ptr::NonNull;
 use core::slice;
@@ -46,9 +46,25 @@ impl<'a> Entry<'a> {
         self.seat.core()
     }
 
-    /// Forgets what this core pinned.
-    pub(crate) fn unpin(&mut self) {
+    /// Forgets what this core pinned and noted.
+    pub fn forget(&self) {
         self.seat.clear();
+    }
+
+    /// Returns note `number`, if there are so many: what this core noted since it last acknowledged.
+    #[inline(always)]
+    #[must_use]
+    pub fn note(&self, number: usize) -> Option<&'a Note> {
+        self.seat.notes.get(number)
+    }
+
+    /// Makes note `number`, of what was looked at before, unless a grace period is under way: so a
+    /// note says nothing about what that period takes away.
+    pub fn make_note(&self, number: usize, words: [u64; 4]) {
+        let note = self.note(number).filter(|_| self.arena.grace().is_idle());
+        for (place, word) in note.into_iter().flatten().zip(words) {
+            place.store(word, Ordering::Relaxed);
+        }
     }
 
     /// Returns the arena.
@@ -88,14 +104,6 @@ impl<'a> Entry<'a> {
         Some(unsafe { arena.base.add(offset) })
     }
 
-    /// Returns what [`Entry::find`] returns, looked at in place: for paths that are short.
-    #[inline(always)]
-    pub fn look<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
-        let pointer = self.locate_here(handle.address(), T::KIND, T::STRIDE)?;
-        // SAFETY: as in `find`.
-        Some(unsafe { pointer.cast::<T>().as_ref() })
-    }
-
     /// Returns the object at an address that pin number `pin` of its type names.
     #[inline(always)]
     pub fn pinned<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
@@ -110,41 +118,24 @@ impl<'a> Entry<'a> {
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Returns the object at an address, and pins it, unless a grace period is
-    /// under way.
+    /// Returns the object at an address, and pins it, unless a grace period is under way: between its
+    /// acknowledgement and the end of a period a core may still find what goes then.
     #[inline(always)]
-    pub fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
+    fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
         let pin = self.seat.pin::<T>(pin)?;
-        let pointer = self.locate_and_pin(address, (T::KIND, T::STRIDE), pin)?;
+        let pointer = self.locate(address, T::KIND, T::STRIDE)?;
+        if self.arena.grace().is_idle() {
+            pin.store(address, Ordering::Relaxed);
+        }
         // SAFETY: as in `find`.
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Does what [`Entry::locate`] does, and lets a pin of that kind name the address.
-    #[inline(never)]
-    fn locate_and_pin(
-        &self,
-        address: u64,
-        (kind, stride): (u8, u64),
-        pin: &AtomicU64,
-    ) -> Option<NonNull<u8>> {
-        let pointer = self.locate_here(address, kind, stride)?;
-        // Between its acknowledgement and the end of a period a core may still find what goes then.
-        if self.arena.grace().is_idle() {
-            pin.store(address, Ordering::Relaxed);
-        }
-        Some(pointer)
-    }
-
     /// Returns the object at an address, which is looked at unless pin number `pin` of its type names
-    /// it,
-    /// and pinned then: for paths that are shortest.
+    /// it, and pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
-        match self.pinned(address, pin) {
-            None => self.pin(address, pin),
-            found => found,
-        }
+        self.pinned(address, pin).or_else(|| self.pin(address, pin))
     }
 
     /// Returns the object that `handle` names.

@@ -95,7 +95,7 @@ impl Grace {
         if !core::ptr::eq(entry.arena().grace(), self) {
             return false;
         }
-        entry.unpin();
+        entry.forget();
         let bit = 1 << entry.core();
         let before = self.pending.fetch_and(!bit, Ordering::AcqRel);
         before == bit

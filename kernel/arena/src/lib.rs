@@ -29,7 +29,7 @@ pub use entry::{Entry, KindError, fill, gone, is_zero};
 pub use grace::{Grace, Quiescent};
 pub use handle::Handle;
 pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};
-pub use seat::{PINS, Seat};
+pub use seat::{NOTES, Note, PINS, Seat};
 #[doc(hidden)]
 pub use zerocopy;
 

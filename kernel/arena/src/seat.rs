@@ -1,23 +1,31 @@
 //! Seats: what looks at objects need that is one core's.
 
-use crate::{FIRST_OBJECT, Object};
+use crate::{FIRST_OBJECT, Object, fill};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Pins that a core has for each kind of object.
-pub const PINS: usize = 3;
+pub const PINS: usize = 4;
+/// Notes that a core has.
+pub const NOTES: usize = 2 * PINS;
 /// Kinds of objects that can be pinned.
 const KINDS: usize = 16;
 /// A pin that names nothing: no object begins at an odd address.
 const EMPTY: u64 = 1;
 
+/// What a core found out and need not find out again: four words of the kernel's. The first of an
+/// empty one is odd.
+pub type Note = [AtomicU64; 4];
+
 /// One core's seat in an arena: its number, where addresses are, and its *pins*, names of objects
 /// that it looked at since it last acknowledged a grace period. What a pin names is there still.
+/// Its *notes* are forgotten together with the pins.
 #[repr(align(128))]
 pub struct Seat {
     /// Where physical address 0 would be mapped.
     origin: AtomicPtr<u8>,
     core: AtomicUsize,
+    pub(crate) notes: [Note; NOTES],
     pins: [[AtomicU64; PINS]; KINDS],
 }
 
@@ -28,6 +36,7 @@ impl Seat {
         Self {
             origin: AtomicPtr::new(null_mut()),
             core: AtomicUsize::new(0),
+            notes: [const { [const { AtomicU64::new(EMPTY) }; 4] }; NOTES],
             pins: [const { [const { AtomicU64::new(EMPTY) }; PINS] }; KINDS],
         }
     }
@@ -62,11 +71,10 @@ impl Seat {
         self.pins[kind].get(pin)
     }
 
-    /// Forgets all names.
+    /// Forgets all names and notes.
     pub(crate) fn clear(&self) {
-        for pin in self.pins.as_flattened() {
-            pin.store(EMPTY, Ordering::Relaxed);
-        }
+        fill(self.pins.as_flattened(), EMPTY);
+        fill(self.notes.as_flattened(), EMPTY);
     }
 }
 

@@ -212,6 +212,8 @@ impl<A: Arch> Visit<'_, A> {
                 }
             }
             Role::Notification => {
+                // Fast paths may have noted that there is none.
+                self.entry.forget();
                 if let Some(notification) = self.entry.at::<Notification>(object) {
                     notification.bound.set(owner);
                 }

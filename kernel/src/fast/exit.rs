@@ -1,8 +1,9 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::{CALLS, Fast, Message, TAKEN, is_long};
+use super::{CALLS, Fast, Message, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
+use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
@@ -33,7 +34,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
         let from = vcpu.execution();
-        let waiting = self.fast_server::<true>(endpoint, from)?;
+        let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
         let badge = slot.badge.get();
         self.leave_vcpu(vcpu);
         Self::make_pending(vcpu, &pending);
@@ -68,7 +69,8 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let is_charged = self.fast_budget::<true>(execution.budget.get())?;
-        if flags & flag::TURNS != 0 && self.entry.look(execution.budget.get()?)?.left() <= 0 {
+        let budget = execution.budget.address();
+        if flags & flag::TURNS != 0 && self.at::<Budget, true>(budget, SIGNALS)?.left() <= 0 {
             return None;
         }
         let timer = self.arch.guest_timer(&vcpu.guest, true);

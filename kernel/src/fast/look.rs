@@ -1,6 +1,6 @@
 //! What fast paths look at before anything changes.
 
-use super::{CALLS, Need, REPLIES};
+use super::{CALLS, Need, REPLIES, SPACES};
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::Slot;
@@ -9,16 +9,16 @@ use crate::ipc::KEEPS_OWN_BUDGET;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State};
-use crate::object::notification::Notification;
 use crate::object::space::Space;
 use crate::object::thread::Thread;
 use abi::ObjectKind;
 use arena::{Handle, Object};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A server that waits for a message, and that can run in place of whoever sends one.
 pub(super) struct Waiting<'e, A: Arch> {
     /// Its name.
-    pub item: ExecutionRef,
+    pub item: Option<ExecutionRef>,
     /// The server.
     pub server: &'e Thread<A>,
     /// Where it waits.
@@ -30,7 +30,7 @@ pub(super) struct Waiting<'e, A: Arch> {
 }
 
 /// What it takes to go over to another execution: the address of its space and what makes that
-/// current, 0 where it is already; and whether time is charged to another budget from then on.
+/// current; and whether time is charged to another budget from then on.
 #[derive(Clone, Copy)]
 pub(super) struct Switch {
     space: (u64, u64),
@@ -49,23 +49,51 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Returns slot `index` of a thread's table, if it has the right `need` to an object of `kind`.
+    /// Returns the object of this core that slot `index` of a thread's table names, with
+    /// its address, and the badge there; of a slot to receive from, the notification that is bound
+    /// to the thread instead. Note number `pin` has what was found last, and holds until this core
+    /// acknowledges the next round: without one, no slot that was filled changes.
     #[inline(always)]
-    pub(super) fn fast_slot<const RARE: bool>(
+    pub(super) fn fast_target<T: Object, const RARE: bool>(
         &self,
         thread: &Thread<A>,
         (index, pin): (u64, usize),
-        (kind, need): Need,
-    ) -> Option<&Slot> {
-        let table = thread.cap_table();
-        let tag = table.own_tag();
-        // Slot 0 is nobody's, and so it is never pinned.
-        let is_null = RARE && index == 0;
-        if tag.kind() != ObjectKind::CapTable as u8 || is_null || index >> tag.order() != 0 {
+        (need, core): (Need, impl Fn(&T) -> u64),
+    ) -> Option<(&T, u64, u64)> {
+        let [owner, number, object, badge] = self.entry.note(pin)?;
+        if read(owner) == key(thread) && read(number) == index {
+            let object = read(object);
+            let target = self.at::<T, RARE>(object, pin)?;
+            return Some((target, object, read(badge)));
+        }
+        if !RARE {
             return None;
         }
-        let address = table.object.get().wrapping_add(index * 64);
-        let slot = self.at::<Slot, RARE>(address, pin)?;
+        let slot = self.first_slot(thread, index, need)?;
+        let object = slot.object.get();
+        let target = self.at::<T, true>(object, pin)?;
+        let badge = if pin == REPLIES {
+            bound_notification(thread)
+        } else {
+            slot.badge.get()
+        };
+        if core(target) != self.entry.core() as u64 {
+            return None;
+        }
+        self.entry
+            .make_note(pin, [key(thread), index, object, badge]);
+        Some((target, object, badge))
+    }
+
+    /// Returns slot `index` of a thread's table, if it has the right `need` to an object of `kind`.
+    #[inline(never)]
+    fn first_slot(&self, thread: &Thread<A>, index: u64, (kind, need): Need) -> Option<&Slot> {
+        let table = thread.cap_table();
+        let tag = table.own_tag();
+        if tag.kind() != ObjectKind::CapTable as u8 || index == 0 || index >> tag.order() != 0 {
+            return None;
+        }
+        let slot = self.entry.at::<Slot>(table.object.get() + index * 64)?;
         let need = u64::from(need.into_bits()) << 8;
         (slot.tag().into_bits() & (0xff | need) == kind as u64 | need).then_some(slot)
     }
@@ -77,35 +105,33 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the space of `thread` with its address and what makes it current, if it has one that
-    /// this core used before: 0 where it is current already.
+    /// this core used before.
     #[inline(always)]
     fn fast_space<const RARE: bool>(&self, thread: &Thread<A>, pin: usize) -> Option<(u64, u64)> {
+        // What is noted here was used before, and `cores` loses nobody.
+        let [owner, address, word, _] = self.entry.note(SPACES + pin)?;
+        if read(owner) == key(thread) {
+            return Some((read(address), read(word)));
+        }
+        RARE.then(|| self.first_space(thread, pin))?
+    }
+
+    /// Does what [`Visit::fast_space`] does, and notes the space.
+    #[inline(never)]
+    fn first_space(&self, thread: &Thread<A>, pin: usize) -> Option<(u64, u64)> {
         let slot = thread.space();
         if slot.own_tag().kind() != ObjectKind::Space as u8 {
             return None;
         }
         let address = slot.object.get();
-        if address == self.core.loaded_space.get() {
-            return Some((address, 0));
+        let [space] = &self.entry.at::<Space>(address)?.space;
+        let (word, knows) = (space.word.get(), space.cores.get() >> self.entry.core() & 1);
+        if word == 0 || knows == 0 {
+            return None;
         }
-        // What is pinned here was used before, and `cores` loses nobody.
-        let space = match self.entry.pinned::<Space>(address, pin) {
-            Some(space) => space,
-            None if RARE => self.first_space(address, pin)?,
-            None => return None,
-        };
-        let [space] = &space.space;
-        let word = space.word.get();
-        (word != 0).then_some((address, word))
-    }
-
-    /// Returns the space at an address, which is pinned from now on, if this core used it before.
-    #[inline(always)]
-    fn first_space(&self, address: u64, pin: usize) -> Option<&Space> {
-        let space = self.entry.look(Handle::<Space>::from_address(address)?)?;
-        let [part] = &space.space;
-        let knows = part.cores.get() >> self.entry.core() & 1 != 0;
-        knows.then(|| self.entry.pin::<Space>(address, pin))?
+        self.entry
+            .make_note(SPACES + pin, [key(thread), address, word, 0]);
+        Some((address, word))
     }
 
     /// Returns whether time is charged to another budget when it is charged to this one; `None`
@@ -115,13 +141,15 @@ impl<A: Arch> Visit<'_, A> {
         &self,
         next: Option<Handle<Budget>>,
     ) -> Option<bool> {
-        let (before, next) = (self.core.budget.get(), next?);
-        if before == Some(next) {
+        // Who runs has a budget, so that no budget is not the same.
+        let before = self.core.budget.get();
+        if before == next {
             return Some(false);
         }
         if !RARE {
             return None;
         }
+        let next = next?;
         let before = self.at::<Budget, true>(before?.address(), CALLS)?;
         let after = self.at::<Budget, true>(next.address(), REPLIES)?;
         let endless = before.is_unlimited() & after.is_unlimited() & (after.amount.get() != 0);
@@ -146,14 +174,14 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Makes `next` the current execution, with its space.
     #[inline(always)]
-    pub(super) fn fast_switch<const RARE: bool>(&self, next: ExecutionRef, switch: Switch) {
+    pub(super) fn fast_switch<const RARE: bool>(&self, next: Option<ExecutionRef>, switch: Switch) {
         let (address, word) = switch.space;
-        self.core.current.set(Some(next));
-        if word != 0 {
+        self.core.current.set(next);
+        if address != self.core.loaded_space.get() {
             self.core.loaded_space.set(address);
             self.arch.load_space(word);
         }
-        if RARE && switch.is_charged {
+        if let (true, Some(next)) = (RARE && switch.is_charged, next) {
             self.charge_to(next);
         }
     }
@@ -169,30 +197,24 @@ impl<A: Arch> Visit<'_, A> {
             && !switch.is_charged
         {
             execution.set_state(State::Ready);
-            return self.fast_switch::<false>(next, switch);
+            return self.fast_switch::<false>(Some(next), switch);
         }
         self.make_ready(next);
     }
 
-    /// Returns the server that waits at an endpoint of this core, if it can run in place of `from`.
+    /// Returns the server that waits at an endpoint, which is of this core, if it can run in place of `from`,
+    /// and neither it nor `hazard` has anything unusual.
     #[inline(always)]
     pub(super) fn fast_server<'e, const RARE: bool>(
         &'e self,
         endpoint: &'e Endpoint,
-        from: &Execution,
+        (from, hazard): (&Execution, u64),
     ) -> Option<Waiting<'e, A>> {
-        if endpoint.core.get() != self.entry.core() as u64 {
-            return None;
-        }
-        let item = endpoint.receivers.first.address();
-        let server = self.at::<Thread<A>, RARE>(item, CALLS)?;
-        let to = server.execution();
-        // One after the other: a word that is looked at at once needs no register for long.
-        if to.flags() != 0 || to.next.get().is_some() {
-            return None;
-        }
-        let keeps = to.detail.get();
-        if !RARE && keeps != 0 {
+        let item = endpoint.receivers.first.get();
+        let server = self.at::<Thread<A>, RARE>(item.map_or(0, Handle::address), CALLS)?;
+        let (to, keeps) = (server.execution(), server.execution().detail.get());
+        let hazard = hazard | to.flags() | to.next.address();
+        if hazard | if RARE { 0 } else { keeps } != 0 {
             return None;
         }
         let budget = if RARE && keeps == KEEPS_OWN_BUDGET {
@@ -201,7 +223,7 @@ impl<A: Arch> Visit<'_, A> {
             from.budget.get()
         };
         Some(Waiting {
-            item: Handle::from_address(item)?,
+            item,
             server,
             endpoint,
             budget,
@@ -223,25 +245,30 @@ impl<A: Arch> Visit<'_, A> {
         waiting.endpoint.receivers.last.set(None);
         from.set_state(State::AwaitingReply);
         from.badge.set(badge);
-        from.callee.set(waiting.item.address());
+        from.callee.set(waiting.item.map_or(0, Handle::address));
         to.caller.set(self.core.current.get());
         to.depth.set(from.depth.get() + 1);
         to.budget.set(waiting.budget);
         to.set_state(State::Ready);
         self.fast_switch::<RARE>(waiting.item, waiting.switch);
     }
+}
 
-    /// Returns whether the notification that is bound to a thread may have bits for it.
-    #[inline(always)]
-    pub(super) fn has_signals<const RARE: bool>(&self, thread: &Thread<A>) -> bool {
-        let Some(slot) = thread.slot(Role::Notification) else {
-            return true;
-        };
-        if slot.own_tag().is_empty() {
-            return false;
-        }
-        let address = slot.object.get();
-        let bound = self.at::<Notification, RARE>(address, REPLIES);
-        bound.is_none_or(|notification| notification.bits.get() != 0)
-    }
+/// Returns the address of the notification that is bound to a thread, or 0.
+fn bound_notification<A: Arch>(thread: &Thread<A>) -> u64 {
+    let slot = thread.slot(Role::Notification);
+    let slot = slot.filter(|slot| !slot.own_tag().is_empty());
+    slot.map_or(0, |slot| slot.object.get())
+}
+
+/// Returns what a thread is noted by.
+#[inline(always)]
+fn key<A: Arch>(thread: &Thread<A>) -> u64 {
+    core::ptr::from_ref(thread).addr() as u64
+}
+
+/// Returns a word of a note.
+#[inline(always)]
+fn read(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
 }

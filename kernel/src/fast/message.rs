@@ -8,6 +8,7 @@ use crate::arch::{Arch, UserFrame};
 use crate::ipc::MAX_DEPTH;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::call::FOREVER;
 use abi::fault::FaultKind;
@@ -64,26 +65,27 @@ impl<A: Arch> Visit<'_, A> {
         (thread, info): Call<'e, A>,
         target: u64,
     ) -> Option<Fast<'e, A>> {
-        if !LONG && is_long(info) {
+        // What a short message is, is not said by who sends it.
+        if !LONG && info as u16 > REGISTER_WORDS as u16 {
             return None;
         }
-        let slot = self.fast_slot::<RARE>(thread, (target, CALLS), CALL)?;
-        let endpoint = self.at::<Endpoint, RARE>(slot.object.get(), CALLS)?;
+        let need = (CALL, |it: &Endpoint| it.core.get());
+        let (endpoint, _, badge) =
+            self.fast_target::<Endpoint, RARE>(thread, (target, CALLS), need)?;
         let from = thread.execution();
-        if from.flags() != 0 || from.depth.get() >= MAX_DEPTH {
+        if from.depth.get() >= MAX_DEPTH {
             return None;
         }
-        let waiting = self.fast_server::<RARE>(endpoint, from)?;
+        let waiting = self.fast_server::<RARE>(endpoint, (from, from.flags()))?;
         if LONG {
             copy(self.fast_pages(thread, waiting.server, info)?);
         }
-        let badge = slot.badge.get();
         self.fast_deliver::<RARE>(from, &waiting, badge);
         Some(Fast::Behind(Resume {
             from: thread,
             to: waiting.server,
-            count: count(info),
-            info: info & !KIND,
+            count: if LONG { count(info) } else { info & SHAPE },
+            info: if LONG { info & !KIND } else { info },
             badge,
         }))
     }
@@ -99,30 +101,28 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let from = thread.execution();
-        let caller = from.caller.address();
-        let client = self.at::<Thread<A>, RARE>(caller, REPLIES);
+        let caller = from.caller.get();
+        let client = self.at::<Thread<A>, RARE>(caller.map_or(0, Handle::address), REPLIES);
         if !RARE && client.is_none() {
             return None;
         }
-        let slot = self.fast_slot::<RARE>(thread, (target, REPLIES), RECEIVE)?;
-        let address = slot.object.get();
-        let endpoint = self.at::<Endpoint, RARE>(address, REPLIES)?;
-        if endpoint.core.get() != self.entry.core() as u64
-            || endpoint.callers.first.get().is_some()
-            || endpoint.receivers.first.get().is_some()
-            || from.flags() != 0
+        let need = (RECEIVE, |it: &Endpoint| it.core.get());
+        let (endpoint, address, bound) =
+            self.fast_target::<_, RARE>(thread, (target, REPLIES), need)?;
+        let has_bits = |it: &Notification| it.bits.get() != 0;
+        let queued = endpoint.callers.first.address() | endpoint.receivers.first.address();
+        if queued | from.flags() != 0
             || thread.frame.argument(7) != FOREVER
-            || self.has_signals::<RARE>(thread)
+            || (bound != 0 && self.at::<_, RARE>(bound, REPLIES).is_none_or(has_bits))
         {
             return None;
         }
         let wait = (from, endpoint, address);
-        let caller = Handle::from_address(caller)?;
         match client {
             Some(client) => {
                 self.fast_answer_thread::<RARE, LONG>(wait, (caller, client), (thread, info))
             }
-            None => self.fast_answer_exit(wait, caller, (thread, info)),
+            None => self.fast_answer_exit(wait, caller?, (thread, info)),
         }
     }
 
@@ -131,7 +131,7 @@ impl<A: Arch> Visit<'_, A> {
     fn fast_answer_thread<'e, const RARE: bool, const LONG: bool>(
         &'e self,
         wait: (&Execution, &Endpoint, u64),
-        (caller, client): (ExecutionRef, &'e Thread<A>),
+        (caller, client): (Option<ExecutionRef>, &'e Thread<A>),
         (thread, info): (&'e Thread<A>, u64),
     ) -> Option<Fast<'e, A>> {
         let to = client.execution();
@@ -190,8 +190,8 @@ impl<A: Arch> Visit<'_, A> {
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let waiting = self.fast_server::<true>(endpoint, from)?;
-        if from.flags() != 0 || self.is_in_recovery(thread) {
+        let waiting = self.fast_server::<true>(endpoint, (from, from.flags()))?;
+        if self.is_in_recovery(thread) {
             return None;
         }
         if self.is_spurious(thread, kind, address) {

@@ -86,6 +86,8 @@ const KIND: u64 = 0x3f << 10;
 const CALLS: usize = 0;
 const REPLIES: usize = 1;
 const SIGNALS: usize = 2;
+/// What the notes behind those of what calls name are about: spaces, by the same numbers.
+const SPACES: usize = 3;
 
 /// The kind and the rights that the calls need.
 type Need = (ObjectKind, Rights);

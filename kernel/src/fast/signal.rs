@@ -8,7 +8,6 @@ use crate::object::execution::State;
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use crate::signal::{BITS, bits_of};
-use arena::Handle;
 use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
@@ -20,12 +19,9 @@ impl<A: Arch> Visit<'_, A> {
         thread: &'e Thread<A>,
         target: u64,
     ) -> Option<Fast<'e, A>> {
-        let slot = self.fast_slot::<RARE>(thread, (target, SIGNALS), SIGNAL)?;
-        let notification = self.at::<Notification, RARE>(slot.object.get(), SIGNALS)?;
-        if notification.core.get() != self.entry.core() as u64 {
-            return None;
-        }
-        let badge = slot.badge.get();
+        let need = (SIGNAL, |it: &Notification| it.core.get());
+        let target = self.fast_target::<_, RARE>(thread, (target, SIGNALS), need)?;
+        let (notification, _, badge) = target;
         if notification.waiter.get().is_none() && notification.bound.get().is_none() {
             let bits = notification.bits.shared();
             bits.fetch_or(bits_of(badge), Ordering::SeqCst);
@@ -51,7 +47,7 @@ impl<A: Arch> Visit<'_, A> {
         let item = self.core.current.get()?;
         let waits = notification.waiter.get();
         let waiter = waits.or(notification.bound.get())?;
-        let next = self.entry.look(waiter.cast::<Thread<A>>())?;
+        let next = self.at::<Thread<A>, true>(waiter.address(), SIGNALS)?;
         let (from, to) = (thread.execution(), next.execution());
         let hazard = from.flags() | to.flags() | to.next.address() | to.previous.address();
         if hazard != 0 || from.priority.get() >= to.priority.get() {
@@ -60,8 +56,8 @@ impl<A: Arch> Visit<'_, A> {
         let queue = match waits {
             Some(_) => None,
             None if to.state() == State::Receiving => {
-                let endpoint = Handle::<Endpoint>::from_address(to.waits_at.get())?;
-                Some(&self.entry.look(endpoint)?.receivers)
+                let endpoint = self.at::<Endpoint, true>(to.waits_at.get(), SIGNALS)?;
+                Some(&endpoint.receivers)
             }
             None => return None,
         };
@@ -80,7 +76,7 @@ impl<A: Arch> Visit<'_, A> {
         self.enqueue(item, true);
         self.core.unsettled.set(0);
         to.set_state(State::Ready);
-        self.fast_switch::<true>(waiter, switch);
+        self.fast_switch::<true>(Some(waiter), switch);
         Some(Fast::Message(Message {
             to: next,
             words: [bits, 0, 0, 0, 0, 0],
