@@ -13,7 +13,8 @@ pub trait UserFrame: FromBytes + Sync {
     fn call_word(&self) -> u64;
     /// Returns argument `index` (0 to 7) of a system call.
     fn argument(&self, index: usize) -> u64;
-    /// Sets result `index` (0 to 8, where 0 is the status) of a system call.
+    /// Sets result `index` (0 to 8, where 0 is the status) of a system call; it is in the register of
+    /// the argument with that index.
     fn set_result(&self, index: usize, value: u64);
     /// Sets the information word of a received message.
     fn set_info(&self, info: u64);
@@ -200,6 +201,11 @@ pub trait Arch: Sized + Sync + 'static {
     /// Largest index of an interrupt line plus one.
     const INTERRUPTS: u32;
 
+    /// Returns the instructions, about, after which a call that takes long lets others get in between.
+    #[inline(always)]
+    fn step(&self) -> u64 {
+        1500
+    }
     /// Returns the counter that deadlines are given in.
     fn now(&self) -> u64;
     /// Asks for a [`Trap::Timer`] at `deadline`; `u64::MAX` is never.
@@ -216,7 +222,8 @@ pub trait Arch: Sized + Sync + 'static {
     fn empty(&self, stage: Stage, level: &Level) -> u64;
     /// Fills the kernel's part of a new process's root table, whose entries are empty.
     fn initialise_root(&self, root: &[AtomicU64]);
-    /// Makes an entry of a table of this level for memory.
+    /// Makes an entry of a table of this level for memory. Of memory that differs in its physical
+    /// address alone, entries differ in proportion to that.
     fn leaf(&self, stage: Stage, level: &Level, memory: Memory) -> u64;
     /// Makes an entry of a table of this level for a table of the next level.
     fn table(&self, stage: Stage, level: &Level, physical: u64) -> u64;

@@ -25,6 +25,8 @@ pub struct CoreState {
     pub lock_waiters: Queue,
     /// 1 when something happened that the scheduler has to look at.
     pub unsettled: Word,
+    /// What the call that is made now has done, in instructions, about.
+    pub work: Word,
     /// The vCPU whose state is in this core.
     pub loaded_guest: Link<Execution>,
     /// The address space in this core: address of its `AddressSpace`, or 0.
@@ -58,6 +60,7 @@ impl CoreState {
             timer: Word::new(u64::MAX),
             lock_waiters: Queue::new(),
             unsettled: Word::new(0),
+            work: Word::new(0),
             loaded_guest: Link::none(),
             loaded_space: Word::new(0),
             inbox: Inbox {

@@ -44,10 +44,8 @@ impl<A: Arch> Visit<'_, A> {
             return;
         }
         execution.lower(flag::TIMED);
-        let (before, after) = (
-            execution.deadline_previous.take(),
-            execution.deadline_next.take(),
-        );
+        let before = execution.deadline_previous.take();
+        let after = execution.deadline_next.take();
         match before {
             Some(before) => self.execution(before).deadline_next.set(after),
             None => self.core.deadlines.set(after),

@@ -51,11 +51,8 @@ impl<A: Arch> Visit<'_, A> {
     /// Sends a caller that was shipped here back to its own core.
     pub(crate) fn send_home(&self, caller: ExecutionRef) {
         let execution = self.execution(caller);
-        self.post(
-            execution.core_index(),
-            caller.address(),
-            &execution.inbox_next,
-        );
+        let home = execution.core_index();
+        self.post(home, caller.address(), &execution.inbox_next);
     }
 
     /// Looks at everything that other cores asked this one to look at.
@@ -78,10 +75,8 @@ impl<A: Arch> Visit<'_, A> {
     fn attend(&self, address: u64) -> u64 {
         if let Some(notification) = self.entry.at::<Notification>(address) {
             let next = notification.inbox_next.get();
-            notification
-                .inbox_queued
-                .shared()
-                .store(0, Ordering::SeqCst);
+            let queued = notification.inbox_queued.shared();
+            queued.store(0, Ordering::SeqCst);
             self.wake_waiter(notification);
             return next;
         }

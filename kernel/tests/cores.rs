@@ -115,6 +115,8 @@ fn a_thread_can_delete_itself_and_everything_it_has() {
         machine.try_call(user.id, CallNumber::Delete, &[user.slot]),
         None
     );
+    // It dies at once: without its space or its table it could not go on.
+    assert!(machine.look(user.slot).is_none());
     machine.check();
     let pool = machine.pool();
     let user = machine.user(1);

@@ -60,12 +60,10 @@ impl<'a> Entry<'a> {
     /// Returns the object that `handle` names, or `None` where no `T` is at its address.
     #[inline(always)]
     pub fn find<T: Object>(&self, handle: Handle<T>) -> Option<&T> {
-        let pointer = self
-            .locate(handle.address(), T::KIND, T::STRIDE)?
-            .cast::<T>();
+        let pointer = self.locate(handle.address(), T::KIND, T::STRIDE)?;
         // SAFETY: the page holds objects of type `T` from its start on, `STRIDE` apart, for as long
         // as this entry is not borrowed mutably; every bit pattern is a `T`, and a `T` is `Sync`.
-        Some(unsafe { pointer.as_ref() })
+        Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
     /// Returns the pointer to `address`, if its page is of `kind` and an object begins there where
@@ -187,9 +185,8 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn words(&self, address: u64, length: u64) -> Option<&[AtomicU64]> {
         let kind = self.arena.kind(address);
-        let last = self
-            .arena
-            .kind(address.checked_add(length.checked_sub(1)?)?);
+        let last = address.checked_add(length.checked_sub(1)?)?;
+        let last = self.arena.kind(last);
         if !(kind == RAW || kind == TABLE) || kind != last || !address.is_multiple_of(8) {
             return None;
         }
@@ -227,9 +224,8 @@ impl<'a> Entry<'a> {
     ///
     /// [`KindError`]; nothing was written then.
     pub fn zero(&self, address: u64, length: u64) -> Result<(), KindError> {
-        self.arena
-            .range(address, length)
-            .ok_or(KindError::NotPages)?;
+        let range = self.arena.range(address, length);
+        range.ok_or(KindError::NotPages)?;
         self.uniform(address, length, RAW)
             .ok_or(KindError::NotRaw)?;
         fill(self.words(address, length).ok_or(KindError::NotRaw)?, 0);
@@ -253,10 +249,8 @@ impl<'a> Entry<'a> {
         length: u64,
         (kind, stride): (u8, u64),
     ) -> Result<(), KindError> {
-        let pages = self
-            .arena
-            .range(address, length)
-            .ok_or(KindError::NotPages)?;
+        let range = self.arena.range(address, length);
+        let pages = range.ok_or(KindError::NotPages)?;
         // Strides are powers of two or whole pages; a range is whole pages.
         let per_object = usize::try_from(stride.div_ceil(PAGE_SIZE)).unwrap_or(usize::MAX);
         if pages.is_empty() || !pages.len().is_multiple_of(per_object) {
@@ -324,16 +318,32 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Stores a word to each of `words`, eight in a round: filling a page is most of what making a
-/// table or an object costs.
+/// Stores a word to each of `words`, eight in a round that is written out: filling a page is most of
+/// what making a table or an object costs.
 pub fn fill(words: &[AtomicU64], value: u64) {
     let (rounds, rest) = words.as_chunks::<8>();
-    for round in rounds {
-        for word in round {
-            word.store(value, Ordering::Relaxed);
-        }
+    let store = |word: &AtomicU64| word.store(value, Ordering::Relaxed);
+    for [a, b, c, d, e, f, g, h] in rounds {
+        store(a);
+        store(b);
+        store(c);
+        store(d);
+        store(e);
+        store(f);
+        store(g);
+        store(h);
     }
-    for word in rest {
-        word.store(value, Ordering::Relaxed);
-    }
+    rest.iter().for_each(store);
+}
+
+/// Returns whether each of `words` is `value`, looking at eight in a round as [`fill`] does.
+#[must_use]
+pub fn is_filled(words: &[AtomicU64], value: u64) -> bool {
+    let (rounds, rest) = words.as_chunks::<8>();
+    let differs = |word: &AtomicU64| word.load(Ordering::Relaxed) ^ value;
+    let is_filled = rounds.iter().all(|[a, b, c, d, e, f, g, h]| {
+        let first = differs(a) | differs(b) | differs(c) | differs(d);
+        first | differs(e) | differs(f) | differs(g) | differs(h) == 0
+    });
+    is_filled && rest.iter().all(|word| differs(word) == 0)
 }

@@ -25,7 +25,7 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, KindError, fill, gone};
+pub use entry::{Entry, KindError, fill, gone, is_filled};
 pub use grace::{Grace, Quiescent};
 pub use handle::Handle;
 pub use kind::{CONTINUED, FIRST_OBJECT, Object, PAGE_SIZE, Part, RAW, RESERVED, TABLE};

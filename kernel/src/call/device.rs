@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::Visit;
 use crate::arch::{Arch, UserFrame};
 use crate::cap::right::{CONTROL, SIGNAL};
-use crate::cap::slot::{Cap, Role, Slot, SlotRef, Tag};
+use crate::cap::slot::{Cap, Role, Slot, SlotRef};
 use crate::cap::table;
 use crate::object::interrupt::Interrupt;
 use crate::object::thread::Thread;
@@ -27,19 +27,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let to = self.empty_slot(thread, 2)?;
         let object = self.interrupts.get() + u64::from(line) * Interrupt::STRIDE;
-        let tag = Tag::new()
-            .with_kind(ObjectKind::Interrupt as u8)
-            .with_rights(Rights::ALL)
-            .with_original(true);
-        self.insert_child(
-            control,
-            to,
-            &Cap {
-                tag,
-                object,
-                badge: 0,
-            },
-        )?;
+        self.insert_child(control, to, &Cap::original(ObjectKind::Interrupt, object))?;
         interrupt.taken.set(1);
         interrupt.masked.set(1);
         Ok(Outcome::ok())

@@ -120,8 +120,9 @@ impl<A: Arch> Visit<'_, A> {
         if !self.lock_for(caller) {
             return Ok(Outcome::Waiting);
         }
+        self.core.work.set(0);
         let result = match number {
-            CallNumber::Retype => self.retype(caller, thread),
+            CallNumber::Retype => self.retype(thread),
             CallNumber::Copy => self.copy(thread),
             CallNumber::Mint => self.mint(thread),
             CallNumber::Move => self.move_cap(caller, thread),
@@ -129,7 +130,7 @@ impl<A: Arch> Visit<'_, A> {
             CallNumber::Revoke => self.delete(caller, thread, false),
             CallNumber::Split => self.split(thread),
             CallNumber::Fund => self.fund(thread),
-            CallNumber::Map => self.map(thread),
+            CallNumber::Map => self.map(caller, thread),
             CallNumber::Unmap => self.unmap(caller, thread),
             CallNumber::Protect => self.protect(caller, thread),
             CallNumber::ThreadBind => self.thread_bind(caller, thread),
@@ -145,6 +146,14 @@ impl<A: Arch> Visit<'_, A> {
             self.unlock();
         }
         result
+    }
+
+    /// Notes what a call did; returns whether it is enough for one step: where there is more to do,
+    /// the call keeps how far it came and is made again, behind a look at interrupts. Every step does
+    /// something.
+    pub(crate) fn spend(&self, instructions: u64) -> bool {
+        self.core.work.add(instructions);
+        self.core.work.get() >= self.arch.step()
     }
 
     /// Takes the capability lock for a caller, or lets the caller wait for it.

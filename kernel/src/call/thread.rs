@@ -77,16 +77,14 @@ impl<A: Arch> Visit<'_, A> {
                 object.recovery_target.set(third);
             }
             CallNumber::ThreadRead => {
-                self.check_readable(object.execution())?;
+                Self::check_readable(object.execution())?;
                 let value = object.frame.register(first).ok_or(Error::NoSuchRegister)?;
                 return Ok(Outcome::value(value));
             }
             _ => {
-                self.check_readable(object.execution())?;
-                object
-                    .frame
-                    .set_register(first, second)
-                    .ok_or(Error::NoSuchRegister)?;
+                Self::check_readable(object.execution())?;
+                let set = object.frame.set_register(first, second);
+                set.ok_or(Error::NoSuchRegister)?;
             }
         }
         Ok(Outcome::ok())
@@ -99,22 +97,17 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Checks that a thread's registers are its user's: it is stopped or has faulted.
-    fn check_readable(&self, execution: &Execution) -> Result<(), Error> {
-        if execution.has(flag::FAULTED) {
-            Ok(())
-        } else {
-            self.check_stopped(execution)
-        }
+    fn check_readable(execution: &Execution) -> Result<(), Error> {
+        let is_readable = execution.has(flag::FAULTED) || execution.state() == State::Stopped;
+        is_readable.then_some(()).ok_or(Error::WrongState)
     }
 
     /// Checks that a thread has what it needs to run.
     fn check_configured(&self, thread: &Thread<A>, item: ExecutionRef) -> Result<(), Error> {
         let has_table = thread.cap_table().tag().object_kind() == Some(ObjectKind::CapTable);
-        if has_table && self.has_space(item) && thread.execution().budget.get().is_some() {
-            Ok(())
-        } else {
-            Err(Error::NotConfigured)
-        }
+        let has_budget = thread.execution().budget.get().is_some();
+        let is_configured = has_table && has_budget && self.has_space(item);
+        is_configured.then_some(()).ok_or(Error::NotConfigured)
     }
 
     /// Returns the budget that is bound to an execution.
@@ -264,18 +257,16 @@ impl<A: Arch> Visit<'_, A> {
         if !is_time || !is_turn {
             return Err(Error::BadArgument);
         }
-        budget.object.amount.set(amount);
-        budget.object.period.set(period);
-        budget.object.turn.set(turn);
-        budget
-            .object
-            .remaining
-            .set(if turn == 0 { amount } else { turn });
-        budget.object.grace.set(0);
-        budget.object.since.set(self.arch.now());
-        self.note_turns(budget.object);
+        let object = budget.object;
+        object.amount.set(amount);
+        object.period.set(period);
+        object.turn.set(turn);
+        object.remaining.set(if turn == 0 { amount } else { turn });
+        object.grace.set(0);
+        object.since.set(self.arch.now());
+        self.note_turns(object);
         self.core.unsettled.set(1);
-        let mut runs = budget.object.owner.get();
+        let mut runs = object.owner.get();
         while let Some(item) = runs {
             self.wake_exhausted(item);
             runs = self.borrower(item, Some(budget.handle));

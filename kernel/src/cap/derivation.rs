@@ -10,7 +10,7 @@ use crate::arch::Arch;
 use abi::{Error, ObjectKind};
 
 /// The greatest depth of the tree.
-pub const MAX_DEPTH: u8 = 250;
+pub const MAX_DEPTH: u8 = 64;
 
 impl<A: Arch> Visit<'_, A> {
     /// Puts `cap` into the empty slot `child`, as the newest child of `parent`.
@@ -95,9 +95,15 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns a descendant of `slot` that has none itself, or `slot` where it has none. Takes at most
     /// [`MAX_DEPTH`] steps.
     pub(crate) fn first_leaf(&self, slot: SlotRef) -> SlotRef {
-        let mut leaf = slot;
-        while let Some(child) = self.first_child(self.slot(leaf)) {
-            leaf = child;
+        let (mut leaf, mut found) = (slot, self.slot(slot));
+        let mut depth = found.tag().depth();
+        while let Some(next) = found.next.get() {
+            found = self.slot(next);
+            let deeper = found.tag().depth();
+            if deeper <= depth {
+                break;
+            }
+            (leaf, depth) = (next, deeper);
         }
         leaf
     }

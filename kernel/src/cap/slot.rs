@@ -86,8 +86,8 @@ pub struct Tag {
     /// Original CapTable, Untyped: how many tables it lies in, at least; see `cap::table`.
     #[bits(4)]
     pub level: u8,
-    #[bits(8)]
-    __: u8,
+    /// Mapped Frame: while the mapping is taken away, the error that a `Map` of it answers; else 0.
+    pub refusal: u8,
 }
 
 impl Tag {
@@ -118,6 +118,9 @@ impl Tag {
     }
 }
 
+/// `Slot::badge` of a mapped Frame: tables behind the part that is mapped may be empty.
+pub const FREEING: u64 = 1;
+
 /// One slot of 64 bytes.
 ///
 /// Filling writes the rest, then the tag with release order; deleting clears the tag first, and
@@ -128,13 +131,14 @@ pub struct Slot {
     tag: Word,
     /// Address of the object; physical base of a Frame or an Untyped.
     pub object: Word,
-    /// The badge; of an Untyped, the bytes that were handed out.
+    /// The badge; of an Untyped, the bytes that were handed out; of a mapped Frame, how many of its
+    /// bytes are mapped, and [`FREEING`].
     pub badge: Word,
     /// Of a mapped Frame, the address of its space; of an Untyped, the bytes that are zero already.
     pub space: Word,
     /// Of a mapped Frame, where it is mapped.
     pub address: Word,
-    /// Of a mapped Frame, the identity of its space and how far a map or unmap came.
+    /// Of a mapped Frame, the identity of its space; of an object that dies, how far it was searched.
     pub progress: Word,
     /// The next slot in tree order.
     pub next: Link<Slot>,
@@ -168,7 +172,7 @@ impl Slot {
         self.space.set(0);
         self.address.set(0);
         self.progress.set(0);
-        self.set_tag(cap.tag.with_mapped(false));
+        self.set_tag(cap.tag.with_mapped(false).with_refusal(0));
     }
 
     /// Returns the bytes of a Frame or an Untyped.
@@ -189,6 +193,16 @@ pub struct Cap {
 }
 
 impl Cap {
+    /// Returns the capability to a new object.
+    pub const fn original(kind: ObjectKind, object: u64) -> Self {
+        let tag = Tag::new().with_kind(kind as u8).with_original(true);
+        Self {
+            tag: tag.with_rights(Rights::ALL),
+            object,
+            badge: 0,
+        }
+    }
+
     /// Returns the capability in `slot`.
     pub fn of(slot: &Slot) -> Self {
         Self {

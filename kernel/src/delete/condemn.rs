@@ -14,19 +14,13 @@ use arena::Handle;
 use core::mem::offset_of;
 
 /// How often the search goes from a capability into what dies with it: `Tag::level` rises each
-/// time but for the last, which is into a thread, a space or an interrupt.
+/// time but for the last, which is into a vCPU, a space or an interrupt.
 const NESTING: usize = Tag::MAX_LEVEL as usize + 3;
 
-/// Slots of a table that are looked at in one go.
-const SCAN: u64 = 256;
-
-/// What the search for the next victim found.
-enum Victim {
-    /// This slot dies next.
-    Slot(SlotRef),
-    /// A large table was searched for a while without finding one.
-    SearchOn,
-}
+/// Instructions, about, that the end of one slot costs, in all parts of a round.
+const END: u64 = 400;
+/// Instructions, about, that a look at a slot costs.
+const LOOK: u64 = 20;
 
 impl<A: Arch> Visit<'_, A> {
     /// Deletes all that was derived from a capability, and with `inclusive` the capability.
@@ -43,99 +37,112 @@ impl<A: Arch> Visit<'_, A> {
         let ending = self.condemn_some(target, inclusive);
         if self.round.is_empty() && !self.round.flushes() {
             // Nothing dies: done, or a long unmap or search goes on after a look at interrupts.
-            return Ok(if ending == Ending::Finish {
-                Outcome::ok()
-            } else {
-                Outcome::Waiting
-            });
+            return Ok(ending.outcome());
         }
         Ok(self.begin_round(caller, ending))
     }
 
-    /// Condemns up to a batch of slots; says whether the target's turn is over.
+    /// Condemns up to a batch of slots; says whether the target's turn is over. The search goes from
+    /// capabilities to those that were derived from them, from the last of those into its object, and
+    /// so on; when one dies, it goes on where that was.
     fn condemn_some(&self, target: SlotRef, inclusive: bool) -> Ending {
-        while !self.round.is_full() {
-            if !inclusive && !self.has_children(target) {
-                return Ending::Finish;
-            }
-            let Victim::Slot(victim) = self.find_victim(target) else {
-                return Ending::Restart;
-            };
-            if !self.condemn(victim) {
-                return Ending::Restart;
-            }
-            if victim == target {
-                return Ending::Finish;
-            }
-        }
-        Ending::Restart
-    }
-
-    /// Returns whether a slot has descendants.
-    fn has_children(&self, slot: SlotRef) -> bool {
-        self.first_child(self.slot(slot)).is_some()
-    }
-
-    /// Returns the slot that has to die next for `target` to die.
-    fn find_victim(&self, target: SlotRef) -> Victim {
-        let mut at = target;
-        for _ in 0..NESTING {
+        let (mut at, mut first) = (target, target);
+        // The capabilities into whose objects the search went, and the first slots of those before.
+        let mut outer = [(target, target); NESTING];
+        let mut depth = 0;
+        while inclusive || self.first_child(self.slot(target)).is_some() {
             at = self.first_leaf(at);
             match self.inner_slot(at) {
-                Ok(Some(inner)) => at = inner,
-                Ok(None) => return Victim::Slot(at),
-                Err(SearchOn) => return Victim::SearchOn,
+                Err(SearchOn) => return Ending::Restart,
+                Ok(Some(inner)) => {
+                    let Some(place) = outer.get_mut(depth) else {
+                        unreachable!("levels end the search");
+                    };
+                    *place = (at, first);
+                    depth += 1;
+                    (at, first) = (inner, inner);
+                    continue;
+                }
+                Ok(None) => {}
+            }
+            if !self.condemn_bindings(at) {
+                return Ending::Restart;
+            }
+            let before = self.slot(at).previous.get();
+            if !self.condemn(at) {
+                return Ending::Restart;
+            }
+            match before {
+                _ if at == target => return Ending::Finish,
+                Some(before) if at != first => at = before,
+                _ => {
+                    depth = depth.saturating_sub(1);
+                    (at, first) = outer.get(depth).copied().unwrap_or((target, target));
+                }
+            }
+            if self.spend(END) || self.round.is_full() {
+                return Ending::Restart;
             }
         }
-        unreachable!("levels end the search")
+        Ending::Finish
+    }
+
+    /// Condemns what is bound to a thread that dies with `slot`: all in one round with the thread, which
+    /// may be the caller, and makes no call again without them. `false` where that is the next round.
+    fn condemn_bindings(&self, slot: SlotRef) -> bool {
+        let tag = self.slot(slot).tag();
+        let is_thread = tag.original() && tag.object_kind() == Some(ObjectKind::Thread);
+        if is_thread && !self.round.is_empty() {
+            return false;
+        }
+        let first = self.slot(slot).object.get() + offset_of!(Thread<A>, slots) as u64;
+        let slots = if is_thread { thread::SLOTS as u64 } else { 0 };
+        for binding in (0..slots).filter_map(|index| nth(first, index)) {
+            if self.is_filled(binding) {
+                self.condemn(binding);
+                self.spend(END);
+            }
+        }
+        true
     }
 
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
-    /// `slot` itself: the first process's table lies in itself.
+    /// `slot` itself: the first process's table lies in itself. Nobody can fill one any more; the
+    /// search goes on where it was the last time.
     fn inner_slot(&self, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
         let holder = self.slot(slot);
         let tag = holder.tag();
-        if !tag.original() {
-            return Ok(None);
-        }
-        let (offset, count) = match tag.object_kind() {
-            Some(ObjectKind::Thread) => (offset_of!(Thread<A>, slots), thread::SLOTS),
+        let (offset, count) = match tag.object_kind().filter(|_| tag.original()) {
+            Some(ObjectKind::CapTable) => (0, 1 << tag.order()),
             Some(ObjectKind::Vcpu) => (offset_of!(vcpu::Vcpu<A>, slots), vcpu::SLOTS),
             Some(ObjectKind::Space) => (offset_of!(space::Space, funds), FUNDS),
             Some(ObjectKind::GuestSpace) => (offset_of!(space::GuestSpace, funds), FUNDS),
             Some(ObjectKind::Interrupt) => (offset_of!(interrupt::Interrupt, binding), 1),
-            Some(ObjectKind::CapTable) => return self.search_table(slot, holder),
             _ => return Ok(None),
         };
+        if tag.rights() != Rights::new() {
+            holder.set_tag(tag.with_rights(Rights::new()));
+            holder.progress.set(0);
+        }
         let first = holder.object.get() + offset as u64;
-        let mut inner = (0..count as u64).filter_map(|index| nth(first, index));
-        Ok(inner.find(|inner| self.is_filled(*inner)))
+        while holder.progress.get() < count as u64 {
+            if let Some(inner) = nth(first, holder.progress.get())
+                && inner != slot
+                && self.is_filled(inner)
+            {
+                return Ok(Some(inner));
+            }
+            holder.progress.add(1);
+            if self.spend(LOOK) {
+                return Err(SearchOn);
+            }
+        }
+        Ok(None)
     }
 
     /// Returns whether a slot holds a capability.
     fn is_filled(&self, slot: SlotRef) -> bool {
         self.slot(slot).tag().object_kind().is_some()
-    }
-
-    /// Searches a table, which nobody can fill any more, for a filled slot.
-    fn search_table(&self, own: SlotRef, holder: &Slot) -> Result<Option<SlotRef>, SearchOn> {
-        let tag = holder.tag();
-        if tag.rights() != Rights::new() {
-            holder.set_tag(tag.with_rights(Rights::new()));
-            holder.progress.set(0);
-        }
-        let end = 1_u64 << tag.order();
-        let stop = end.min(holder.progress.get() + SCAN);
-        while holder.progress.get() < stop {
-            if let Some(slot) = nth(holder.object.get(), holder.progress.get())
-                && slot != own
-                && self.is_filled(slot)
-            {
-                return Ok(Some(slot));
-            }
-            holder.progress.add(1);
-        }
-        if stop < end { Err(SearchOn) } else { Ok(None) }
     }
 
     /// Takes a slot out of the tree and marks it as dying; `false` where a mapping is so large that
@@ -177,23 +184,18 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Notes what the round has to do beside retiring the slot.
     fn prepare(&self, victim: SlotRef, slot: &Slot, tag: Tag) {
-        match (tag.role(), tag.object_kind()) {
-            (Role::Fund, _) => {
-                let owner = self.owner_of(victim.address());
-                if let Some(owner) = Handle::from_address(owner) {
-                    self.end_space(self.space(owner));
-                }
-            }
-            (Role::Table, Some(ObjectKind::Space | ObjectKind::GuestSpace)) if tag.original() => {
-                if let Some(space) = Handle::from_address(slot.object.get()) {
-                    self.end_space(self.space(space));
-                }
-            }
-            (
-                Role::Table,
-                Some(ObjectKind::Thread | ObjectKind::Vcpu | ObjectKind::Notification),
-            ) if tag.original() => self.round.drain_inboxes(),
-            _ => {}
+        use ObjectKind::{GuestSpace, Notification, Space, Thread, Vcpu};
+        let space = match (tag.role(), tag.object_kind()) {
+            (Role::Fund, _) => self.owner_of(victim.address()),
+            (Role::Table, Some(kind)) if tag.original() => match kind {
+                Space | GuestSpace => slot.object.get(),
+                Thread | Vcpu | Notification => return self.round.drain_inboxes(),
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Some(space) = Handle::from_address(space) {
+            self.end_space(self.space(space));
         }
     }
 
@@ -205,14 +207,11 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
-        let [last, others] = &space.free;
-        let fund = [&space.fund_next, &space.fund_end];
-        for word in [&space.root, &space.word, last, others]
+        let words = [&space.root, &space.word, &space.fund_next, &space.fund_end];
+        words
             .into_iter()
-            .chain(fund)
-        {
-            word.set(0);
-        }
+            .chain(&space.free)
+            .for_each(|word| word.set(0));
         // Mappings that capabilities remember are those of the space before.
         self.identify_anew(space);
         if space.is_guest.get() != 0 {
@@ -223,7 +222,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 }
 
-/// A large table was searched for a while without finding a filled slot.
+/// An object was searched for a while without finding a filled slot.
 struct SearchOn;
 
 /// Where the execution lies in the objects that have one: at their start.

@@ -21,6 +21,16 @@ pub enum Ending {
     Restart,
 }
 
+impl Ending {
+    /// Returns the outcome of the call where there is no round to wait for.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Finish => Outcome::ok(),
+            Self::Restart => Outcome::Waiting,
+        }
+    }
+}
+
 /// `Round::phase`: no round.
 const IDLE: u64 = 0;
 /// `Round::phase`: cores retire what dies.

@@ -362,10 +362,9 @@ impl Machine {
                 return Some(answer);
             }
             self.with_thread(thread, |_| ())?;
-            if self.state(thread) != State::Ready {
+            if self.state(thread) != State::Ready || !self.gets_its_turn(thread) {
                 return None;
             }
-            self.make_current(thread);
             if self.answers.lock().unwrap().contains_key(&thread) || self.is_done(thread) {
                 continue;
             }
@@ -419,19 +418,23 @@ impl Machine {
     /// Lets the other threads of its core yield until `thread` runs.
     #[track_caller]
     pub fn make_current(&self, thread: u64) {
+        let gets_there = self.gets_its_turn(thread);
+        assert!(gets_there, "it cannot run: {:?}", self.state(thread));
+    }
+
+    /// Lets the other threads of its core yield until `thread` runs; `false` where it cannot run, or
+    /// a guest does not yield.
+    pub fn gets_its_turn(&self, thread: u64) -> bool {
         let core = self.core_of(thread);
         for _ in 0..PATIENCE {
             let current = self.current(core);
             if current == Some(thread) {
-                return;
+                return true;
             }
-            let Some(current) = current else {
-                panic!("the thread cannot run: {:?}", self.state(thread));
+            let other = current.filter(|it| self.with_thread(*it, |_| ()).is_some());
+            let Some(current) = other.filter(|_| self.state(thread) != State::Exhausted) else {
+                return false;
             };
-            assert!(
-                self.with_thread(current, |_| ()).is_some(),
-                "a guest does not yield"
-            );
             if !self.is_calling(current) {
                 self.collect(current);
                 let word = CallWord::new().with_number(CallNumber::Yield as u8);
@@ -516,7 +519,7 @@ impl Machine {
         let space = Handle::<AddressSpace>::from_address(space).expect("a space is loaded");
         let space = visit.space(space);
         let mut leaves = HashMap::new();
-        super::check::leaves(&visit, space, &mut |leaf| {
+        super::check::leaves(&visit, space, &[], &mut |leaf| {
             leaves.insert(leaf.address, leaf.physical);
         });
         leaves

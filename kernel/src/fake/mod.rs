@@ -79,6 +79,8 @@ pub struct FakeArch {
     pub cores: [FakeCore; CORES],
     /// Set where the machine has no guests.
     pub without_guests: AtomicU64,
+    /// After how much work a long call lets others get in between; 0 stands for 1500.
+    pub step: AtomicU64,
     /// The most space tags; 0 stands for 4096.
     pub tags: AtomicU64,
     /// Inter-processor interrupts that were sent.
@@ -135,6 +137,13 @@ impl Arch for FakeArch {
 
     const USER_END: u64 = 1 << 38;
     const INTERRUPTS: u32 = LINES;
+
+    fn step(&self) -> u64 {
+        match self.step.load(Ordering::Relaxed) {
+            0 => 1500,
+            step => step,
+        }
+    }
 
     fn now(&self) -> u64 {
         self.now.load(Ordering::SeqCst)

@@ -1,14 +1,16 @@
 //! Mapping frames.
 
-use super::stage_of;
-use super::tables::Place;
+use super::{LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::{Slot, Tag};
+use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
+use crate::delete::Ending;
+use crate::object::execution::ExecutionRef;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
+use crate::word::Word;
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::Handle;
@@ -30,8 +32,9 @@ pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
 }
 
 impl<A: Arch> Visit<'_, A> {
-    /// Maps a frame.
-    pub(crate) fn map(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
+    /// Maps a frame, from its first page on: its slot says how far that came. Where there is no
+    /// going on, the mapping is taken away again before the error is told.
+    pub(crate) fn map(&self, caller: ExecutionRef, thread: &Thread<A>) -> Result<Outcome, Error> {
         let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         let access = access_of(thread.frame.argument(3))?;
         if access == Rights::new() {
@@ -40,61 +43,98 @@ impl<A: Arch> Visit<'_, A> {
         let tag = table::check(slot, ObjectKind::Frame, access)?;
         let handle = self.any_space(thread, thread.frame.argument(1))?;
         let space = self.space(handle);
-        if tag.mapped() && self.mapped_space(slot).is_some() {
+        let address = thread.frame.argument(2);
+        let wanted = [handle.address(), address, space.identity.get()];
+        let places = [&slot.space, &slot.address, &slot.progress];
+        let goes_on = tag.mapped() && places.map(Word::get) == wanted;
+        if goes_on && let Some(error) = Error::from_number(u64::from(tag.refusal())) {
+            return self.take_back(caller, (slot, space), error);
+        }
+        let is_whole = slot.badge.get() == slot.bytes();
+        if self.mapped_space(slot).is_some() && (is_whole || !goes_on) {
             return Err(Error::AlreadyMapped);
         }
-        let address = thread.frame.argument(2);
-        let (depth, level) = self.check_place(stage_of(space), address, tag.order())?;
-        let end = address + slot.bytes();
-        let (mut at, mut row) = (address, None);
-        while at < end {
-            let made = self.make_row(space, &mut at, (end, depth));
-            if made.is_err() {
-                let made = (address..=at).step_by(1 << level.shift);
-                made.for_each(|at| self.free_empty_tables(space, at, depth));
+        let depth = self.check_place(stage_of(space), address, tag.order())?;
+        if !goes_on {
+            for (place, word) in places.into_iter().zip(wanted) {
+                place.set(word);
             }
-            row = Some(made?);
+            slot.badge.set(0);
+            slot.set_tag(tag.with_mapped(true).with_refusal(0));
         }
-        // Most blocks lie in one table, which needs no second walk.
-        let row = row.filter(|row| row.address == address);
-        self.write_leaves(space, (address, end, depth), row, (slot, tag, access));
+        let mapped = self.map_some(space, slot, (depth, access));
         fence(Ordering::SeqCst);
         let others = space.cores.get() & !(1 << self.entry.core());
         if others != 0 {
             space.unaware.shared().fetch_or(others, Ordering::SeqCst);
         }
-        slot.space.set(handle.address());
-        slot.address.set(address);
-        slot.progress.set(space.identity.get());
-        slot.set_tag(tag.with_mapped(true));
-        Ok(Outcome::ok())
-    }
-
-    /// Makes the table for leaves from `at` on, at level `depth`, and goes on to its end or `end`; the
-    /// entries have to be empty.
-    fn make_row(
-        &self,
-        space: &AddressSpace,
-        at: &mut u64,
-        (end, depth): (u64, usize),
-    ) -> Result<Place<'_>, Error> {
-        let row = self.walk_making(space, *at, depth)?;
-        for place in row.row(end) {
-            match self.arch.decode(place.stage, place.bits(), place.level) {
-                TableEntry::Empty => *at += place.bytes(),
-                TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
+        match mapped {
+            Ok(true) => Ok(Outcome::ok()),
+            Ok(false) => Ok(Outcome::Waiting),
+            Err(error) => {
+                Self::refuse(slot, error);
+                if error == Error::NeedsMemory {
+                    slot.badge.set(slot.badge.get() | FREEING);
+                }
+                self.take_back(caller, (slot, space), error)
             }
         }
-        Ok(row)
+    }
+
+    /// Takes away what a map did, in steps, and answers `error` when no core remembers any of it.
+    fn take_back(
+        &self,
+        caller: ExecutionRef,
+        (slot, space): (&Slot, &AddressSpace),
+        error: Error,
+    ) -> Result<Outcome, Error> {
+        if slot.badge.get() == 0 {
+            slot.set_tag(slot.tag().with_mapped(false));
+            return Err(error);
+        }
+        self.unmap_some(slot);
+        Ok(self.shoot_down(caller, space, Ending::Restart))
+    }
+
+    /// Writes leaves of level `depth` where a map stopped; `false` where there are more.
+    fn map_some(
+        &self,
+        space: &AddressSpace,
+        slot: &Slot,
+        (depth, access): (usize, Rights),
+    ) -> Result<bool, Error> {
+        let (mut done, end) = (slot.badge.get(), slot.bytes());
+        let mut at = None;
+        while done < end {
+            let place = match at {
+                Some(place) => place,
+                None => self.walk_making(space, slot.address.get() + done, depth)?,
+            };
+            if self.arch.decode(place.stage, place.bits(), place.level) != TableEntry::Empty {
+                return Err(Error::AlreadyMapped);
+            }
+            let memory = Memory {
+                physical: slot.object.get() + done,
+                access,
+                device: slot.tag().device(),
+            };
+            self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
+            if place.stage == Stage::User {
+                let tag = SpaceTag(space.tag.get());
+                self.arch.flush_page(tag, place.address);
+            }
+            done += place.bytes();
+            slot.badge.set(done);
+            if self.spend(LEAF) {
+                break;
+            }
+            at = place.beside(1);
+        }
+        Ok(done == end)
     }
 
     /// Checks where a block would be mapped, and returns the level of its leaves.
-    fn check_place(
-        &self,
-        stage: Stage,
-        address: u64,
-        order: u8,
-    ) -> Result<(usize, &'static Level), Error> {
+    fn check_place(&self, stage: Stage, address: u64, order: u8) -> Result<usize, Error> {
         let (depth, level) = self.leaf_level(stage, order).ok_or(Error::Misaligned)?;
         if !address.is_multiple_of(1 << level.shift) {
             return Err(Error::Misaligned);
@@ -105,43 +145,17 @@ impl<A: Arch> Visit<'_, A> {
             Stage::Guest => 1 << (root.shift + root.bits),
         };
         match address.checked_add(1 << order) {
-            Some(last) if last <= end => Ok((depth, level)),
+            Some(last) if last <= end => Ok(depth),
             _ => Err(Error::OutOfRange),
         }
     }
 
-    /// Writes the leaves of a frame, whose tables exist.
-    fn write_leaves(
-        &self,
-        space: &AddressSpace,
-        (mut address, end, depth): (u64, u64, usize),
-        mut row: Option<Place<'_>>,
-        (slot, tag, access): (&Slot, Tag, Rights),
-    ) {
-        let mut memory = Memory {
-            physical: slot.object.get(),
-            access,
-            device: tag.device(),
-        };
-        while address < end
-            && let Some(row) = row.take().or_else(|| self.walk(space, address, depth))
-        {
-            for place in row.row(end) {
-                self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
-                if place.stage == Stage::User {
-                    self.arch.flush_page(SpaceTag(space.tag.get()), address);
-                }
-                memory.physical += place.bytes();
-                address += place.bytes();
-            }
-        }
-    }
-
-    /// Returns the space that a mapped frame is mapped in, if that space still lives.
+    /// Returns the space that a frame is mapped in, part of it at least, if that space still lives.
     pub(crate) fn mapped_space(&self, slot: &Slot) -> Option<&AddressSpace> {
         let handle = Handle::<AddressSpace>::from_address(slot.space.get())?;
         let space = self.entry.part::<AddressSpace, A>(handle)?;
-        (slot.tag().mapped() && space.identity.get() == slot.progress.get()).then_some(space)
+        let is_mapped = slot.tag().mapped() && slot.badge.get() != 0;
+        (is_mapped && space.identity.get() == slot.progress.get()).then_some(space)
     }
 
     /// Returns whether a fault of a thread comes from an absence that its core remembers: somebody

@@ -20,6 +20,12 @@ use arena::Handle;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
+/// Instructions, about, that writing or clearing a leaf costs.
+const LEAF: u64 = 50;
+
+/// What both kinds of space have is where they begin.
+const _: () = assert!(offset_of!(Space, space) == 0 && offset_of!(GuestSpace, space) == 0);
+
 /// Words of the set of space tags in use.
 pub const TAG_WORDS: usize = 64;
 
@@ -40,17 +46,11 @@ impl<A: Arch> Visit<'_, A> {
         address: u64,
     ) -> Result<Handle<AddressSpace>, Error> {
         let slot = self.slot(self.slot_at(thread, address)?);
-        let offset = match slot.tag().object_kind() {
-            Some(ObjectKind::GuestSpace) => {
-                table::check(slot, ObjectKind::GuestSpace, CONTROL)?;
-                offset_of!(GuestSpace, space)
-            }
-            _ => {
-                table::check(slot, ObjectKind::Space, CONTROL)?;
-                offset_of!(Space, space)
-            }
-        };
-        Handle::from_address(slot.object.get() + offset as u64).ok_or(Error::NoCapability)
+        let found = slot.tag().object_kind();
+        let is_guest = |kind: &ObjectKind| *kind == ObjectKind::GuestSpace;
+        let kind = found.filter(is_guest).unwrap_or(ObjectKind::Space);
+        table::check(slot, kind, CONTROL)?;
+        Handle::from_address(slot.object.get()).ok_or(Error::NoCapability)
     }
 
     /// Gives a space untyped memory for its tables.
@@ -81,9 +81,6 @@ impl<A: Arch> Visit<'_, A> {
             place,
             &Cap::of(untyped).derive(Rights::new(), Role::Fund),
         )?;
-        self.entry
-            .carve_tables(base, length)
-            .map_err(|_| Error::Revoked)?;
         untyped.badge.set(length);
         untyped.set_tag(tag.with_objects(true));
         space.fund_next.set(base);

@@ -1,7 +1,7 @@
 //! Changing the access to a range inside a mapped frame.
 
 use super::map::access_of;
-use super::stage_of;
+use super::{LEAF, stage_of};
 use crate::Visit;
 use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -32,7 +32,9 @@ impl<A: Arch> Visit<'_, A> {
         let slot = self.slot(self.slot_at(thread, thread.frame.argument(0))?);
         let access = access_of(thread.frame.argument(3))?;
         table::check(slot, ObjectKind::Frame, access)?;
-        let space = self.mapped_space(slot).ok_or(Error::NotMapped)?;
+        let space = self.mapped_space(slot);
+        let space = space.filter(|_| slot.badge.get() == slot.bytes());
+        let space = space.ok_or(Error::NotMapped)?;
         let (offset, length) = (thread.frame.argument(1), thread.frame.argument(2));
         if !offset.is_multiple_of(PAGE_SIZE) || !length.is_multiple_of(PAGE_SIZE) {
             return Err(Error::Misaligned);
@@ -47,13 +49,28 @@ impl<A: Arch> Visit<'_, A> {
             length,
         };
         // The tables are made first, so that nothing fails once an entry has changed.
-        self.split_edges(space, &range, slot.tag().device())?;
-        self.set_access(space, &range, (access, slot.tag().device()));
-        Ok(self.shoot_down(caller, space, Ending::Finish))
+        let device = slot.tag().device();
+        if !self.split_edges(space, &range, device)? {
+            return Ok(Outcome::Waiting);
+        }
+        let done = self.set_access(space, &range, (access, device));
+        if done == length {
+            return Ok(self.shoot_down(caller, space, Ending::Finish));
+        }
+        // The call is made again for the rest.
+        thread.frame.set_result(1, offset + done);
+        thread.frame.set_result(2, length - done);
+        Ok(self.shoot_down(caller, space, Ending::Restart))
     }
 
-    /// Makes the leaves at both ends of a range so small that none reaches out of it.
-    fn split_edges(&self, space: &AddressSpace, range: &Range, device: bool) -> Result<(), Error> {
+    /// Makes the leaves at both ends of a range so small that none reaches out of it; `false` where
+    /// there are more.
+    fn split_edges(
+        &self,
+        space: &AddressSpace,
+        range: &Range,
+        device: bool,
+    ) -> Result<bool, Error> {
         for edge in [range.address, range.address + range.length] {
             // A leaf that has the edge inside it is split until the edge is between leaves.
             let inside = edge - u64::from(edge != range.address);
@@ -80,26 +97,40 @@ impl<A: Arch> Visit<'_, A> {
                     device,
                 };
                 self.split_leaf(space, place, memory)?;
+                if self.spend(LEAF) {
+                    return Ok(false);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Writes the leaves of a range with new access.
-    fn set_access(&self, space: &AddressSpace, range: &Range, (access, device): (Rights, bool)) {
-        let stage = stage_of(space);
-        let mut done = 0;
+    /// Writes leaves of a range with new access; returns the bytes that have it.
+    fn set_access(
+        &self,
+        space: &AddressSpace,
+        range: &Range,
+        (access, device): (Rights, bool),
+    ) -> u64 {
+        let (mut done, mut at) = (0, None);
         while done < range.length {
-            let Some(place) = self.walk(space, range.address + done, usize::MAX) else {
-                return;
-            };
+            let walk = || self.walk(space, range.address + done, usize::MAX);
+            let Some(place) = at.or_else(walk) else { break };
+            at = place.beside(1).filter(|next| {
+                let found = self.arch.decode(next.stage, next.bits(), next.level);
+                !matches!(found, TableEntry::Table(_))
+            });
             let memory = Memory {
                 physical: range.physical + done,
                 access,
                 device,
             };
-            self.replace(&place, self.arch.leaf(stage, place.level, memory));
+            self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
             done += place.bytes();
+            if self.spend(LEAF) {
+                break;
+            }
         }
+        done
     }
 }

@@ -5,23 +5,26 @@ use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
 use crate::word::Word;
-use abi::Error;
+use abi::{Error, PAGE_SIZE};
 use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Instructions, about, that an entry of a table costs that is filled, or looked at.
+const FILLED: u64 = 3;
 
 /// An entry of a table that a walk ended at.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'e> {
     /// The entry.
     pub entry: &'e AtomicU64,
-    /// The entries of its table from the one on that the walk ended at.
-    rest: &'e [AtomicU64],
+    /// The table that it is in.
+    table: &'e [AtomicU64],
     /// Its level, counted from the root.
     pub depth: usize,
     /// The shape of that level.
     pub level: &'static Level,
     /// Whose tables these are.
     pub stage: Stage,
-    /// The address that the walk was for.
+    /// An address that it translates.
     pub address: u64,
 }
 
@@ -36,12 +39,13 @@ impl Place<'_> {
         1 << self.level.shift
     }
 
-    /// Returns it and the entries behind it in its table, for leaves below `end`.
-    pub fn row(self, end: u64) -> impl Iterator<Item = Self> {
-        let count = (end - self.address) >> self.level.shift;
-        (0..count).zip(self.rest).map(move |(index, entry)| Self {
-            entry,
-            address: self.address + (index << self.level.shift),
+    /// Returns the entry that is so many behind this one in the same table.
+    pub fn beside(self, offset: i8) -> Option<Self> {
+        let index = self.level.index(self.address);
+        let bytes = i64::from(offset) << self.level.shift;
+        Some(Self {
+            entry: self.table.get(index.checked_add_signed(offset.into())?)?,
+            address: self.address.wrapping_add_signed(bytes),
             ..self
         })
     }
@@ -69,10 +73,9 @@ impl<A: Arch> Visit<'_, A> {
                 return None;
             }
             let words = self.entry.words(table, level.table_bytes())?;
-            let rest = words.get(level.index(address)..)?;
             let place = Place {
-                entry: rest.first()?,
-                rest,
+                entry: words.get(level.index(address))?,
+                table: words,
                 depth: at,
                 level,
                 stage,
@@ -144,12 +147,14 @@ impl<A: Arch> Visit<'_, A> {
             .entry
             .words(table, next.table_bytes())
             .ok_or(Error::NeedsMemory)?;
-        for (index, word) in words.iter().enumerate() {
-            let part = Memory {
-                physical: memory.physical + ((index as u64) << next.shift),
-                ..memory
-            };
-            word.store(self.arch.leaf(stage, next, part), Ordering::Relaxed);
+        let [mut bits, second] = [0, 1].map(|index| {
+            let physical = memory.physical + (index << next.shift);
+            self.arch.leaf(stage, next, Memory { physical, ..memory })
+        });
+        let stride = second.wrapping_sub(bits);
+        for word in words {
+            word.store(bits, Ordering::Relaxed);
+            bits = bits.wrapping_add(stride);
         }
         self.replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
@@ -175,6 +180,13 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         space.fund_next.set(table + bytes);
+        if table.is_multiple_of(PAGE_SIZE) {
+            // Only boot's are table pages before.
+            let _ = self
+                .entry
+                .carve_tables(table, bytes.next_multiple_of(PAGE_SIZE));
+        }
+        self.spend(FILLED << level.bits);
         arena::fill(self.entry.words(table, bytes)?, empty);
         Some(table)
     }
@@ -201,8 +213,33 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
+    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
+    pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64) -> bool {
+        let stage = stage_of(space);
+        loop {
+            let Some(place) = self.walk(space, address, usize::MAX) else {
+                return true;
+            };
+            let above = place.depth.checked_sub(1);
+            let Some(above) = above.and_then(|above| self.walk(space, address, above)) else {
+                return true;
+            };
+            let is_enough = self.spend(FILLED << place.level.bits);
+            if !arena::is_filled(place.table, self.arch.empty(stage, place.level)) {
+                return true;
+            }
+            if let TableEntry::Table(table) = self.arch.decode(stage, above.bits(), above.level) {
+                self.replace(&above, self.arch.empty(stage, above.level));
+                self.free_table(space, table, place.level);
+            }
+            if is_enough {
+                return false;
+            }
+        }
+    }
+
     /// Gives an empty table of a level below the root back to the fund of its space.
-    pub(crate) fn free_table(&self, space: &AddressSpace, table: u64, level: &Level) {
+    fn free_table(&self, space: &AddressSpace, table: u64, level: &Level) {
         if let Some((first, _)) = self
             .entry
             .words(table, level.table_bytes())

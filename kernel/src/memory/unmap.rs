@@ -1,20 +1,17 @@
 //! Unmapping frames, and the shoot-down that follows.
 
-use super::stage_of;
+use super::{LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
-use crate::cap::slot::Slot;
+use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
-use core::sync::atomic::{AtomicU64, Ordering};
-
-/// Tables of smaller leaves that one step of an unmap clears.
-const TABLES_PER_STEP: usize = 4;
+use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
     /// Unmaps a frame.
@@ -48,11 +45,7 @@ impl<A: Arch> Visit<'_, A> {
             Stage::User => self.arch.flush_space(SpaceTag(space.tag.get())),
             Stage::Guest => self.arch.flush_guests(),
         }
-        if ending == Ending::Finish {
-            Outcome::ok()
-        } else {
-            Outcome::Waiting
-        }
+        ending.outcome()
     }
 
     /// Lets the next round flush a space's translations.
@@ -63,117 +56,58 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Clears the entries of a mapped frame; `false` where there is more to do. The next round
-    /// flushes them. Until all tables of smaller leaves are gone every place stays taken, for others
-    /// may map between the steps.
+    /// Clears entries of a mapped frame, the last ones first; `false` where there is more to do. The
+    /// next round flushes them. What was cleared is no longer the frame's: others may map there.
     pub(crate) fn unmap_some(&self, slot: &Slot) -> bool {
         let Some(space) = self.mapped_space(slot) else {
             return true;
         };
         self.note_flush(space);
-        let stage = stage_of(space);
-        let Some((depth, level)) = self.leaf_level(stage, slot.tag().order()) else {
-            return true;
-        };
-        let is_last = depth + 1 == self.arch.levels(stage).len();
-        if !is_last && !self.join_some(space, slot, (depth, level)) {
-            return false;
+        if slot.tag().refusal() == 0 {
+            Self::refuse(slot, Error::AlreadyMapped);
         }
-        for address in addresses(slot, level) {
-            if let Some(place) = self.walk(space, address, depth)
-                && place.depth == depth
-            {
-                self.replace(&place, self.arch.empty(stage, level));
+        loop {
+            let left = slot.badge.get();
+            let goes_on = if left & FREEING == 0 {
+                self.clear_some(space, slot)
+            } else {
+                let freed = self.free_empty_tables(space, slot.address.get() + left - FREEING);
+                slot.badge.set(left - u64::from(freed) * FREEING);
+                freed
+            };
+            if !goes_on || slot.badge.get() == 0 {
+                return slot.badge.get() == 0;
             }
         }
-        let first = slot.address.get();
-        for end in [first, first + slot.bytes() - 1] {
-            self.free_empty_tables(space, end, depth);
-        }
-        true
     }
 
-    /// Makes leaves without access of the tables of smaller leaves that a mapped frame was split
-    /// into; `false` where there are more.
-    fn join_some(
-        &self,
-        space: &AddressSpace,
-        slot: &Slot,
-        (depth, level): (usize, &Level),
-    ) -> bool {
-        let stage = stage_of(space);
-        let mut tables = 0;
-        for address in addresses(slot, level) {
-            let place = self.walk(space, address, depth);
-            let Some(place) = place.filter(|place| place.depth == depth) else {
-                continue;
-            };
-            let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), level) else {
-                continue;
-            };
-            if tables == TABLES_PER_STEP {
-                return false;
-            }
-            tables += 1;
-            let taken = Memory {
-                physical: slot.object.get() + (address - slot.address.get()),
-                access: Rights::new(),
-                device: slot.tag().device(),
-            };
-            self.replace(&place, self.arch.leaf(stage, level, taken));
-            self.drop_tables(space, (table, depth + 1));
-        }
-        true
+    /// Lets every `Map` that would go on with this mapping answer `error`.
+    pub(super) fn refuse(slot: &Slot, error: Error) {
+        let number = u8::try_from(error.number()).unwrap_or(u8::MAX);
+        slot.set_tag(slot.tag().with_refusal(number));
     }
 
-    /// Gives back a table of level `depth` that no entry designates any more, and all below it.
-    fn drop_tables(&self, space: &AddressSpace, (table, depth): (u64, usize)) {
-        let stage = stage_of(space);
-        let Some(level) = self.arch.levels(stage).get(depth) else {
-            return;
-        };
-        for word in self.entry.words(table, level.table_bytes()).unwrap_or(&[]) {
-            let below = self.arch.decode(stage, word.load(Ordering::Relaxed), level);
-            if let TableEntry::Table(below) = below {
-                self.drop_tables(space, (below, depth + 1));
+    /// Clears entries of a mapped frame down to the start of a table, which may be empty then; `false`
+    /// where that is enough for one step.
+    fn clear_some(&self, space: &AddressSpace, slot: &Slot) -> bool {
+        let mut left = slot.badge.get();
+        let mut at = self.walk(space, slot.address.get() + left - 1, usize::MAX);
+        let mut is_enough = false;
+        while let Some(place) = at.filter(|_| left != 0 && !is_enough) {
+            let found = self.arch.decode(place.stage, place.bits(), place.level);
+            if matches!(found, TableEntry::Table(_)) {
+                // Smaller leaves: the next walk ends there.
+                return true;
             }
+            self.replace(&place, self.arch.empty(place.stage, place.level));
+            left = left.saturating_sub(place.bytes());
+            slot.badge.set(left);
+            is_enough = self.spend(LEAF);
+            at = place.beside(-1);
         }
-        self.free_table(space, table, level);
-    }
-
-    /// Gives back the tables on the way to `address` that became empty, from level `depth` up.
-    pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64, depth: usize) {
-        let stage = stage_of(space);
-        for above in (0..depth).rev() {
-            let Some(place) = self.walk(space, address, above) else {
-                return;
-            };
-            let Some(level) = self.arch.levels(stage).get(above + 1) else {
-                return;
-            };
-            if place.depth != above {
-                continue;
-            }
-            let TableEntry::Table(table) = self.arch.decode(stage, place.bits(), place.level)
-            else {
-                continue;
-            };
-            let words = self.entry.words(table, level.table_bytes()).unwrap_or(&[]);
-            let is_used = |word: &AtomicU64| {
-                let bits = word.load(Ordering::Relaxed);
-                self.arch.decode(stage, bits, level) != TableEntry::Empty
-            };
-            if words.iter().any(is_used) {
-                return;
-            }
-            self.replace(&place, self.arch.empty(stage, place.level));
-            self.free_table(space, table, level);
+        if left == 0 || at.is_none() {
+            slot.badge.set(left | FREEING);
         }
+        !is_enough
     }
-}
-
-/// Returns where the leaves of this level begin that map a frame.
-fn addresses(slot: &Slot, level: &Level) -> impl Iterator<Item = u64> {
-    let (first, shift) = (slot.address.get(), level.shift);
-    (0..slot.bytes() >> shift).map(move |index| first + (index << shift))
 }

@@ -191,7 +191,7 @@ impl Reference {
         if number == CallNumber::Mint && x[3] != 0 && (cap.badge != 0 || !takes) {
             return Err(Error::BadArgument);
         }
-        if self.depth(Place::Slot(x[0])) >= 250 {
+        if self.depth(Place::Slot(x[0])) >= 64 {
             return Err(Error::TreeTooDeep);
         }
         Ok(())
@@ -224,11 +224,11 @@ impl Reference {
         if offset + bytes * x[3] > cap.bytes() {
             return Err(Error::OutOfMemory);
         }
+        if x[4] == 0 || x[4] + x[3] > 4096 {
+            return Err(Error::OutOfRange);
+        }
         for slot in x[4]..x[4] + x[3] {
-            self.empty(slot).map_err(|error| match error {
-                Error::NoCapability => Error::OutOfRange,
-                other => other,
-            })?;
+            self.empty(slot)?;
         }
         Ok(offset)
     }

@@ -10,7 +10,7 @@ use abi::{CallNumber, DeliveryKind, Error, MessageInfo};
 /// Measures the way from a fault to the handler, and the way back from its reply.
 pub fn there_and_back(stage: &Stage) -> Result<(), Error> {
     let machine = machine::current();
-    let partner = Partner::new(stage, &(machine.fault)(), 64)?;
+    let partner = Partner::new(stage, 0, &(machine.fault)(), 64)?;
     let handler = stage.endpoint()?;
     let thread = partner.thread;
     thread.bind(Binding::FaultHandler, Some(handler.capability()))?;

@@ -48,11 +48,11 @@ pub fn exits(stage: &Stage) -> Result<(), Error> {
     let machine = machine::current();
     let programs = &machine.guest;
     guest.calibrate(&(programs.nothing)())?;
-    let hypercall = Partner::new(stage, &(machine.answer)(0), 64)?;
+    let hypercall = Partner::new(stage, 0, &(machine.answer)(0), 64)?;
     serve(stage, &guest, &hypercall, ExitClass::Hypercall)?;
     hypercall.start(0)?;
     guest.measure(&(programs.hypercall)(), 0, "exit_to_bench_server")?;
-    let device = Partner::new(stage, &(machine.answer)(1), 64)?;
+    let device = Partner::new(stage, 0, &(machine.answer)(1), 64)?;
     let endpoint = stage.endpoint()?;
     device.give(WAITS_AT, endpoint.capability())?;
     guest
@@ -62,7 +62,7 @@ pub fn exits(stage: &Stage) -> Result<(), Error> {
     let (_, at) = programs.device;
     guest.measure(&(programs.load)(), at, "device_load_bench_server")?;
     guest.measure(&(programs.store)(), at, "device_store_bench_server")?;
-    let pager = Partner::new(stage, &(programs.pager)(), 4096)?;
+    let pager = Partner::new(stage, 0, &(programs.pager)(), 4096)?;
     serve(stage, &guest, &pager, ExitClass::Memory)?;
     pager.give(OTHER, guest.space.capability())?;
     stage.frames(pager.table, MANY, ROUNDS as u64)?;
@@ -108,7 +108,7 @@ impl Guest {
         let vcpu = Vcpu::at(stage.make(ObjectKind::Vcpu, 0)?);
         vcpu.bind(Binding::GuestSpace, Some(space.capability()))?;
         vcpu.bind(Binding::MessagePage, Some(Frame::capability(page)))?;
-        vcpu.bind(Binding::Budget, Some(stage.budget()?.capability()))?;
+        vcpu.bind(Binding::Budget, Some(stage.budget_on(0)?.capability()))?;
         let done = stage.endpoint()?;
         vcpu.route_exit(ExitClass::Unclaimed, Some(done.capability()))?;
         vcpu.set_priority(LOW)?;

@@ -1,6 +1,7 @@
 //! Counts the instructions of the kernel's paths.
 //!
-//! It is the first process of a system and has the machine, of one core, to itself. Its partners are
+//! It is the first process of a system and has the machine, of one core, to itself; on one of
+//! several it counts nothing and lets all cores make round trips at once, for a trace of them. Its partners are
 //! processes of a few instructions with spaces and capability tables of their own; its guest is a
 //! few instructions too. All of them read the instruction counter themselves, right beside the
 //! instruction that traps: what lies between the two readings is the trap instruction, the kernel,
@@ -11,6 +12,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod cores;
 mod fault;
 mod guest;
 mod machine;
@@ -43,9 +45,13 @@ pub fn run() -> ! {
     rt::sys::halt()
 }
 
-/// Takes one measurement after the other.
+/// Takes one measurement after the other; on a machine of several cores only lets them make calls.
 fn measure() -> Result<(), Error> {
     let stage = Stage::new()?;
+    let cores = rt::boot::info().map_or(1, |info| info.cores);
+    if cores > 1 {
+        return cores::round_trips(&stage, cores);
+    }
     let cost = rt::sys::counting_cost();
     let (length, counted) = rt::sys::counted_loop();
     log!(

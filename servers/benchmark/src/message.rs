@@ -30,7 +30,7 @@ pub fn null_system_call(stage: &Stage) -> Result<(), Error> {
 
 /// Measures calls of a server in another space that answers with what it got.
 pub fn round_trips(stage: &Stage) -> Result<(), Error> {
-    let partner = Partner::new(stage, &(machine::current().echo)(), 64)?;
+    let partner = Partner::new(stage, 0, &(machine::current().echo)(), 64)?;
     let endpoint = stage.endpoint()?;
     partner.give(WAITS_AT, endpoint.capability())?;
     partner.start(0)?;
@@ -71,7 +71,7 @@ pub fn signals(stage: &Stage) -> Result<(), Error> {
         notification.wait(0)?;
     }
     samples.print("signal_no_waiter");
-    let partner = Partner::new(stage, &(machine::current().wait)(), 64)?;
+    let partner = Partner::new(stage, 0, &(machine::current().wait)(), 64)?;
     partner.give(WAITS_AT, notification.capability())?;
     partner.start(SHARED)?;
     let mut samples = stage.samples();

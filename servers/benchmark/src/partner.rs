@@ -17,6 +17,8 @@ pub const SHARED: u64 = 0x40_0000;
 pub const WAITS_AT: u32 = 1;
 /// Another slot of its table.
 pub const OTHER: u32 = 2;
+/// One more.
+pub const THIRD: u32 = 3;
 /// First of the slots for many.
 pub const MANY: u32 = 64;
 
@@ -32,8 +34,8 @@ pub struct Partner {
 }
 
 impl Partner {
-    /// Makes a partner that will run `code`, with a table of so many slots.
-    pub fn new(stage: &Stage, code: &[u8], slots: u64) -> Result<Self, Error> {
+    /// Makes a partner on a core that will run `code`, with a table of so many slots.
+    pub fn new(stage: &Stage, core: u64, code: &[u8], slots: u64) -> Result<Self, Error> {
         let table = CapTable::at(stage.make(ObjectKind::CapTable, slots)?);
         let space = Space::at(stage.make(ObjectKind::Space, 0)?);
         fund(space.capability(), stage.untyped(17)?)?;
@@ -44,10 +46,10 @@ impl Partner {
         page.map(space.capability(), PAGE, read_write())?;
         let window = stage.window(shared, 12)?;
         shared.map(space.capability(), SHARED, read_write())?;
-        let thread = Thread::at(stage.make(ObjectKind::Thread, 0)?);
+        let thread = Thread::at(stage.make(ObjectKind::Thread, core)?);
         thread.bind(Binding::Space, Some(space.capability()))?;
         thread.bind(Binding::CapTable, Some(table.capability()))?;
-        thread.bind(Binding::Budget, Some(stage.budget()?.capability()))?;
+        thread.bind(Binding::Budget, Some(stage.budget_on(core)?.capability()))?;
         thread.bind(Binding::MessagePage, Some(page.capability()))?;
         thread.set_priority(HIGH)?;
         Ok(Self {

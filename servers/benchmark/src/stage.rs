@@ -94,17 +94,27 @@ impl Stage {
 
     /// Makes an endpoint.
     pub fn endpoint(&self) -> Result<Endpoint, Error> {
-        Ok(Endpoint::at(self.make(ObjectKind::Endpoint, 0)?))
+        self.endpoint_on(0)
+    }
+
+    /// Makes an endpoint on a core.
+    pub fn endpoint_on(&self, core: u64) -> Result<Endpoint, Error> {
+        Ok(Endpoint::at(self.make(ObjectKind::Endpoint, core)?))
     }
 
     /// Makes a notification.
     pub fn notification(&self) -> Result<Notification, Error> {
-        Ok(Notification::at(self.make(ObjectKind::Notification, 0)?))
+        self.notification_on(0)
     }
 
-    /// Makes a budget that never runs out.
-    pub fn budget(&self) -> Result<Budget, Error> {
-        let budget = Budget::at(self.make(ObjectKind::Budget, 0)?);
+    /// Makes a notification on a core.
+    pub fn notification_on(&self, core: u64) -> Result<Notification, Error> {
+        Ok(Notification::at(self.make(ObjectKind::Notification, core)?))
+    }
+
+    /// Makes a budget on a core that never runs out.
+    pub fn budget_on(&self, core: u64) -> Result<Budget, Error> {
+        let budget = Budget::at(self.make(ObjectKind::Budget, core)?);
         let all = self.ticks_per_second / 100;
         budget.configure(all, all)?;
         Ok(budget)

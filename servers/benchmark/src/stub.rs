@@ -9,7 +9,7 @@ use rt::{Outgoing, sys};
 
 /// Measures the calls whose rows are measured at the trap too.
 pub fn calls(stage: &Stage) -> Result<(), Error> {
-    let partner = Partner::new(stage, &(machine::current().echo)(), 64)?;
+    let partner = Partner::new(stage, 0, &(machine::current().echo)(), 64)?;
     let endpoint = stage.endpoint()?;
     partner.give(WAITS_AT, endpoint.capability())?;
     partner.start(0)?;

@@ -3,7 +3,7 @@
 use super::Survey;
 use crate::Visit;
 use crate::arch::{Arch, Level, Stage, TableEntry};
-use crate::cap::slot::Slot;
+use crate::cap::slot::{FREEING, Slot};
 use crate::fake::FakeArch;
 use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, Space};
@@ -25,16 +25,24 @@ pub struct Leaf {
     pub access: Rights,
 }
 
-/// Tells `each` of every leaf of a space; returns the number of tables but the root.
+/// Tells `each` of every leaf of a space; returns the number of tables but the root. A table is empty
+/// only where one of the addresses `freed` is.
 pub fn leaves(
     visit: &Visit<'_, FakeArch>,
     space: &AddressSpace,
+    freed: &[u64],
     each: &mut impl FnMut(Leaf),
 ) -> u64 {
     let stage = stage_of(space);
     match space.root.get() {
         0 => 0,
-        root => table_leaves(visit, (stage, visit.arch.levels(stage)), (root, 0), each),
+        root => table_leaves(
+            visit,
+            (stage, visit.arch.levels(stage)),
+            (root, 0),
+            freed,
+            each,
+        ),
     }
 }
 
@@ -43,6 +51,7 @@ fn table_leaves(
     visit: &Visit<'_, FakeArch>,
     (stage, levels): (Stage, &[Level]),
     (table, base): (u64, u64),
+    freed: &[u64],
     each: &mut impl FnMut(Leaf),
 ) -> u64 {
     let (level, below) = levels.split_first().expect("tables end at the last level");
@@ -64,8 +73,10 @@ fn table_leaves(
                     let bits = word.load(Ordering::Relaxed);
                     visit.arch.decode(stage, bits, level) == TableEntry::Empty
                 });
+                let bytes = 1 << (level.shift + level.bits);
+                let is_empty = is_empty && !freed.iter().any(|at| at / bytes == address / bytes);
                 assert!(!is_empty, "an empty table is kept at {address:#x}");
-                tables += 1 + table_leaves(visit, (stage, below), (next, address), each);
+                tables += 1 + table_leaves(visit, (stage, below), (next, address), freed, each);
             }
             TableEntry::Leaf { physical, access } => each(Leaf {
                 address,
@@ -107,12 +118,16 @@ impl<'e> Survey<'_, 'e> {
     /// Checks the leaves of one space against the slots that are mapped in it.
     fn mappings_of(&self, space: &AddressSpace, mapped: &[&Slot]) {
         let (mut covered, mut boot) = (0, 0);
-        let tables = leaves(self.visit, space, &mut |leaf| {
+        let left = |slot: &Slot| slot.badge.get() & !FREEING;
+        let is_freed = |slot: &&&Slot| slot.badge.get() & FREEING != 0;
+        let freed = mapped.iter().filter(is_freed);
+        let freed: Vec<u64> = freed.map(|slot| slot.address.get() + left(slot)).collect();
+        let tables = leaves(self.visit, space, &freed, &mut |leaf| {
             if self.machine.boot_leaves.get(&leaf.address) == Some(&leaf.physical) {
                 boot += 1;
                 return;
             }
-            let has = |slot: &&&Slot| leaf.address.wrapping_sub(slot.address.get()) < slot.bytes();
+            let has = |slot: &&&Slot| leaf.address.wrapping_sub(slot.address.get()) < left(slot);
             let slot = mapped
                 .iter()
                 .find(has)
@@ -129,7 +144,7 @@ impl<'e> Survey<'_, 'e> {
             );
             covered += leaf.bytes;
         });
-        let bytes: u64 = mapped.iter().map(|slot| slot.bytes()).sum();
+        let bytes: u64 = mapped.iter().map(|slot| left(slot)).sum();
         assert_eq!(covered, bytes, "all of what is mapped is in the tables");
         if boot == 0 && space.root.get() != 0 && stage_of(space) == Stage::User {
             self.table_account(space, tables);

@@ -18,6 +18,9 @@ pub type Program = [u8; BYTES];
 pub struct Machine {
     /// Answers each call with its own words.
     pub echo: fn() -> Program,
+    /// Waits for a signal, makes so many calls with four words, below 2048, reads the counter before
+    /// and after each, makes a mark and signals; the stack pointer is a page that it may store to.
+    pub caller: fn(u16) -> Program,
     /// Answers each message with so many words, which are zero.
     pub answer: fn(u8) -> Program,
     /// Waits for signals, and writes the counter to the start of the page in the stack pointer.

@@ -3,7 +3,7 @@
 
 use super::code::Code;
 use super::{Guest, Machine, Program};
-use crate::partner::{OTHER, WAITS_AT};
+use crate::partner::{OTHER, THIRD, WAITS_AT};
 use abi::CallNumber;
 use abi::Rights;
 use abi::call::MACHINE_REGISTERS;
@@ -13,6 +13,7 @@ use abi::register::{RISCV as FAMILY, SIZE_U64};
 /// The machine.
 pub static RISCV: Machine = Machine {
     echo,
+    caller,
     answer,
     wait,
     fault,
@@ -143,6 +144,9 @@ const fn place() -> u32 {
     li(A0, WAITS_AT as i32)
 }
 
+/// `slti zero, zero, 92`, which is a mark for who traces the machine: `rt::sys::mark`.
+const MARK: u32 = 0x05c0_2013;
+
 /// `li` of a deadline that never comes.
 const FOREVER: u32 = li(T0, -1);
 
@@ -157,6 +161,33 @@ fn echo() -> Program {
         ECALL,
     ];
     Code::new().words(receive).words(answer).jump(4).finish()
+}
+
+/// Makes so many calls when it is signalled, with what the registers hold as four words. The counter
+/// is in a register that calls preserve.
+fn caller(calls: u16) -> Program {
+    let begin = [
+        li(A0, OTHER as i32),
+        FOREVER,
+        call(CallNumber::Wait),
+        ECALL,
+        li(GP, i32::from(calls)),
+    ];
+    let round = [
+        rdinstret(T6),
+        li(A7, 4),
+        slli(A7, A7, 32),
+        addi(A7, A7, CallNumber::Call as i32),
+        place(),
+        FOREVER,
+        ECALL,
+        rdinstret(T6),
+        addi(GP, GP, -1),
+    ];
+    let end = [MARK, li(A0, THIRD as i32), call(CallNumber::Signal), ECALL];
+    let code = Code::new().words(begin).words(round);
+    let code = code.branch_unless_zero(GP, 5).words(end);
+    code.jump(0).finish()
 }
 
 /// Answers each message with so many words, which are zero: seven instructions a round.

@@ -5,7 +5,7 @@
 
 use super::code::Code;
 use super::{Guest, Machine, Program};
-use crate::partner::{OTHER, WAITS_AT};
+use crate::partner::{OTHER, THIRD, WAITS_AT};
 use abi::exit::RouteKey;
 use abi::{CallNumber, Rights};
 
@@ -17,6 +17,8 @@ const FOREVER: [u8; 7] = [0x49, 0xc7, 0xc5, 0xff, 0xff, 0xff, 0xff];
 const READ: [u8; 9] = [0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0];
 /// nop; nop
 const TWO: [u8; 2] = [0x90, 0x90];
+/// A NOP that is a mark for who traces the machine: `rt::sys::mark`.
+const MARK: [u8; 7] = [0x0f, 0x1f, 0x80, b'S', b'k', b'e', b'r'];
 /// mov rax, [0], by an address of 32 bits
 const LOAD_FROM_0: [u8; 8] = [0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0];
 /// Type field of the processor's registers.
@@ -30,6 +32,7 @@ const fn segment(segment: u64, field: u64) -> u64 {
 /// The machine.
 pub static X86: Machine = Machine {
     echo,
+    caller,
     answer,
     wait,
     fault,
@@ -104,6 +107,31 @@ fn echo() -> Program {
     let code = waits(Code::new(), CallNumber::Receive);
     let again = code.here();
     answers(code, again)
+}
+
+/// Makes so many calls when it is signalled, with what the registers hold as four words. The counter
+/// is on the page.
+fn caller(calls: u16) -> Program {
+    let [low, high] = calls.to_le_bytes();
+    // mov edi, OTHER
+    let code = Code::new().add(&[0xbf, OTHER as u8, 0, 0, 0]);
+    let code = code.add(&FOREVER).add(&call(CallNumber::Wait));
+    // mov dword [rsp], calls
+    let code = code.add(&SYSCALL).add(&[0xc7, 0x04, 0x24, low, high, 0, 0]);
+    let again = code.here();
+    // mov eax, 4; shl rax, 32; add rax, number
+    let code = code.add(&READ).add(&[0xb8, 4, 0, 0, 0]);
+    let code = code.add(&[0x48, 0xc1, 0xe0, 0x20]);
+    let code = code.add(&[0x48, 0x83, 0xc0, CallNumber::Call as u8]);
+    let code = code.add(&place()).add(&FOREVER).add(&SYSCALL).add(&READ);
+    // dec dword [rsp]; jnz again
+    let code = code.add(&[0xff, 0x0c, 0x24]);
+    let distance = code.distance(again) - 2;
+    let code = code.add(&[0x75, distance as u8]).add(&MARK);
+    // mov edi, THIRD
+    let code = code.add(&[0xbf, THIRD as u8, 0, 0, 0]);
+    let code = code.add(&call(CallNumber::Signal)).add(&SYSCALL);
+    jump(code, 0).finish()
 }
 
 /// Seven instructions a round.

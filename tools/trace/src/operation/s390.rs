@@ -25,12 +25,15 @@ const B9_FLUSH: [u8; 2] = [0x8e, 0x8f];
 /// CSPG.
 const B9_COMPARE_AND_PURGE: u8 = 0x8a;
 /// Last bytes of atomic instructions that begin with 0xeb: CSY, CSG, CDSY, CDSG, LAN, LAO, LAX, LAA, LAAL
-/// in both sizes; NIY, OIY, XIY, ASI, ALSI, AGSI, ALGSI, which are so on a processor with interlocked
-/// access.
-const EB_ATOMIC: [u8; 21] = [
-    0x14, 0x30, 0x31, 0x3e, 0xf4, 0xf6, 0xf7, 0xf8, 0xfa, 0xe4, 0xe6, 0xe7, 0xe8, 0xea, 0x54, 0x56,
-    0x57, 0x6a, 0x6e, 0x7a, 0x7e,
+/// in both sizes.
+const EB_ATOMIC: [u8; 14] = [
+    0x14, 0x30, 0x31, 0x3e, 0xf4, 0xf6, 0xf7, 0xf8, 0xfa, 0xe4, 0xe6, 0xe7, 0xe8, 0xea,
 ];
+/// The same of NIY, OIY, XIY, ASI, ALSI, AGSI, ALGSI, which are atomic on a processor with interlocked
+/// access: a compiler also counts with them in a word of its stack, which nobody else has.
+const EB_INTERLOCKED: [u8; 7] = [0x54, 0x56, 0x57, 0x6a, 0x6e, 0x7a, 0x7e];
+/// The register that the stack is named by (s390x ELF ABI, "Register Roles").
+const STACK: u8 = 15;
 /// The control registers with spaces: primary, secondary, home.
 const SPACES: [u8; 3] = [1, 7, 13];
 /// `bc 0, 92`
@@ -57,17 +60,29 @@ pub fn operation(code: &[u8]) -> Operation {
         // STCTG, LPSWEY, SIY's.
         [0xeb, _, _, _, _, 0x25 | 0x71 | 0x8a] => Operation::PRIVILEGED,
         [0xeb, _, _, _, _, last] if EB_ATOMIC.contains(last) => Operation::ATOMIC,
+        [0xeb, _, base, _, _, last] if EB_INTERLOCKED.contains(last) => interlocked(*base),
         // LRAG, LRAY; TPROT, STRAG, LASP; MVCP, MVCS, MVCK.
         [0xe3, _, _, _, _, 0x03 | 0x13] => Operation::PRIVILEGED,
         [0xe5, 0x00..=0x02, ..] | [0xd9..=0xdb, ..] => Operation::PRIVILEGED,
         // CSST.
         [0xc8, second, ..] if second & 15 == 2 => Operation::ATOMIC,
-        // CS, CDS, TS, PLO; NI, OI, XI.
-        [0xba | 0xbb | 0x93 | 0xee | 0x94 | 0x96 | 0x97, ..] => Operation::ATOMIC,
+        // CS, CDS, TS, PLO.
+        [0xba | 0xbb | 0x93 | 0xee, ..] => Operation::ATOMIC,
+        // NI, OI, XI.
+        [0x94 | 0x96 | 0x97, _, base, ..] => interlocked(*base),
         // STOSM may set the masks.
         [0xad, ..] => Operation::ENABLES,
         [first, ..] if ONE.contains(first) => Operation::PRIVILEGED,
         _ => Operation::PLAIN,
+    }
+}
+
+/// Returns what an interlocked update is, by the byte that begins with its base register.
+fn interlocked(base: u8) -> Operation {
+    if base >> 4 == STACK {
+        Operation::PLAIN
+    } else {
+        Operation::ATOMIC
     }
 }
 
@@ -88,6 +103,18 @@ fn load_control(registers: u8) -> Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_compiler_counts_on_its_stack_is_not_atomic() {
+        // agsi 184(%r15),-6; oi 8(%r15),1
+        for code in [&[0xeb, 0xfa, 0xf0, 0xb8, 0, 0x7a][..], &[0x96, 1, 0xf0, 8]] {
+            assert_eq!(operation(code), Operation::PLAIN, "{code:x?}");
+        }
+        // agsi 8(%r1),1; csg %r1,%r2,8(%r15)
+        for code in [[0xeb, 1, 0x10, 8, 0, 0x7a], [0xeb, 0x12, 0xf0, 8, 0, 0x30]] {
+            assert_eq!(operation(&code), Operation::ATOMIC, "{code:x?}");
+        }
+    }
 
     #[test]
     fn instructions_are_what_an_assembler_calls_them() {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use elf::ElfBytes;
 use elf::abi::{EM_S390, EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, SHT_RELA, STT_FUNC};
 use elf::endian::AnyEndian;
+use elf::relocation::Rela;
 use elf::section::SectionHeader;
 use elf::symbol::Symbol;
 
@@ -34,9 +35,9 @@ pub struct CodeSizes {
 
 /// A kernel's file, parsed.
 pub struct Image<'a> {
-    file: ElfBytes<'a, AnyEndian>,
-    sections: Vec<(SectionHeader, &'a str)>,
-    symbols: Vec<(Symbol, &'a str)>,
+    pub(super) file: ElfBytes<'a, AnyEndian>,
+    pub(super) sections: Vec<(SectionHeader, &'a str)>,
+    pub(super) symbols: Vec<(Symbol, &'a str)>,
 }
 
 impl<'a> Image<'a> {
@@ -104,10 +105,8 @@ impl<'a> Image<'a> {
             let is_code = about.sh_flags & u64::from(SHF_EXECINSTR) != 0;
             for relocation in self.file.section_data_as_relas(header)? {
                 seen += 1;
-                let symbol = usize::try_from(relocation.r_sym)?;
-                let (symbol, name) = self.symbols.get(symbol).context("a cut symbol table")?;
-                let addend = relocation.r_addend + self.correction(relocation.r_type);
-                let target = symbol.st_value.wrapping_add_signed(addend);
+                let (symbol, name) = self.symbol(&relocation)?;
+                let target = self.target(&relocation)?;
                 if symbol.st_shndx == 0 || !range.contains(&target) || BOUNDS.contains(name) {
                     continue;
                 }
@@ -132,6 +131,19 @@ impl<'a> Image<'a> {
         let is_loaded = about.0.sh_flags & u64::from(SHF_ALLOC) != 0;
         let is_exempt = about.1 == BOOT || ENTRIES.contains(&about.1);
         (header.sh_type == SHT_RELA && is_loaded && !is_exempt).then_some(about)
+    }
+
+    /// Returns the symbol that a relocation names.
+    fn symbol(&self, relocation: &Rela) -> Result<&(Symbol, &'a str)> {
+        let symbol = usize::try_from(relocation.r_sym)?;
+        self.symbols.get(symbol).context("a cut symbol table")
+    }
+
+    /// Returns what a relocation refers to.
+    pub(super) fn target(&self, relocation: &Rela) -> Result<u64> {
+        let (symbol, _) = self.symbol(relocation)?;
+        let addend = relocation.r_addend + self.correction(relocation.r_type);
+        Ok(symbol.st_value.wrapping_add_signed(addend))
     }
 
     /// Returns what to add to the addend of a relocation for the place that it means.

@@ -6,4 +6,5 @@ pub mod disk;
 pub mod elf;
 pub mod iso;
 pub mod kernel_code;
+pub mod reach;
 pub mod system;

@@ -182,7 +182,7 @@ impl fmt::Debug for Functions<'_> {
 }
 
 /// Returns a function's name as a person reads it: demangled, without its hash.
-fn short(name: &str) -> String {
+pub fn short(name: &str) -> String {
     addr2line::demangle_auto(Cow::Borrowed(name), None)
         .rsplit_once("::h")
         .filter(|(_, hash)| hash.len() == 16)

@@ -1,5 +1,6 @@
 //! `cargo xtask check`: what a committer runs, and CI too. Its parts can be run one by one.
 
+mod atomics;
 mod big_endian;
 mod clippy;
 mod deny;
@@ -48,6 +49,8 @@ enum Part {
     Docs,
     /// Kernel and server images are within their limits.
     Sizes,
+    /// No atomic read-modify-write on the way of calls and replies.
+    Atomics,
     /// Stacks are within their limits.
     Stack,
     /// Tests under Miri.
@@ -80,6 +83,7 @@ impl Part {
             Self::Clippy => clippy::check(workspace),
             Self::Docs => docs::check(workspace),
             Self::Sizes => sizes::check(workspace),
+            Self::Atomics => atomics::check(workspace),
             Self::Stack => stack::check(workspace),
             Self::Miri => miri::check(workspace),
             Self::BigEndian => big_endian::check(workspace),
