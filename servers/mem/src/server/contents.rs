@@ -1,10 +1,10 @@
 //! What is in frames: cleared or copied a piece at a time, in windows of the core that does it, so
 //! that whoever does it can look after others in between.
 
-use abi::{Error, Rights};
+use abi::{Error, Rights, SlotAddress};
 use mem::Slot;
 use rt::window::{LARGE_BYTES, LARGE_FIRST, Window};
-use rt::{Frame, Space};
+use rt::{Capability, Frame, Space};
 
 /// Words of a piece: 64 KiB.
 const PIECE: usize = 8192;
@@ -34,6 +34,17 @@ impl Drop for Open {
             rt::error!("a window was not closed: {}", error);
         }
     }
+}
+
+/// Returns a copy of a frame whose guest keeps it: for the mistake that a scenario has to notice.
+fn copy_of(frame: Slot) -> Result<Slot, Error> {
+    /// The last slot to be used.
+    const SPARE: Slot = super::start::SLOTS.end - 1;
+    let spare = Capability::own(SPARE);
+    // The first time there is nothing in it.
+    let _ = spare.delete();
+    Capability::own(frame).copy(SlotAddress::own(SPARE))?;
+    Ok(SPARE)
 }
 
 /// A frame that is being filled: with zeros, for it may have been somebody else's, or with what is in
@@ -66,6 +77,11 @@ impl Filling {
     /// The kernel's.
     pub fn copy(core: u64, from: Slot, to: Slot) -> Result<Self, Error> {
         let filling = Self::clear(core, to)?;
+        let from = if cfg!(feature = "copies-before-unmapping") {
+            copy_of(from)?
+        } else {
+            from
+        };
         Ok(Self {
             from: Some(Open::new(core, 1, from)?),
             ..filling

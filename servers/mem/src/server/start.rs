@@ -11,7 +11,7 @@ use rt::GuestSpace;
 use rt::sys::Machine;
 
 /// Slots of the own table for memory: those behind the grants.
-const SLOTS: Range<Slot> = 128..1024;
+pub const SLOTS: Range<Slot> = 128..1024;
 /// Bytes of the heap that are kept for all but descriptors.
 const HEAP_KEPT: u64 = 512 << 10;
 
