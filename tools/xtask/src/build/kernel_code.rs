@@ -283,4 +283,22 @@ mod tests {
         let image = Image::parse(&bytes).expect("an ELF file");
         assert!(image.references_to_boot().is_err());
     }
+
+    #[test]
+    fn what_a_function_refers_to_is_reached_but_for_the_ends() {
+        let bytes = kernel(&[BOOT_AT, 0x2000], true);
+        let image = Image::parse(&bytes).expect("an ELF file");
+        let names = |roots: &[&str], ends: &[&str]| {
+            let reached = image.reached(roots, ends).expect("relocations");
+            let name = |function: crate::build::reach::Function<'_>| function.name;
+            reached.into_iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["main"], &[]), ["boot", "main"]);
+        assert_eq!(names(&["main"], &["boot"]), ["main"]);
+        assert_eq!(names(&["boot"], &[]), ["boot"]);
+        assert!(image.reached(&["call"], &[]).is_err());
+        let bytes = kernel(&[], true);
+        let image = Image::parse(&bytes).expect("an ELF file");
+        assert!(image.reached(&["main"], &[]).is_err());
+    }
 }

@@ -25,12 +25,16 @@ impl<'a> Image<'a> {
     ///
     /// # Errors
     ///
-    /// When no function is a root, or the file is cut.
+    /// When no function is a root, or the file is cut or has no relocations to follow.
     pub fn reached(&self, roots: &[&str], ends: &[&str]) -> Result<Vec<Function<'a>>> {
         let functions: BTreeMap<u64, Function<'a>> = self.functions()?;
         let is =
             |name: &str, wanted: &str| name == wanted || name.ends_with(&format!("::{wanted}"));
         let references = self.references()?;
+        ensure!(
+            !references.is_empty(),
+            "no relocations: link with --emit-relocs"
+        );
         let start = |function: &&Function| roots.iter().any(|root| is(&function.name, root));
         let mut waiting: Vec<_> = functions.values().filter(start).collect();
         ensure!(!waiting.is_empty(), "no function is one of {roots:?}");
