@@ -104,10 +104,19 @@ impl<A: Arch> Visit<'_, A> {
         slot: &Slot,
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
-        let (mut done, end) = (slot.badge.get(), slot.bytes());
-        let at = |done| self.walk_making(space, slot.address.get() + done, depth);
-        let mut place = at(done)?;
+        let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
+        slot.badge.set(done);
+        let mut place = self.walk_making(space, slot.address.get() + done, depth)?;
         loop {
+            if place.depth != depth {
+                if self.spend(0) {
+                    // The tables so far are empty: nothing else leads to them.
+                    slot.badge.set(done | FREEING);
+                    return Ok(false);
+                }
+                place = self.walk_making(space, slot.address.get() + done, depth)?;
+                continue;
+            }
             if self.arch.decode(place.stage, place.bits(), place.level) != TableEntry::Empty {
                 return Err(Error::AlreadyMapped);
             }
@@ -127,7 +136,7 @@ impl<A: Arch> Visit<'_, A> {
                 return Ok(done == end);
             }
             if !place.go(1) {
-                place = at(done)?;
+                place = self.walk_making(space, slot.address.get() + done, depth)?;
             }
         }
     }

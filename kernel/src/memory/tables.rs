@@ -17,6 +17,8 @@ pub(crate) struct Place<'e> {
     pub entry: &'e AtomicU64,
     /// The table that it is in.
     table: &'e [AtomicU64],
+    /// The entry above, which is for that table, and its level.
+    above: Option<(&'e AtomicU64, &'static Level)>,
     /// Its level, counted from the root.
     pub depth: usize,
     /// The shape of that level.
@@ -67,7 +69,7 @@ impl<A: Arch> Visit<'_, A> {
         depth: usize,
     ) -> Option<Place<'_>> {
         let stage = stage_of(space);
-        let mut table = space.root.get();
+        let (mut table, mut above) = (space.root.get(), None);
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
             if table == 0 {
                 return None;
@@ -76,13 +78,16 @@ impl<A: Arch> Visit<'_, A> {
             let place = Place {
                 entry: words.get(level.index(address))?,
                 table: words,
+                above,
                 depth: at,
                 level,
                 stage,
                 address,
             };
             match self.arch.decode(stage, place.bits(), level) {
-                TableEntry::Table(next) if at < depth => table = next,
+                TableEntry::Table(next) if at < depth => {
+                    (table, above) = (next, Some((place.entry, level)));
+                }
                 _ => return Some(place),
             }
         }
@@ -106,29 +111,29 @@ impl<A: Arch> Visit<'_, A> {
         self.arch.replace(&live, bits);
     }
 
-    /// Returns the entry for `address` at level `depth`, making the tables above it.
+    /// Returns the entry for `address` at level `depth`, or, where a table is missing on the way, makes
+    /// that one and returns the entry for it: the next walk gets further.
     pub(crate) fn walk_making(
         &self,
         space: &AddressSpace,
         address: u64,
         depth: usize,
     ) -> Result<Place<'_>, Error> {
-        loop {
-            let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
-            if place.depth == depth {
-                return Ok(place);
+        let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
+        if place.depth == depth {
+            return Ok(place);
+        }
+        let stage = place.stage;
+        let next = self.arch.levels(stage).get(place.depth + 1);
+        let next = next.ok_or(Error::OutOfRange)?;
+        match self.arch.decode(stage, place.bits(), place.level) {
+            TableEntry::Empty => {
+                let table = self.allocate_table(space, next);
+                let table = table.ok_or(Error::NeedsMemory)?;
+                self.replace(&place, self.arch.table(stage, place.level, table));
+                Ok(place)
             }
-            let stage = stage_of(space);
-            let next = self.arch.levels(stage).get(place.depth + 1);
-            let next = next.ok_or(Error::OutOfRange)?;
-            match self.arch.decode(stage, place.bits(), place.level) {
-                TableEntry::Empty => {
-                    let table = self.allocate_table(space, next);
-                    let table = table.ok_or(Error::NeedsMemory)?;
-                    self.replace(&place, self.arch.table(stage, place.level, table));
-                }
-                TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
-            }
+            TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
         }
     }
 
@@ -212,22 +217,35 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
-    pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64) -> bool {
-        let stage = stage_of(space);
+    /// A place in the last of them may be known.
+    pub(super) fn free_empty_tables<'e>(
+        &'e self,
+        space: &AddressSpace,
+        address: u64,
+        mut known: Option<Place<'e>>,
+    ) -> bool {
         loop {
-            let Some(place) = self.walk(space, address, usize::MAX) else {
+            let place = known.take();
+            let Some(place) = place.or_else(|| self.walk(space, address, usize::MAX)) else {
                 return true;
             };
-            let above = place.depth.checked_sub(1);
-            let Some(above) = above.and_then(|above| self.walk(space, address, above)) else {
+            let Some((above, level)) = place.above else {
                 return true;
             };
             let is_enough = self.spend(FILLED << place.level.bits);
-            if !self.arch.is_empty(stage, place.level, place.table) {
+            if !self.arch.is_empty(place.stage, place.level, place.table) {
                 return true;
             }
-            if let TableEntry::Table(table) = self.arch.decode(stage, above.bits(), above.level) {
-                self.replace(&above, self.arch.empty(stage, above.level));
+            let bits = above.load(Ordering::Relaxed);
+            if let TableEntry::Table(table) = self.arch.decode(place.stage, bits, level) {
+                let entry = LiveEntry {
+                    word: above,
+                    stage: place.stage,
+                    level,
+                    address,
+                };
+                self.arch
+                    .replace(&entry, self.arch.empty(place.stage, level));
                 self.free_table(space, table, place.level);
             }
             if is_enough {
