@@ -105,7 +105,6 @@ impl<A: Arch> Visit<'_, A> {
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
         let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
-        slot.badge.set(done);
         let mut place = self.walk_making(space, slot.address.get() + done, depth)?;
         loop {
             if place.depth != depth {

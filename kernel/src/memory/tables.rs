@@ -17,8 +17,8 @@ pub(crate) struct Place<'e> {
     pub entry: &'e AtomicU64,
     /// The table that it is in.
     table: &'e [AtomicU64],
-    /// The entry above, which is for that table, and its level.
-    above: Option<(&'e AtomicU64, &'static Level)>,
+    /// The entry for that table.
+    above: Option<LiveEntry<'e>>,
     /// Its level, counted from the root.
     pub depth: usize,
     /// The shape of that level.
@@ -29,7 +29,7 @@ pub(crate) struct Place<'e> {
     pub address: u64,
 }
 
-impl Place<'_> {
+impl<'e> Place<'e> {
     /// Returns the entry's bits.
     pub fn bits(&self) -> u64 {
         self.entry.load(Ordering::Relaxed)
@@ -38,6 +38,16 @@ impl Place<'_> {
     /// Returns the bytes that one entry of this level covers.
     pub const fn bytes(&self) -> u64 {
         1 << self.level.shift
+    }
+
+    /// Returns the entry as one that cores may be using.
+    const fn live(&self) -> LiveEntry<'e> {
+        LiveEntry {
+            word: self.entry,
+            stage: self.stage,
+            level: self.level,
+            address: self.address,
+        }
     }
 
     /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
@@ -86,7 +96,7 @@ impl<A: Arch> Visit<'_, A> {
             };
             match self.arch.decode(stage, place.bits(), level) {
                 TableEntry::Table(next) if at < depth => {
-                    (table, above) = (next, Some((place.entry, level)));
+                    (table, above) = (next, Some(place.live()))
                 }
                 _ => return Some(place),
             }
@@ -102,13 +112,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Changes an entry that a walk ended at.
     pub(crate) fn replace(&self, place: &Place<'_>, bits: u64) {
-        let live = LiveEntry {
-            word: place.entry,
-            stage: place.stage,
-            level: place.level,
-            address: place.address,
-        };
-        self.arch.replace(&live, bits);
+        self.arch.replace(&place.live(), bits);
     }
 
     /// Returns the entry for `address` at level `depth`, or, where a table is missing on the way, makes
@@ -216,42 +220,25 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
-    /// A place in the last of them may be known.
-    pub(super) fn free_empty_tables<'e>(
-        &'e self,
-        space: &AddressSpace,
-        address: u64,
-        mut known: Option<Place<'e>>,
-    ) -> bool {
-        loop {
-            let place = known.take();
-            let Some(place) = place.or_else(|| self.walk(space, address, usize::MAX)) else {
-                return true;
-            };
-            let Some((above, level)) = place.above else {
-                return true;
-            };
+    /// Gives back the table of a place and those above it that are empty; `false` where there may be more.
+    pub(super) fn free_tables<'e>(&'e self, space: &AddressSpace, mut place: Place<'e>) -> bool {
+        while let Some(above) = place.above {
             let is_enough = self.spend(FILLED << place.level.bits);
             if !self.arch.is_empty(place.stage, place.level, place.table) {
                 return true;
             }
-            let bits = above.load(Ordering::Relaxed);
-            if let TableEntry::Table(table) = self.arch.decode(place.stage, bits, level) {
-                let entry = LiveEntry {
-                    word: above,
-                    stage: place.stage,
-                    level,
-                    address,
-                };
-                self.arch
-                    .replace(&entry, self.arch.empty(place.stage, level));
+            let bits = above.word.load(Ordering::Relaxed);
+            if let TableEntry::Table(table) = self.arch.decode(place.stage, bits, above.level) {
+                let empty = self.arch.empty(place.stage, above.level);
+                self.arch.replace(&above, empty);
                 self.free_table(space, table, place.level);
             }
-            if is_enough {
-                return false;
+            match self.walk(space, place.address, usize::MAX) {
+                Some(next) if !is_enough => place = next,
+                next => return next.is_none(),
             }
         }
+        true
     }
 
     /// Gives an empty table of a level below the root back to the fund of its space.

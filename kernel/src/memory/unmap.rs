@@ -77,7 +77,9 @@ impl<A: Arch> Visit<'_, A> {
                 !is_enough && self.core.work.get() <= self.arch.step() / 8
             } else {
                 let address = slot.address.get() + left - FREEING;
-                let freed = self.free_empty_tables(space, address, cleared.take());
+                let place = cleared.take();
+                let place = place.or_else(|| self.walk(space, address, usize::MAX));
+                let freed = place.is_none_or(|place| self.free_tables(space, place));
                 slot.badge.set(left - u64::from(freed) * FREEING);
                 freed
             };
@@ -95,7 +97,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Clears entries of a mapped frame down to the start of a table, which may be empty then; returns
     /// whether that is enough for one step, and a place in that table.
-    fn clear_some<'e>(&'e self, space: &AddressSpace, slot: &Slot) -> (bool, Option<Place<'e>>) {
+    fn clear_some(&self, space: &AddressSpace, slot: &Slot) -> (bool, Option<Place<'_>>) {
         let mut left = slot.badge.get();
         let last = slot.address.get() + left - 1;
         let Some(mut place) = self.walk(space, last, usize::MAX) else {
@@ -106,12 +108,12 @@ impl<A: Arch> Visit<'_, A> {
         while !self.is_table(&place) {
             self.replace(&place, self.arch.empty(place.stage, place.level));
             left = left.saturating_sub(place.bytes());
+            slot.badge.set(left);
             let is_enough = self.spend(LEAF);
             if left == 0 || !place.go(-1) {
                 slot.badge.set(left | FREEING);
                 return (is_enough, Some(place));
             }
-            slot.badge.set(left);
             if is_enough {
                 return (true, None);
             }
