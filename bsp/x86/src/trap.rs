@@ -132,10 +132,11 @@ fn go_on(core: &PerCore, fast: &Fast<'_, X86>) -> ! {
 /// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
 fn resume_thread(resume: &Resume<'_, X86>) -> ! {
-    let frame = &resume.from.frame;
+    // Written out, for the compiler calls `from_fn`.
+    let word = |index: usize| resume.from.frame.argument(index);
     resume_with(&Message {
         to: resume.to,
-        words: core::array::from_fn(|index| frame.argument(index + 1)),
+        words: [word(1), word(2), word(3), word(4), word(5), word(6)],
         info: resume.info,
         badge: resume.badge,
         sequence: 0,
