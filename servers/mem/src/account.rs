@@ -83,6 +83,12 @@ impl Account {
         Ok(())
     }
 
+    /// Returns whether the limit allows as many more.
+    #[inline]
+    pub(crate) const fn admits(&self, frames: u64) -> bool {
+        self.used.wrapping_add(frames) <= self.limit
+    }
+
     /// Adds frames; a negative number in two's complement takes some away.
     #[inline]
     pub(crate) const fn charge(&mut self, frames: u64) {

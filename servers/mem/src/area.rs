@@ -113,6 +113,8 @@ impl Folios {
         let Use::Area(memory) = pool.purpose else {
             return Err(Refusal::Unknown);
         };
+        // Many frames are looked at.
+        self.pools.iter_mut().for_each(Pool::empty_magazines);
         let mut candidates = Candidates::new(memory, frames, align);
         while let Some(place) = candidates.next() {
             match self.try_place(place, frames) {

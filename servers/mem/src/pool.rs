@@ -9,6 +9,7 @@ use crate::geometry::FrameNumber;
 use crate::map::Memory;
 use crate::radix::Radix;
 use crate::refusal::Refusal;
+use alloc::boxed::Box;
 
 /// What is wanted of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,24 +37,32 @@ const MAX_LENT_ORDER: u8 = 9;
 /// Orders that have a magazine: below this.
 const ORDERS: usize = 4;
 /// Blocks of a magazine: so many that it is seldom empty or full where as many blocks are freed as
-/// are taken, in whatever order.
+/// are taken, in whatever order. With more of them, what is in use gathers less at low addresses.
 const BLOCKS: usize = 64;
-/// Blocks that an empty magazine gets at once.
+/// Frames that an empty magazine gets at once.
 const REFILL: usize = 16;
+/// Blocks that a full magazine gives away at once.
+const SPILL: usize = 16;
 
 /// First frames of blocks of one order.
 #[derive(Clone, Debug)]
 struct Magazine {
     count: usize,
-    blocks: [u64; BLOCKS],
+    /// The place for [`BLOCKS`] of them.
+    blocks: Box<[u64]>,
 }
 
 impl Magazine {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             count: 0,
-            blocks: [0; BLOCKS],
+            blocks: alloc::vec![0; BLOCKS].into_boxed_slice(),
         }
+    }
+
+    /// Returns the blocks.
+    fn as_slice(&self) -> &[u64] {
+        &self.blocks[..self.count]
     }
 
     /// Takes the block that came last.
@@ -101,7 +110,7 @@ impl Pool {
         }
         Self {
             tree,
-            magazines: [const { Magazine::new() }; ORDERS],
+            magazines: core::array::from_fn(|_| Magazine::new()),
             node: memory.node,
             purpose,
         }
@@ -114,7 +123,6 @@ impl Pool {
     }
 
     /// Takes a block; returns its first frame.
-    #[inline]
     pub fn take(&mut self, order: u8) -> Option<u64> {
         match self.magazines.get_mut(usize::from(order)) {
             Some(magazine) => match magazine.pop() {
@@ -129,7 +137,7 @@ impl Pool {
     #[inline(never)]
     fn refill(&mut self, order: u8) -> Option<u64> {
         let magazine = self.magazines.get_mut(usize::from(order))?;
-        let mut left = REFILL;
+        let mut left = REFILL >> order;
         // In used memory a word has few free frames.
         while left > 0 {
             let found = self.tree.take_some(order, left, |first| {
@@ -158,24 +166,30 @@ impl Pool {
     }
 
     /// Frees a block.
-    #[inline]
     pub fn give(&mut self, first: u64, order: u8) {
-        let magazine = self.magazines.get_mut(usize::from(order));
-        if magazine.is_none_or(|magazine| !magazine.push(first)) {
+        if !self.put(first, order) {
             self.give_whole(first, order);
         }
     }
 
-    /// Frees a block for which no magazine has room, and the older half of a full one.
+    /// Frees a block if its magazine has room; returns whether it has.
+    #[inline]
+    pub fn put(&mut self, first: u64, order: u8) -> bool {
+        let magazine = self.magazines.get_mut(usize::from(order));
+        magazine.is_some_and(|magazine| magazine.push(first))
+    }
+
+    /// Frees a block for which no magazine has room, and the oldest ones of a full one.
     #[inline(never)]
-    fn give_whole(&mut self, first: u64, order: u8) {
+    pub fn give_whole(&mut self, first: u64, order: u8) {
         self.tree.give(first, order);
         if let Some(magazine) = self.magazines.get_mut(usize::from(order)) {
-            for &first in &magazine.blocks[..BLOCKS / 2] {
+            let spilled = magazine.count.min(SPILL);
+            for &first in &magazine.blocks[..spilled] {
                 self.tree.give(first, order);
             }
-            magazine.blocks.copy_within(BLOCKS / 2.., 0);
-            magazine.count = BLOCKS / 2;
+            magazine.blocks.copy_within(spilled.., 0);
+            magazine.count -= spilled;
         }
     }
 
@@ -199,7 +213,7 @@ impl Pool {
     pub fn is_free(&self, frame: u64) -> bool {
         let is_held = |(order, magazine): (usize, &Magazine)| {
             let first = frame >> order << order;
-            magazine.blocks[..magazine.count].contains(&first)
+            magazine.as_slice().contains(&first)
         };
         self.tree.is_free(frame) || self.magazines.iter().enumerate().any(is_held)
     }
@@ -227,7 +241,8 @@ impl Pool {
     /// Returns the bytes that the pool takes for itself.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        self.tree.footprint() + size_of::<Self>()
+        let magazines = ORDERS * BLOCKS * size_of::<u64>();
+        self.tree.footprint() + magazines + size_of::<Self>()
     }
 }
 
@@ -252,25 +267,55 @@ impl Taken {
     }
 }
 
-/// Takes a block out of the best pool that has one.
+/// The pools that small blocks come from: for each order, and for what is movable and what is not,
+/// the one that was found last. As long as its magazine has something, nobody looks for a better one.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    pools: [[u8; ORDERS]; 2],
+}
+
+impl Hands {
+    /// Begins with the first pool, which is no area.
+    pub const fn new() -> Self {
+        Self {
+            pools: [[0; ORDERS]; 2],
+        }
+    }
+
+    /// Takes what lies in the magazine of the pool that served last, if that is of the wanted node.
+    #[inline]
+    pub fn take(&self, pools: &mut [Pool], want: Want) -> Option<Taken> {
+        let [fixed, movable] = &self.pools;
+        let hands = if want.movable { movable } else { fixed };
+        let number = *hands.get(usize::from(want.order))?;
+        let pool = pools.get_mut(usize::from(number))?;
+        if want.node.is_some_and(|node| node != pool.node) {
+            return None;
+        }
+        let magazine = pool.magazines.get_mut(usize::from(want.order))?;
+        Some(Taken {
+            pool: number,
+            node: pool.node,
+            first: FrameNumber::new(magazine.pop()?)?,
+        })
+    }
+
+    /// Notes where a block was found.
+    pub fn note(&mut self, want: Want, taken: Taken) {
+        let hands = &mut self.pools[usize::from(want.movable)];
+        if let Some(number) = hands.get_mut(usize::from(want.order)) {
+            *number = taken.pool;
+        }
+    }
+}
+
+/// Takes a block out of the best pool that has one: those of the wanted node first, and of these the
+/// areas first where something is movable and most of what is free lies in areas.
 ///
 /// # Errors
 ///
 /// [`Refusal::OutOfMemory`], [`Refusal::Unknown`] (node).
-#[inline]
 pub fn take(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
-    match pools {
-        [only] if want.node.is_none_or(|node| node == only.node) => {
-            let first = only.take(want.order).ok_or(Refusal::OutOfMemory)?;
-            Taken::new(0, only.node, first)
-        }
-        _ => take_by_preference(pools, want),
-    }
-}
-
-/// Takes a block out of several pools: those of the wanted node first, and of these the areas
-/// first where something is movable and most of what is free lies in areas.
-fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
     let is_near = |pool: &Pool| want.node.is_none_or(|node| node == pool.node);
     if !pools.iter().any(is_near) {
         return Err(if pools.is_empty() {
@@ -279,7 +324,7 @@ fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> 
             Refusal::Unknown
         });
     }
-    let areas_first = want.movable && free_in_areas(pools) > free(pools) / 2;
+    let areas_first = want.movable && most_is_in_areas(pools);
     let kinds = [(true, areas_first), (true, !areas_first)];
     let kinds = kinds
         .into_iter()
@@ -301,6 +346,11 @@ fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> 
 /// Returns the frames that are free.
 pub fn free(pools: &[Pool]) -> u64 {
     pools.iter().map(Pool::free).sum()
+}
+
+/// Returns whether most of what is free lies in areas.
+fn most_is_in_areas(pools: &[Pool]) -> bool {
+    pools.iter().any(Pool::is_area) && free_in_areas(pools) > free(pools) / 2
 }
 
 /// Returns the frames that are free in areas.
