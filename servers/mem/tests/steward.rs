@@ -36,8 +36,8 @@ fn request() -> impl Strategy<Value = Request> {
         any::<u64>()
     ];
     prop_oneof![
-        4 => (pages(), start, 0_u8..2).prop_map(|(pages, start_page, node)| Request::Allocate {
-            pages, start_page, node: node / 2,
+        4 => (pages(), start, 0_u8..3).prop_map(|(pages, start_page, node)| Request::Allocate {
+            pages, start_page, node,
         }),
         2 => (allocation(), 0_u32..9)
             .prop_map(|(allocation, first)| Request::Collect { allocation, first }),
@@ -49,9 +49,9 @@ fn request() -> impl Strategy<Value = Request> {
         3 => (pages(), 0_u8..24, 0_u8..2)
             .prop_map(|(pages, align, area)| Request::Contiguous { pages, align, area: area / 2 }),
         2 => (0_u8..12).prop_map(|order| Request::RegisterSize { order }),
-        2 => (0_u8..12, 0_u64..8)
-            .prop_map(|(order, block)| Request::AllocateFolio {
-                order, start_page: block << 6, node: 0,
+        2 => (0_u8..12, 0_u64..8, 0_u8..3)
+            .prop_map(|(order, block, node)| Request::AllocateFolio {
+                order, start_page: block << 6, node,
             }),
         3 => (allocation(), few(), few_pages())
             .prop_map(|(allocation, page, pages)| Request::Pin { allocation, page, pages }),
@@ -196,15 +196,55 @@ fn every_bad_request_has_its_refusal() {
     }
 }
 
+const fn allocate_on(node: u8, pages: u32, start_page: u64) -> Request {
+    Request::Allocate {
+        pages: Pages::new(pages).unwrap(),
+        start_page,
+        node,
+    }
+}
+
 #[test]
 fn a_node_that_is_not_there_is_refused() {
-    let request = Request::Allocate {
-        pages: Pages::new(1).unwrap(),
-        start_page: 0,
-        node: 1,
+    let mut world = World::new();
+    let plain = CLIENTS[2];
+    world.ask(plain, Request::RegisterSize { order: 2 }).unwrap();
+    for node in [2, 3, u8::MAX] {
+        let folio = Request::AllocateFolio {
+            order: 2,
+            start_page: 0,
+            node,
+        };
+        for request in [allocate_on(node, 1, 0), folio] {
+            // `ask` looks whether anything changed.
+            let answer = world.ask(plain, request);
+            assert_eq!(answer.map(drop), Err(Refusal::NoSuchNode), "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_is_preferred_as_long_as_it_has_memory() {
+    let mut world = World::new();
+    let plain = CLIENTS[2];
+    let (first, order) = ROOTS[1];
+    let is_near = |base: u64| (first..first + (1 << order)).contains(&base);
+    let near_frames = |world: &World| {
+        let slots = world.steward.kernel().slots.values();
+        let frames = slots.filter(|object| object.made == Made::Frame);
+        let near = frames.filter(|object| is_near(object.base));
+        near.map(|object| 1_u64 << object.order).sum::<u64>()
     };
-    let answer = World::new().ask(CLIENTS[0], request);
-    assert_eq!(answer.map(drop), Err(Refusal::NoSuchNode));
+    let given = allocation_of(world.ask(plain, allocate_on(1, 500, 0)));
+    assert_eq!(near_frames(&world), 500);
+    // It has no 64 frames in a row any more: the other node serves.
+    allocation_of(world.ask(plain, allocate_on(1, 64, 0)));
+    assert_eq!(near_frames(&world), 500);
+    let allocation = given;
+    world.ask(plain, Request::Release { allocation }).unwrap();
+    let left = near_frames(&world);
+    allocation_of(world.ask(plain, allocate_on(0, 64, 0)));
+    assert_eq!(near_frames(&world), left, "the other node has memory");
 }
 
 #[test]

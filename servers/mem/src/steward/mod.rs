@@ -35,6 +35,31 @@ use mem_api::{Allocation, FOLIOS_PER_REPLY, Pages, Refusal as Refused, Reply, Re
 /// The most allocations of a client.
 const MAX_ALLOCATIONS: usize = 64;
 
+/// A block of untyped memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its first frame.
+    pub base: FrameNumber,
+    /// Base-two logarithm of its frames.
+    pub order: u8,
+    /// The NUMA node that it belongs to.
+    pub node: u8,
+    /// Its capability.
+    pub slot: Slot,
+}
+
+impl Block {
+    /// Returns the memory that it is.
+    #[must_use]
+    pub const fn memory(&self) -> Memory {
+        Memory {
+            first: self.base,
+            frames: 1 << self.order,
+            node: self.node,
+        }
+    }
+}
+
 /// A client, as the manifest describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -222,22 +247,18 @@ impl<K: Kernel> Steward<K> {
         self.folios.reserve(memory);
     }
 
-    /// Takes over the untyped memory in `slot`: one block of an order.
+    /// Takes over a block of untyped memory.
     ///
     /// # Errors
     ///
     /// As [`Folios::donate`].
-    pub fn grant(&mut self, base: FrameNumber, order: u8, slot: Slot) -> Result<(), Refusal> {
-        if !base.number().is_multiple_of(1 << order) {
+    pub fn grant(&mut self, block: &Block) -> Result<(), Refusal> {
+        let memory = block.memory();
+        if !block.base.number().is_multiple_of(memory.frames) {
             return Err(Refusal::Misaligned);
         }
-        let memory = Memory {
-            first: base,
-            frames: 1 << order,
-            node: 0,
-        };
         self.folios.donate(memory, 0)?;
-        self.deeds.add_root(base, order, slot);
+        self.deeds.add_root(block.base, block.order, block.slot);
         Ok(())
     }
 
