@@ -248,6 +248,69 @@ fn a_node_is_preferred_as_long_as_it_has_memory() {
 }
 
 #[test]
+fn what_is_too_much_or_nobodys_is_refused_at_every_entrance() {
+    let mut world = World::new();
+    let [eager, lazy, plain] = CLIENTS;
+    let theirs = allocation_of(world.ask(eager, allocate(8, 0x100)));
+    let own = allocation_of(world.ask(plain, allocate(600, 0)));
+    let one = Pages::new(1).unwrap();
+    let (allocation, page, pages) = (own, 0, one);
+    let pin = Request::Pin {
+        allocation,
+        page,
+        pages,
+    };
+    world.ask(plain, pin).unwrap();
+    let folio = |start_page| Request::AllocateFolio {
+        order: 7,
+        start_page,
+        node: 0,
+    };
+    for process in [eager, plain] {
+        world
+            .ask(process, Request::RegisterSize { order: 7 })
+            .unwrap();
+    }
+    let collect = |allocation, first| Request::Collect { allocation, first };
+    let find = |allocation, page| Request::Find { allocation, page };
+    let free = |page| Request::Free {
+        allocation: own,
+        page,
+        pages: one,
+    };
+    let contiguous = |count| Request::Contiguous {
+        pages: Pages::new(count).unwrap(),
+        align: 0,
+        area: 0,
+    };
+    let left_bytes = (LIMIT - 600) << 12;
+    for (process, request, refusal) in [
+        (plain, collect(theirs, 0), Refusal::NoSuchAllocation),
+        (plain, collect(own, 4096), Refusal::NoSuchAllocation),
+        (plain, collect(own, u32::MAX), Refusal::NoSuchAllocation),
+        (plain, find(theirs, 0), Refusal::NoSuchAllocation),
+        (plain, find(own, 600), Refusal::NotAllocated { page: 600 }),
+        (plain, Request::Release { allocation: own }, Refusal::Busy { page: 0 }),
+        (plain, free(0), Refusal::Busy { page: 0 }),
+        (plain, folio(0), Refusal::Quota { left_bytes }),
+        (plain, contiguous(128), Refusal::Quota { left_bytes }),
+        (eager, folio(0x100), Refusal::Overlap { page: 0x100 }),
+        (eager, folio(1 << 52), Refusal::Overflow),
+        (eager, folio(u64::MAX - 127), Refusal::Overflow),
+    ] {
+        let answer = world.ask(process, request);
+        assert_eq!(answer.map(|(reply, _)| reply), Err(refusal), "{request:?}");
+    }
+    allocation_of(world.ask(lazy, allocate(700, 0)));
+    let free_bytes = (1024 + 512 - 8 - 600 - 700) << 12;
+    let answer = world.ask(eager, allocate(400, 0x1000));
+    assert_eq!(answer.map(drop), Err(Refusal::TooLittle { free_bytes }));
+    world.ask(eager, contiguous(1)).unwrap();
+    let answer = world.ask(eager, contiguous(1));
+    assert_eq!(answer.map(drop), Err(Refusal::TooMany), "one at a time");
+}
+
+#[test]
 fn an_area_outside_memory_or_over_another_is_refused() {
     let mut steward = steward();
     let before = steward.picture();
