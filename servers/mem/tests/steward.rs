@@ -330,6 +330,23 @@ fn an_area_outside_memory_or_over_another_is_refused() {
 }
 
 #[test]
+fn areas_behind_one_that_is_refused_keep_their_numbers() {
+    let mut steward = steward();
+    let outside = FrameNumber::new(0x900).unwrap();
+    assert!(steward.declare_area(outside, 1).is_err());
+    steward.skip_area();
+    let third = FrameNumber::new(0x600).unwrap();
+    steward.declare_area(third, 0x40).unwrap();
+    let mut request = |area| {
+        let pages = Pages::new(1).unwrap();
+        let align = 0;
+        steward.decide(CLIENTS[2], Request::Contiguous { pages, align, area })
+    };
+    assert_eq!(request(1), Err(Refusal::NoSuchArea));
+    assert!(request(2).is_ok());
+}
+
+#[test]
 fn a_full_area_is_emptied_for_a_request_while_the_guest_goes_on() {
     let mut world = World::new();
     let [eager, lazy, plain] = CLIENTS;

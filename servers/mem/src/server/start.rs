@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 use mem::{
-    Block, Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Slot, Steward,
+    Block, Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Refusal, Slot, Steward,
 };
 use rt::GuestSpace;
 use rt::sys::Machine;
@@ -59,24 +59,29 @@ pub fn steward() -> Steward<Capabilities> {
     steward
 }
 
-/// Sets the areas of the manifest apart; one without a base is the end of the largest block.
+/// Sets the areas of the manifest apart; those without a base are the end of the largest block.
 fn declare_areas(steward: &mut Steward<Capabilities>, blocks: &[Block]) {
+    let mut end = blocks
+        .first()
+        .map_or(0, |block| block.base.number() + (1 << block.order));
     for index in 0.. {
         let grants = ["area", "area-base"].map(|stem| rt::grant::indexed(stem, index));
         let [Some(bytes), Some(base)] = grants else {
             return;
         };
         let frames = bytes.value >> FRAME_SHIFT;
-        let end = blocks
-            .first()
-            .map_or(0, |block| block.base.number() + (1 << block.order));
         let first = match base.value {
-            u64::MAX => FrameNumber::new(end.saturating_sub(frames)),
+            u64::MAX => {
+                end = end.saturating_sub(frames);
+                FrameNumber::new(end)
+            }
             address => FrameNumber::of_address(address),
         };
-        let declared = first.map(|first| steward.declare_area(first, frames));
-        if !matches!(declared, Some(Ok(()))) {
-            rt::log!("mem: area {index}: {declared:?}");
+        let first = first.ok_or(Refusal::Misaligned);
+        let declared = first.and_then(|first| steward.declare_area(first, frames));
+        if let Err(refusal) = declared {
+            rt::log!("mem: area {index} is refused: {refusal:?}");
+            steward.skip_area();
         }
     }
 }

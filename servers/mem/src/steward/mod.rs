@@ -197,7 +197,8 @@ pub struct Steward<K> {
     folios: Folios,
     deeds: Deeds,
     clients: Vec<Row>,
-    areas: Vec<Area>,
+    /// By their numbers in the manifest; without those that could not be set apart.
+    areas: Vec<Option<Area>>,
     given: Vec<Option<Given>>,
     underway: Vec<Underway>,
     pinnings: Vec<pins::Pinning>,
@@ -278,8 +279,13 @@ impl<K: Kernel> Steward<K> {
             }
         }
         let area = self.folios.declare_area(base, frames)?;
-        self.areas.push(area);
+        self.areas.push(Some(area));
         Ok(())
+    }
+
+    /// Does without the next area, which could not be set apart: those behind it keep their numbers.
+    pub fn skip_area(&mut self) {
+        self.areas.push(None);
     }
 
     /// Adds a client.
