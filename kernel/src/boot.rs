@@ -43,6 +43,8 @@ pub struct BootPlan<'a> {
     pub features: [u64; 4],
     /// Random bits of the firmware, or zeros.
     pub seed: [u64; 4],
+    /// The words of [`BootInfo::nodes`].
+    pub nodes: &'a [u64],
 }
 
 /// Why there is no first process.
@@ -368,6 +370,7 @@ impl<A: Arch> Visit<'_, A> {
         self.write_info(info, 0, &words);
         self.write_info(info, offset_of!(BootInfo, features) / 8, &plan.features);
         self.write_info(info, offset_of!(BootInfo, seed) / 8, &plan.seed);
+        self.write_info(info, offset_of!(BootInfo, nodes) / 8, plan.nodes);
     }
 
     /// Writes words of the boot information.

@@ -97,6 +97,12 @@ impl Folios {
             .ok_or(Refusal::Overflow)
     }
 
+    /// Returns whether some of the memory belongs to a node.
+    #[must_use]
+    pub fn has_node(&self, node: u8) -> bool {
+        self.pools.iter().any(|pool| pool.node == node)
+    }
+
     /// Lets an owner ask for folios of just this order ([`Account::sizes`]).
     ///
     /// # Errors
