@@ -41,14 +41,19 @@ impl OfOne {
 
 impl Allocator for OfOne {
     type Block = Extent;
+    type Answer = Result<Extent, Refusal>;
 
-    fn allocate(&mut self, order: u8) -> Option<Extent> {
+    fn block(answer: Self::Answer) -> Option<Extent> {
+        answer.ok()
+    }
+
+    fn allocate(&mut self, order: u8) -> Self::Answer {
         let want = Want {
             order,
             node: None,
             movable: true,
         };
-        self.folios.allocate(self.owner, want).ok()
+        self.folios.allocate(self.owner, want)
     }
 
     fn free(&mut self, extent: Extent) {

@@ -42,7 +42,7 @@ const BLOCKS: usize = 64;
 /// Frames that an empty magazine gets at once.
 const REFILL: usize = 16;
 /// Blocks that a full magazine gives away at once.
-const SPILL: usize = 16;
+const SPILL: usize = 32;
 
 /// First frames of blocks of one order.
 #[derive(Clone, Debug)]

@@ -7,11 +7,7 @@ use mem::{
 
 /// Memory lies here, with a hole in it: donations of node 0, of node 1, and of node 0 again, whose
 /// descriptors do not follow those of the first one.
-const DONATIONS: [(u64, u64, u8); 3] = [
-    (0x1200, 0x200, 0),
-    (0x1000, 0x100, 1),
-    (0x1400, 0x40, 0),
-];
+const DONATIONS: [(u64, u64, u8); 3] = [(0x1200, 0x200, 0), (0x1000, 0x100, 1), (0x1400, 0x40, 0)];
 /// What is looked at.
 const SEEN: core::ops::Range<u64> = 0xf00..0x1500;
 /// The area, in the first donation.
@@ -271,7 +267,12 @@ fn what_may_not_be_freed_stays() {
         (owner, frame(last()), 2, Refusal::Overflow),
         (owner, at(own), u64::MAX, Refusal::Overflow),
         (owner, at(theirs), 8, Refusal::Foreign { at: at(theirs) }),
-        (owner, inside(theirs), 1, Refusal::Foreign { at: at(theirs) }),
+        (
+            owner,
+            inside(theirs),
+            1,
+            Refusal::Foreign { at: at(theirs) },
+        ),
         (owner, at(mapped), 8, Refusal::Mapped { at: at(mapped) }),
         (owner, inside(mapped), 1, Refusal::Mapped { at: at(mapped) }),
         (owner, at(pinned), 8, Refusal::Busy { at: at(pinned) }),
@@ -279,16 +280,33 @@ fn what_may_not_be_freed_stays() {
         (owner, at(still), 8, Refusal::Busy { at: at(still) }),
         (owner, inside(still), 2, Refusal::Busy { at: at(still) }),
         (owner, at(free), 8, Refusal::NotAllocated { at: at(free) }),
-        (owner, inside(free), 1, Refusal::NotAllocated { at: inside(free) }),
-        (owner, frame(0x1180), 1, Refusal::NotAllocated { at: frame(0x1180) }),
+        (
+            owner,
+            inside(free),
+            1,
+            Refusal::NotAllocated { at: inside(free) },
+        ),
+        (
+            owner,
+            frame(0x1180),
+            1,
+            Refusal::NotAllocated { at: frame(0x1180) },
+        ),
         (stranger, at(own), 8, Refusal::Unknown),
     ] {
         world.refuses(refusal, |folios| folios.free_frames(owner, base, frames));
     }
-    // A good beginning does not help.
-    assert_eq!(own.base().number() + 8, theirs.base().number());
-    world.refuses(Refusal::Foreign { at: at(theirs) }, |folios| {
-        folios.free_frames(owner, own.base(), 9)
+    // A good beginning does not help: what is behind it is no frame of its owner's that can be freed.
+    let behind = frame(own.base().number() + own.frames());
+    let head = world
+        .folios
+        .map()
+        .folio_of(behind)
+        .map(|(folio, _)| at(folio));
+    assert_ne!(head, Some(at(own)));
+    let refusal = world.folios.clone().free_frames(owner, at(own), 9);
+    world.refuses(refusal.expect_err("must be refused"), |folios| {
+        folios.free_frames(owner, at(own), 9)
     });
     for (base, order, refusal) in [
         (at(theirs), 0, Refusal::Foreign { at: at(theirs) }),
@@ -383,7 +401,11 @@ fn only_ones_own_folios_are_pinned_and_mapped() {
     }
     let inside = own.frame(1).unwrap();
     let no_head = Refusal::NotAllocated { at: inside };
-    for (base, refusal) in [(theirs.base(), foreign), (free.base(), gone), (inside, no_head)] {
+    for (base, refusal) in [
+        (theirs.base(), foreign),
+        (free.base(), gone),
+        (inside, no_head),
+    ] {
         world.refuses(refusal, |folios| folios.note_mapped(owner, base));
         world.refuses(refusal, |folios| folios.note_unmapped(owner, base));
         world.refuses(refusal, |folios| folios.keep_still(owner, base, true));

@@ -208,7 +208,9 @@ const fn allocate_on(node: u8, pages: u32, start_page: u64) -> Request {
 fn a_node_that_is_not_there_is_refused() {
     let mut world = World::new();
     let plain = CLIENTS[2];
-    world.ask(plain, Request::RegisterSize { order: 2 }).unwrap();
+    world
+        .ask(plain, Request::RegisterSize { order: 2 })
+        .unwrap();
     for node in [2, 3, u8::MAX] {
         let folio = Request::AllocateFolio {
             order: 2,
@@ -290,7 +292,11 @@ fn what_is_too_much_or_nobodys_is_refused_at_every_entrance() {
         (plain, collect(own, u32::MAX), Refusal::NoSuchAllocation),
         (plain, find(theirs, 0), Refusal::NoSuchAllocation),
         (plain, find(own, 600), Refusal::NotAllocated { page: 600 }),
-        (plain, Request::Release { allocation: own }, Refusal::Busy { page: 0 }),
+        (
+            plain,
+            Request::Release { allocation: own },
+            Refusal::Busy { page: 0 },
+        ),
         (plain, free(0), Refusal::Busy { page: 0 }),
         (plain, folio(0), Refusal::Quota { left_bytes }),
         (plain, contiguous(128), Refusal::Quota { left_bytes }),

@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 use mem::{
-    Block, Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Refusal, Slot, Steward,
+    Block, Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Refusal, Slot,
+    Steward,
 };
 use rt::GuestSpace;
 use rt::sys::Machine;

@@ -6,7 +6,8 @@ pub mod fake;
 
 use fake::Fake;
 use mem::{
-    Block, Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward, Touch,
+    Block, Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward,
+    Touch,
 };
 use mem_api::{Allocation, Entry, Mem, Pages, Refusal, Reply, Request};
 use std::collections::BTreeMap;
