@@ -252,7 +252,7 @@ fn a_node_is_preferred_as_long_as_it_has_memory() {
 #[test]
 fn what_is_too_much_or_nobodys_is_refused_at_every_entrance() {
     let mut world = World::new();
-    let [eager, lazy, plain] = CLIENTS;
+    let [eager, _, plain] = CLIENTS;
     let theirs = allocation_of(world.ask(eager, allocate(8, 0x100)));
     let own = allocation_of(world.ask(plain, allocate(600, 0)));
     let one = Pages::new(1).unwrap();
@@ -307,13 +307,30 @@ fn what_is_too_much_or_nobodys_is_refused_at_every_entrance() {
         let answer = world.ask(process, request);
         assert_eq!(answer.map(|(reply, _)| reply), Err(refusal), "{request:?}");
     }
+}
+
+#[test]
+fn what_nobody_has_left_is_refused() {
+    let mut world = World::new();
+    let [eager, lazy, plain] = CLIENTS;
+    allocation_of(world.ask(plain, allocate(600, 0)));
     allocation_of(world.ask(lazy, allocate(700, 0)));
-    let free_bytes = (1024 + 512 - 8 - 600 - 700) << 12;
+    let free_bytes = (1024 + 512 - 600 - 700) << 12;
     let answer = world.ask(eager, allocate(400, 0x1000));
     assert_eq!(answer.map(drop), Err(Refusal::TooLittle { free_bytes }));
-    world.ask(eager, contiguous(1)).unwrap();
-    let answer = world.ask(eager, contiguous(1));
-    assert_eq!(answer.map(drop), Err(Refusal::TooMany), "one at a time");
+}
+
+#[test]
+fn a_client_has_one_contiguous_request_at_a_time() {
+    let mut world = World::new();
+    let request = Request::Contiguous {
+        pages: Pages::new(1).unwrap(),
+        align: 0,
+        area: 0,
+    };
+    world.ask(CLIENTS[0], request).unwrap();
+    let answer = world.ask(CLIENTS[0], request);
+    assert_eq!(answer.map(drop), Err(Refusal::TooMany));
 }
 
 #[test]
