@@ -27,8 +27,9 @@ impl Owner {
     }
 }
 
-/// Frames of an owner.
+/// Frames of an owner. The place of each among the others is found by a shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(32))]
 pub struct Account {
     limit: u64,
     used: u64,

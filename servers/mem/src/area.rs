@@ -198,7 +198,7 @@ impl Folios {
         for &frame in frames {
             let pool = self.map.get(frame).pool();
             if let Some(pool) = self.pools.get_mut(usize::from(pool)) {
-                pool.give(frame.number(), 0);
+                pool.give(frame, 0);
             }
         }
     }

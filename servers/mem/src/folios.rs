@@ -154,9 +154,12 @@ impl Folios {
     /// request, nothing happens.
     #[inline(always)]
     fn allocate_at_hand(&mut self, owner: Owner, want: Want) -> Option<Extent> {
+        if want.order > self.max_order {
+            return None;
+        }
+        let frames = 1 << want.order;
         let account = self.accounts.get_mut(owner.index())?;
-        let frames = 1_u64 << (want.order & 0x1f);
-        if want.order > self.max_order || !account.admits(frames) {
+        if !account.admits(frames) {
             return None;
         }
         let taken = self.hands.take(&mut self.pools, want)?;
@@ -214,7 +217,7 @@ impl Folios {
         *place = head.plain();
         self.charge(owner.number(), 0_u64.wrapping_sub(frames));
         let pool = self.pools.get_mut(usize::from(head.pool()));
-        if pool.is_some_and(|pool| pool.put(base.number(), head.order())) {
+        if pool.is_some_and(|pool| pool.put(base, head.order())) {
             return Ok(());
         }
         self.give_to_tree(base, head)
@@ -225,7 +228,7 @@ impl Folios {
     #[inline(never)]
     fn give_to_tree(&mut self, base: FrameNumber, head: Descriptor) -> Result<(), Refusal> {
         if let Some(pool) = self.pools.get_mut(usize::from(head.pool())) {
-            pool.give_whole(base.number(), head.order());
+            pool.give_whole(base, head.order());
         }
         Ok(())
     }
@@ -326,13 +329,13 @@ impl Folios {
             return;
         };
         if !head.damaged() {
-            pool.give(base.number(), head.order());
+            pool.give(base, head.order());
             return;
         }
         for index in 0..1 << head.order() {
             let frame = base.plus(index);
             if !self.map.get(frame).poisoned() {
-                pool.give(frame.number(), 0);
+                pool.give(frame, 0);
             }
         }
     }

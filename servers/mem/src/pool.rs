@@ -48,26 +48,25 @@ const SPILL: usize = 32;
 #[derive(Clone, Debug)]
 struct Magazine {
     count: usize,
-    /// The place for [`BLOCKS`] of them.
-    blocks: Box<[u64]>,
+    blocks: Box<[FrameNumber; BLOCKS]>,
 }
 
 impl Magazine {
     fn new() -> Self {
         Self {
             count: 0,
-            blocks: alloc::vec![0; BLOCKS].into_boxed_slice(),
+            blocks: Box::new([FrameNumber::FIRST; BLOCKS]),
         }
     }
 
     /// Returns the blocks.
-    fn as_slice(&self) -> &[u64] {
+    fn as_slice(&self) -> &[FrameNumber] {
         &self.blocks[..self.count]
     }
 
     /// Takes the block that came last.
     #[inline]
-    fn pop(&mut self) -> Option<u64> {
+    fn pop(&mut self) -> Option<FrameNumber> {
         let count = self.count.checked_sub(1)?;
         self.count = count;
         self.blocks.get(count).copied()
@@ -75,7 +74,7 @@ impl Magazine {
 
     /// Adds a block; returns whether there was room.
     #[inline]
-    fn push(&mut self, first: u64) -> bool {
+    fn push(&mut self, first: FrameNumber) -> bool {
         let Some(place) = self.blocks.get_mut(self.count) else {
             return false;
         };
@@ -123,7 +122,7 @@ impl Pool {
     }
 
     /// Takes a block; returns its first frame.
-    pub fn take(&mut self, order: u8) -> Option<u64> {
+    pub fn take(&mut self, order: u8) -> Option<FrameNumber> {
         match self.magazines.get_mut(usize::from(order)) {
             Some(magazine) => match magazine.pop() {
                 Some(first) => Some(first),
@@ -135,13 +134,13 @@ impl Pool {
 
     /// Takes a block whose magazine is empty, and others for that.
     #[inline(never)]
-    fn refill(&mut self, order: u8) -> Option<u64> {
+    fn refill(&mut self, order: u8) -> Option<FrameNumber> {
         let magazine = self.magazines.get_mut(usize::from(order))?;
         let mut left = REFILL >> order;
         // In used memory a word has few free frames.
         while left > 0 {
             let found = self.tree.take_some(order, left, |first| {
-                magazine.push(first);
+                magazine.push(FrameNumber::of_tree(first));
             });
             if found == 0 {
                 break;
@@ -156,17 +155,17 @@ impl Pool {
 
     /// Takes a block out of the tree, if need be with what is in the magazines.
     #[inline(never)]
-    fn take_whole(&mut self, order: u8) -> Option<u64> {
-        let found = self.tree.take(order);
-        if found.is_some() || self.held() == 0 {
-            return found;
+    fn take_whole(&mut self, order: u8) -> Option<FrameNumber> {
+        let mut found = self.tree.take(order);
+        if found.is_none() && self.held() != 0 {
+            self.empty_magazines();
+            found = self.tree.take(order);
         }
-        self.empty_magazines();
-        self.tree.take(order)
+        found.map(FrameNumber::of_tree)
     }
 
     /// Frees a block.
-    pub fn give(&mut self, first: u64, order: u8) {
+    pub fn give(&mut self, first: FrameNumber, order: u8) {
         if !self.put(first, order) {
             self.give_whole(first, order);
         }
@@ -174,19 +173,19 @@ impl Pool {
 
     /// Frees a block if its magazine has room; returns whether it has.
     #[inline]
-    pub fn put(&mut self, first: u64, order: u8) -> bool {
+    pub fn put(&mut self, first: FrameNumber, order: u8) -> bool {
         let magazine = self.magazines.get_mut(usize::from(order));
         magazine.is_some_and(|magazine| magazine.push(first))
     }
 
     /// Frees a block for which no magazine has room, and the oldest ones of a full one.
     #[inline(never)]
-    pub fn give_whole(&mut self, first: u64, order: u8) {
-        self.tree.give(first, order);
+    pub fn give_whole(&mut self, first: FrameNumber, order: u8) {
+        self.tree.give(first.number(), order);
         if let Some(magazine) = self.magazines.get_mut(usize::from(order)) {
             let spilled = magazine.count.min(SPILL);
-            for &first in &magazine.blocks[..spilled] {
-                self.tree.give(first, order);
+            for first in &magazine.blocks[..spilled] {
+                self.tree.give(first.number(), order);
             }
             magazine.blocks.copy_within(spilled.., 0);
             magazine.count -= spilled;
@@ -197,7 +196,7 @@ impl Pool {
     pub fn empty_magazines(&mut self) {
         for (order, magazine) in (0..).zip(&mut self.magazines) {
             while let Some(first) = magazine.pop() {
-                self.tree.give(first, order);
+                self.tree.give(first.number(), order);
             }
         }
     }
@@ -213,7 +212,7 @@ impl Pool {
     pub fn is_free(&self, frame: u64) -> bool {
         let is_held = |(order, magazine): (usize, &Magazine)| {
             let first = frame >> order << order;
-            magazine.as_slice().contains(&first)
+            magazine.as_slice().contains(&FrameNumber::of_tree(first))
         };
         self.tree.is_free(frame) || self.magazines.iter().enumerate().any(is_held)
     }
@@ -257,16 +256,6 @@ pub struct Taken {
     pub first: FrameNumber,
 }
 
-impl Taken {
-    fn new(index: usize, node: u8, first: u64) -> Result<Self, Refusal> {
-        Ok(Self {
-            pool: u8::try_from(index).map_err(|_| Refusal::Unknown)?,
-            node,
-            first: FrameNumber::new(first).ok_or(Refusal::Overflow)?,
-        })
-    }
-}
-
 /// The pools that small blocks come from: for each order, and for what is movable and what is not,
 /// the one that was found last. As long as its magazine has something, nobody looks for a better one.
 #[derive(Clone, Debug)]
@@ -296,7 +285,7 @@ impl Hands {
         Some(Taken {
             pool: number,
             node: pool.node,
-            first: FrameNumber::new(magazine.pop()?)?,
+            first: magazine.pop()?,
         })
     }
 
@@ -331,12 +320,16 @@ pub fn take(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
         .chain(kinds.map(|(_, area)| (false, area)));
     let may_lend = want.movable && want.order <= MAX_LENT_ORDER;
     for (near, area) in kinds.filter(|(_, area)| may_lend || !area) {
-        for (index, pool) in pools.iter_mut().enumerate() {
+        for (number, pool) in (0..).zip(pools.iter_mut()) {
             if is_near(pool) == near
                 && pool.is_area() == area
                 && let Some(first) = pool.take(want.order)
             {
-                return Taken::new(index, pool.node, first);
+                return Ok(Taken {
+                    pool: number,
+                    node: pool.node,
+                    first,
+                });
             }
         }
     }
