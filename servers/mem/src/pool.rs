@@ -320,7 +320,7 @@ pub fn take(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
         .chain(kinds.map(|(_, area)| (false, area)));
     let may_lend = want.movable && want.order <= MAX_LENT_ORDER;
     for (near, area) in kinds.filter(|(_, area)| may_lend || !area) {
-        for (number, pool) in (0..).zip(pools.iter_mut()) {
+        for (number, pool) in (0..=u8::MAX).zip(pools.iter_mut()) {
             if is_near(pool) == near
                 && pool.is_area() == area
                 && let Some(first) = pool.take(want.order)

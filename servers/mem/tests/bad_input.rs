@@ -298,16 +298,28 @@ fn what_may_not_be_freed_stays() {
     }
     // A good beginning does not help: what is behind it is no frame of its owner's that can be freed.
     let behind = frame(own.base().number() + own.frames());
-    let head = world
-        .folios
-        .map()
-        .folio_of(behind)
-        .map(|(folio, _)| at(folio));
-    assert_ne!(head, Some(at(own)));
+    let head = world.folios.map().folio_of(behind);
+    assert_ne!(head.map(|(folio, _)| folio), Some(own));
     let refusal = world.folios.clone().free_frames(owner, at(own), 9);
     world.refuses(refusal.expect_err("must be refused"), |folios| {
         folios.free_frames(owner, at(own), 9)
     });
+}
+
+#[test]
+fn what_may_not_be_divided_stays_whole() {
+    let mut world = World::new();
+    let World {
+        owner,
+        own,
+        theirs,
+        pinned,
+        still,
+        free,
+        ..
+    } = world;
+    let at = |extent: Extent| extent.base();
+    let inside = |extent: Extent| extent.frame(3).unwrap();
     for (base, order, refusal) in [
         (at(theirs), 0, Refusal::Foreign { at: at(theirs) }),
         (inside(own), 0, Refusal::Misaligned),
