@@ -1,6 +1,6 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::{CALLS, Fast, Message, SIGNALS, TAKEN, is_long};
+use super::{CALLS, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
 use crate::object::budget::Budget;
@@ -12,18 +12,13 @@ use crate::visit::CURRENT;
 use crate::word::Word;
 use abi::ObjectKind;
 use abi::exit::ExitReply;
+use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
-    /// Does what [`Visit::fast_exit_of`] does for the current vCPU.
-    #[inline(always)]
-    pub fn fast_exit(&self, exit: &Exit) -> Option<Fast<'_, A>> {
-        self.fast_exit_of(self.current_vcpu()?, exit)
-    }
-
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
-    pub fn fast_exit_of<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
+    pub fn fast_exit<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
         if !TAKEN {
             return None;
         }
@@ -68,9 +63,11 @@ impl<A: Arch> Visit<'_, A> {
         {
             return None;
         }
-        let is_charged = self.fast_budget::<true>(execution.budget.get())?;
-        let budget = execution.budget.address();
-        if flags & flag::TURNS != 0 && self.at::<Budget, true>(budget, SIGNALS)?.left() <= 0 {
+        let budget = execution.budget.get();
+        let is_charged = self.fast_budget::<true>((budget, REPLIES))?;
+        let left =
+            |it: Handle<Budget>| Some(self.at::<Budget, true>(it.address(), SIGNALS)?.left());
+        if flags & flag::TURNS != 0 && budget.and_then(left)? <= 0 {
             return None;
         }
         let timer = self.arch.guest_timer(&vcpu.guest, true);
@@ -85,9 +82,7 @@ impl<A: Arch> Visit<'_, A> {
         self.fast_wait(wait);
         execution.set_state(State::Ready);
         self.core.current.set(Some(item));
-        if is_charged {
-            self.charge_to(item);
-        }
+        self.fast_charge(is_charged, budget);
         Some(Fast::Guest(vcpu, self.enter_guest(item, vcpu)))
     }
 }
