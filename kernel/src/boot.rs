@@ -391,11 +391,7 @@ impl<A: Arch> Visit<'_, A> {
     ) {
         let (mut base, end) = (range.base, range.base + range.length);
         while base < end && given.count < boot::MAX_UNTYPED as u64 {
-            let align = if base == 0 {
-                u64::BITS - 1
-            } else {
-                base.trailing_zeros()
-            };
+            let align = base.trailing_zeros().min(u64::BITS - 1);
             let order = align.min((end - base).ilog2());
             let index = boot::SLOT_FIRST_UNTYPED + u32::try_from(given.count).unwrap_or(0);
             let tag = Tag::new()
