@@ -137,6 +137,7 @@ impl Machine {
             device_tree: Range { base: 0, length: 0 },
             features: [0; 4],
             seed: [0; 4],
+            nodes: &[],
         };
         let mut visit = machine.visit(0);
         visit.boot(&plan).expect("the plan is good");

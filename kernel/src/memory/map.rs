@@ -9,8 +9,9 @@ use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::space::AddressSpace;
+use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
+use crate::visit::CURRENT;
 use crate::word::Word;
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
@@ -175,9 +176,8 @@ impl<A: Arch> Visit<'_, A> {
             FaultKind::Fetch => Rights::new().with_execute(true),
             _ => return false,
         };
-        let handle = Handle::<AddressSpace>::from_address(thread.space().object.get());
-        let Some(space) = handle.and_then(|handle| self.entry.part::<AddressSpace, A>(handle))
-        else {
+        let address_of_space = thread.space().object.get();
+        let Some(Space { space: [space], .. }) = self.entry.again(address_of_space, CURRENT) else {
             return false;
         };
         let (own, unaware) = (1 << self.entry.core(), space.unaware.shared());

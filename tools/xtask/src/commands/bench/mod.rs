@@ -7,6 +7,7 @@ mod html;
 mod laws;
 mod linux;
 mod measure;
+mod memory;
 mod peers;
 mod recorded;
 mod table;
@@ -177,6 +178,10 @@ fn machine_rows(
             add(&stem, programs(&runner, workspace, &emulator, &file));
         }
     }
+    add(
+        "the allocator",
+        memory::measure(workspace, machine, &emulator),
+    );
     match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",
