@@ -160,9 +160,13 @@ impl<A: Arch> Visit<'_, A> {
         });
         let stride = second.wrapping_sub(bits);
         self.spend(FILLED << next.bits);
-        for word in words {
-            word.store(bits, Ordering::Relaxed);
-            bits = bits.wrapping_add(stride);
+        // As in `arena::fill`, some in a round; all tables have a multiple of that.
+        for [first, second, third, fourth] in words.as_chunks().0 {
+            first.store(bits, Ordering::Relaxed);
+            second.store(bits.wrapping_add(stride), Ordering::Relaxed);
+            third.store(bits.wrapping_add(stride << 1), Ordering::Relaxed);
+            fourth.store(bits.wrapping_add(stride.wrapping_mul(3)), Ordering::Relaxed);
+            bits = bits.wrapping_add(stride << 2);
         }
         self.replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
@@ -233,9 +237,12 @@ impl<A: Arch> Visit<'_, A> {
                 self.arch.replace(&above, empty);
                 self.free_table(space, table, place.level);
             }
+            if is_enough {
+                return place.depth == 1;
+            }
             match self.walk(space, place.address, usize::MAX) {
-                Some(next) if !is_enough => place = next,
-                next => return next.is_none(),
+                Some(next) => place = next,
+                None => return true,
             }
         }
         true
