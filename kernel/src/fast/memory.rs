@@ -1,0 +1,163 @@
+//! Mapping and unmapping one page.
+
+use super::{FRAME, Fast, GUEST_SPACE, SPACE};
+use crate::Visit;
+use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::cap::slot::{FREEING, has};
+use crate::memory::{access_of, stage_of};
+use crate::object::space::AddressSpace;
+use crate::object::thread::Thread;
+use abi::{CallNumber, PAGE_SIZE, Rights};
+use arena::Handle;
+use core::sync::atomic::Ordering;
+
+/// Where a page of a space is mapped, or would be: the entry, and its table.
+struct Leaf<'e> {
+    live: LiveEntry<'e>,
+    table: u64,
+    empty: u64,
+}
+
+impl<A: Arch> Visit<'_, A> {
+    /// Makes the current thread's `Map` or `Unmap` of one page, where nobody else manages
+    /// capabilities, or waits to.
+    #[inline(always)]
+    pub(super) fn fast_memory<'e>(
+        &'e self,
+        thread: &'e Thread<A>,
+        number: CallNumber,
+    ) -> Option<Fast<'e, A>> {
+        if !self.lock.try_acquire() {
+            return None;
+        }
+        let done = match number {
+            _ if self.lock.is_awaited() => None,
+            CallNumber::Map => self.fast_map(thread),
+            _ => self.fast_unmap(thread),
+        };
+        self.unlock();
+        done.map(|()| Self::done(thread, [0; 2]))
+    }
+
+    /// Maps a page that is mapped nowhere to where nothing is; where there is no table of leaves,
+    /// one is made.
+    #[inline(always)]
+    fn fast_map(&self, thread: &Thread<A>) -> Option<()> {
+        let access = access_of(thread.frame.argument(3)).ok()?;
+        let slot = self.table_slot(thread, thread.frame.argument(0))?;
+        let tag = slot.tag();
+        let is_page = 1 << tag.order() == PAGE_SIZE;
+        if access == Rights::new() || !has(tag, (FRAME, access)) || tag.mapped() || !is_page {
+            return None;
+        }
+        let of = self.table_slot(thread, thread.frame.argument(1))?;
+        if !has(of.tag(), SPACE) && !has(of.tag(), GUEST_SPACE) {
+            return None;
+        }
+        let handle = Handle::from_address(of.object.get())?;
+        let space = self.entry.part::<AddressSpace, A>(handle)?;
+        let address = thread.frame.argument(2);
+        let leaf = self.leaf_at(space, address, true)?;
+        if leaf.live.word.load(Ordering::Relaxed) != leaf.empty {
+            return None;
+        }
+        slot.begin_mapping([handle.address(), address, space.identity.get()], PAGE_SIZE);
+        let memory = Memory {
+            physical: slot.object.get(),
+            access,
+            device: tag.device(),
+        };
+        let LiveEntry { stage, level, .. } = leaf.live;
+        self.arch.replace(&leaf.live, self.arch.leaf(stage, level, memory));
+        if stage == Stage::User {
+            self.arch.flush_page(SpaceTag(space.tag.get()), address);
+        }
+        self.tell_unaware(space);
+        Some(())
+    }
+
+    /// Unmaps a page out of a table with another one beside it, so that the table stays.
+    #[inline(always)]
+    fn fast_unmap(&self, thread: &Thread<A>) -> Option<()> {
+        let slot = self.table_slot(thread, thread.frame.argument(0))?;
+        let tag = slot.tag();
+        let is_page = 1 << tag.order() == PAGE_SIZE;
+        if !has(tag, (FRAME, Rights::new())) || tag.refusal() != 0 || !is_page {
+            return None;
+        }
+        let space = self.mapped_space(slot)?;
+        let leaf = self.leaf_at(space, slot.address.get(), false)?;
+        let LiveEntry { stage, level, address, .. } = leaf.live;
+        let beside = self.entry.table_word(leaf.table, level.index(address) ^ 1)?;
+        if beside.load(Ordering::Relaxed) == leaf.empty {
+            return None;
+        }
+        slot.badge.set(FREEING);
+        self.arch.replace(&leaf.live, leaf.empty);
+        if self.others_of(space) != 0 {
+            // They have to forget it too: the general path goes on from here.
+            return None;
+        }
+        slot.badge.set(0);
+        slot.set_tag(tag.with_mapped(false));
+        match stage {
+            Stage::User => self.arch.flush_page(SpaceTag(space.tag.get()), address),
+            Stage::Guest => self.arch.flush_guests(),
+        }
+        Some(())
+    }
+
+    /// Returns where a page is mapped, or would be, in the table of leaves that was used last or in one
+    /// that is looked for.
+    #[inline(always)]
+    fn leaf_at(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<Leaf<'_>> {
+        let stage = stage_of(space);
+        let level = self.arch.levels(stage).last()?;
+        let [region, table] = &space.leaves;
+        let table = match table.get() {
+            table if table != 0 && region.get() == region_of(level, address) => table,
+            _ => self.find_leaves(space, address, makes)?,
+        };
+        let word = self.entry.table_word(table, level.index(address))?;
+        let is_aligned = address.is_multiple_of(PAGE_SIZE);
+        is_aligned.then_some(Leaf {
+            live: LiveEntry { word, stage, level, address },
+            table,
+            empty: self.arch.empty(stage, level),
+        })
+    }
+
+    /// Returns the table of leaves for an address, and notes it; where there is none, but for one the
+    /// table above it, it `makes` that.
+    #[inline(never)]
+    fn find_leaves(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<u64> {
+        let stage = stage_of(space);
+        let levels = self.arch.levels(stage);
+        self.check_place(stage, address, PAGE_SIZE.trailing_zeros() as u8).ok()?;
+        let (last, upper) = levels.split_last()?;
+        let mut table = space.root.get();
+        for (index, level) in upper.iter().enumerate() {
+            let word = self.entry.table_word(table, level.index(address))?;
+            table = match self.arch.decode(stage, word.load(Ordering::Relaxed), level) {
+                TableEntry::Table(next) => next,
+                TableEntry::Empty if makes && index + 1 == upper.len() => {
+                    let next = self.allocate_table(space, last)?;
+                    let live = LiveEntry { word, stage, level, address };
+                    self.arch.replace(&live, self.arch.table(stage, level, next));
+                    next
+                }
+                _ => return None,
+            };
+        }
+        let [region, leaves] = &space.leaves;
+        region.set(region_of(last, address));
+        leaves.set(table);
+        Some(table)
+    }
+}
+
+/// Returns which table of leaves an address is in.
+#[inline(always)]
+const fn region_of(level: &Level, address: u64) -> u64 {
+    address >> level.shift >> level.bits
+}
