@@ -275,12 +275,14 @@ impl<A: Arch> Visit<'_, A> {
             };
             let depth = self.arch.levels(Stage::User).iter().position(fits);
             let depth = depth.ok_or(BootError::BadSegment)?;
-            let place = self.walk_making(space, at, depth);
-            let place = place.map_err(|error| match error {
-                abi::Error::NeedsMemory => BootError::OutOfMemory,
-                _ => BootError::BadSegment,
-            })?;
+            let place = self.walk(space, at, depth);
+            let place = place.ok_or(BootError::OutOfMemory)?;
             if place.depth != depth {
+                let made = self.make_table(space, &place);
+                made.map_err(|error| match error {
+                    abi::Error::NeedsMemory => BootError::OutOfMemory,
+                    _ => BootError::BadSegment,
+                })?;
                 continue;
             }
             let memory = Memory {
@@ -288,7 +290,8 @@ impl<A: Arch> Visit<'_, A> {
                 access,
                 device: false,
             };
-            self.replace(&place, self.arch.leaf(Stage::User, place.level, memory));
+            self.arch
+                .replace(&place, self.arch.leaf(Stage::User, place.level, memory));
             self.arch.flush_page(SpaceTag(space.tag.get()), at);
             done += place.bytes();
         }

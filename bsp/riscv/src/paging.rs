@@ -68,12 +68,22 @@ pub const USER_END: u64 = 1 << 38;
 /// `Pte::software` of an invalid entry that keeps memory without any access in its place.
 const RESERVED_LEAF: u8 = 1;
 
-/// Makes a leaf. A and D are preset: some machines fault instead of setting them. Without any
-/// access it is an invalid entry that is not empty.
-pub fn leaf(physical: u64, access: Rights) -> u64 {
-    if access == Rights::new() {
-        let kept = Pte::new().with_software(RESERVED_LEAF);
-        return kept.with_ppn(physical >> 12).into_bits();
+/// Leaves of page 0 by the bits of their access: read, write, execute.
+static FIRST_LEAVES: [u64; 8] = {
+    let mut leaves = [0; 8];
+    let mut bits: u16 = 0;
+    while bits < 8 {
+        leaves[bits as usize] = first_leaf(Rights::from_bits(bits)).into_bits();
+        bits += 1;
+    }
+    leaves
+};
+
+/// Makes the leaf of page 0. A and D are preset: some machines fault instead of setting them.
+/// Without any access it is an invalid entry that is not empty.
+const fn first_leaf(access: Rights) -> Pte {
+    if access.into_bits() == 0 {
+        return Pte::new().with_software(RESERVED_LEAF);
     }
     Pte::new()
         .with_valid(true)
@@ -83,8 +93,13 @@ pub fn leaf(physical: u64, access: Rights) -> u64 {
         .with_user(true)
         .with_accessed(true)
         .with_dirty(true)
-        .with_ppn(physical >> 12)
-        .into_bits()
+}
+
+/// Makes a leaf.
+#[inline(always)]
+pub fn leaf(physical: u64, access: Rights) -> u64 {
+    // The page number begins two bits below where it is in an address.
+    FIRST_LEAVES[usize::from(access.into_bits() & 7)] | physical >> 2
 }
 
 /// Makes a pointer to a table.

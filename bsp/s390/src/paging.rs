@@ -141,19 +141,36 @@ pub fn copy(from: &[AtomicU64], to: &[AtomicU64]) -> bool {
     true
 }
 
-/// Makes an entry for memory. There is no device memory: all I/O is instructions.
-pub fn leaf(memory: Memory) -> u64 {
-    let (frame, access) = (memory.physical >> PAGE_SHIFT, memory.access);
-    // Without the facility the bit means something else, or nothing.
-    let executes = access.execute() || !HAS_NO_EXECUTE.load(Ordering::Relaxed);
-    let entry = PageEntry::leaf(frame, access.write(), executes);
-    if access == Rights::new() {
-        return entry
-            .with_invalid(true)
-            .with_software(RESERVED_LEAF)
-            .into_bits();
+/// Leaves of page 0 by the bits of their access: read, write, execute.
+static FIRST_LEAVES: [u64; 8] = {
+    let mut leaves = [0; 8];
+    let mut bits: u16 = 0;
+    while bits < 8 {
+        let access = Rights::from_bits(bits);
+        let entry = PageEntry::leaf(0, access.write(), access.execute());
+        let kept = entry.with_invalid(true).with_software(RESERVED_LEAF);
+        leaves[bits as usize] = if bits == 0 { kept } else { entry }.into_bits();
+        bits += 1;
     }
-    entry.into_bits()
+    leaves
+};
+
+/// Makes an entry for memory. There is no device memory: all I/O is instructions.
+#[inline(always)]
+pub fn leaf(memory: Memory) -> u64 {
+    // Without the facility the bit means something else, or nothing.
+    let all = if HAS_NO_EXECUTE.load(Ordering::Relaxed) {
+        Rights::new()
+    } else {
+        Rights::new().with_execute(true)
+    };
+    let access = memory.access.into_bits();
+    let access = if access == 0 {
+        0
+    } else {
+        access | all.into_bits()
+    };
+    FIRST_LEAVES[usize::from(access & 7)] | memory.physical
 }
 
 /// Makes an entry of a table of this level for a table of the next one.

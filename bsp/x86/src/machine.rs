@@ -71,7 +71,7 @@ impl Arch for X86 {
 
     fn leaf(&self, stage: Stage, _level: &Level, memory: Memory) -> u64 {
         let format = paging::format(stage, self.second_stage);
-        paging::leaf(format, memory.physical, memory.access, memory.device)
+        paging::leaf(format, memory)
     }
 
     fn table(&self, stage: Stage, _level: &Level, physical: u64) -> u64 {

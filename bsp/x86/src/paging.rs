@@ -7,7 +7,7 @@ use crate::cpu;
 use crate::entry::{DIRECT_MAP, LOAD_OFFSET};
 use abi::{PAGE_SHIFT, PAGE_SIZE, Rights};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use kernel::arch::{Level, Stage, TableEntry};
+use kernel::arch::{Level, Memory, Stage, TableEntry};
 use kernel::boot::Range;
 use x86_regs::{Cr4, EptEntry, Pte};
 
@@ -135,24 +135,59 @@ pub fn levels() -> &'static [Level] {
 /// place. In an extended entry these are bits that the processor ignores.
 const RESERVED_LEAF: u8 = 1;
 
+/// How many kinds of access there are: bits of reading, writing and executing.
+const ACCESSES: usize = 8;
+/// Leaves of page 0: of processes and nested tables, and extended ones; of memory, and of devices;
+/// by the bits of their access.
+static FIRST_LEAVES: [[[u64; ACCESSES]; 2]; 2] = {
+    let mut leaves = [[[0; ACCESSES]; 2]; 2];
+    let mut bits = 0;
+    while bits < ACCESSES {
+        let access = Rights::from_bits(bits as u16);
+        let mut device = 0;
+        while device < 2 {
+            leaves[0][device][bits] = first_leaf(access, device == 1);
+            leaves[1][device][bits] = first_extended_leaf(access, device == 1);
+            device += 1;
+        }
+        bits += 1;
+    }
+    leaves
+};
+
+/// Makes the entry for page 0 without any access.
+const FIRST_KEPT: u64 = Pte::new().with_software(RESERVED_LEAF).into_bits();
+
+/// Makes the leaf of page 0 of a process, or of a nested table.
+const fn first_leaf(access: Rights, device: bool) -> u64 {
+    if access.into_bits() == 0 {
+        return FIRST_KEPT;
+    }
+    let entry = Pte::user_leaf(0, access.write(), access.execute()).with_large(true);
+    if device { entry.uncached() } else { entry }.into_bits()
+}
+
+/// Makes the leaf of page 0 of an extended table.
+const fn first_extended_leaf(access: Rights, device: bool) -> u64 {
+    if access.into_bits() == 0 {
+        return FIRST_KEPT;
+    }
+    let entry = EptEntry::leaf(0, access.write(), access.execute()).with_large(true);
+    if device { entry.uncached() } else { entry }.into_bits()
+}
+
 /// Makes an entry for memory. Without any access it is one that is not present and not empty.
 ///
 /// Bit 7 is set in every leaf: it makes a leaf of an entry of a higher level, and in the last level
 /// it is bit 2 of the PAT index (ignored in an extended page table), where entries 4 to 7 of the
 /// PAT equal entries 0 to 3, as after reset. So the entry is the same at every level.
-#[inline(never)]
-pub fn leaf(format: Option<SecondStage>, physical: u64, access: Rights, device: bool) -> u64 {
-    if !(access.read() || access.write() || access.execute()) {
-        let kept = Pte::new().with_software(RESERVED_LEAF);
-        return kept.with_frame(physical >> PAGE_SHIFT).into_bits();
-    }
-    let frame = physical >> PAGE_SHIFT;
-    if format == Some(SecondStage::Extended) {
-        let entry = EptEntry::leaf(frame, access.write(), access.execute()).with_large(true);
-        return if device { entry.uncached() } else { entry }.into_bits();
-    }
-    let entry = Pte::user_leaf(frame, access.write(), access.execute()).with_large(true);
-    if device { entry.uncached() } else { entry }.into_bits()
+#[inline(always)]
+pub fn leaf(format: Option<SecondStage>, memory: Memory) -> u64 {
+    let access = usize::from(memory.access.into_bits()) & (ACCESSES - 1);
+    let is_extended = format == Some(SecondStage::Extended);
+    let [leaves, extended] = &FIRST_LEAVES;
+    let leaves = if is_extended { extended } else { leaves };
+    leaves[usize::from(memory.device)][access] | memory.physical
 }
 
 /// Makes an entry for a table.

@@ -206,6 +206,14 @@ impl<'a> Entry<'a> {
         Some(unsafe { &*self.origin.wrapping_add(address as usize).cast() })
     }
 
+    /// Returns word `index` of the table at an address in a page of tables.
+    #[must_use]
+    pub fn table_word(&self, address: u64, index: usize) -> Option<&AtomicU64> {
+        let pointer = self.locate(address + index as u64 * 8, TABLE, 8)?;
+        // SAFETY: as in `words`, for one.
+        Some(unsafe { pointer.cast().as_ref() })
+    }
+
     /// Returns `Some` if every page of a page-aligned range has this kind.
     fn uniform(&self, address: u64, length: u64, kind: u8) -> Option<()> {
         let pages = self.arena.range(address, length)?;

@@ -30,8 +30,15 @@ impl CapLock {
         self.try_acquire()
     }
 
+    /// Returns whether a thread waits for the lock.
+    #[inline(always)]
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes the lock if it is free.
-    fn try_acquire(&self) -> bool {
+    #[inline(always)]
+    pub fn try_acquire(&self) -> bool {
         self.held
             .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
@@ -44,6 +51,7 @@ impl CapLock {
     }
 
     /// Releases the lock and returns the cores whose threads wait for it.
+    #[inline(always)]
     pub fn release(&self) -> u64 {
         self.held.store(0, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) == 0 {

@@ -118,6 +118,16 @@ impl Tag {
     }
 }
 
+/// The kind of object and the rights that a call needs.
+pub(crate) type Need = (ObjectKind, Rights);
+
+/// Returns whether a slot with this tag has them.
+#[inline(always)]
+pub(crate) const fn has(tag: Tag, (kind, rights): Need) -> bool {
+    let need = kind as u64 | (rights.into_bits() as u64) << 8;
+    tag.into_bits() & (need | 0xff) == need
+}
+
 /// `Slot::badge` of a mapped Frame: tables behind the part that is mapped may be empty.
 pub const FREEING: u64 = 1;
 
@@ -174,6 +184,17 @@ impl Slot {
         self.address.set(0);
         self.progress.set(0);
         self.set_tag(cap.tag.with_mapped(false).with_refusal(0));
+    }
+
+    /// Notes the place of a mapping that begins, the address of its space, its own and the identity of
+    /// the space, and how many of its bytes are mapped then; the slot's tag is `tag` yet.
+    #[inline(always)]
+    pub fn begin_mapping(&self, tag: Tag, [space, address, identity]: [u64; 3], bytes: u64) {
+        self.space.set(space);
+        self.address.set(address);
+        self.progress.set(identity);
+        self.badge.set(bytes);
+        self.set_tag(tag.with_mapped(true).with_refusal(0));
     }
 
     /// Returns the bytes of a Frame or an Untyped.

@@ -237,7 +237,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Takes a space's tables away: nothing is mapped in it any more.
     fn end_space(&self, space: &AddressSpace) {
         let words = [&space.root, &space.word, &space.fund_next, &space.fund_end];
-        for word in words.into_iter().chain(&space.free) {
+        for word in words.into_iter().chain(&space.free).chain(&space.leaves) {
             word.set(0);
         }
         // Mappings that capabilities remember are those of the space before.

@@ -189,7 +189,7 @@ impl Machine {
     /// Returns every word of every object, and what the cores have: two machines on which the same
     /// happened have the same.
     pub fn image(&self) -> Vec<u64> {
-        let mut image = self.kernel.arena().object_words();
+        let mut image = self.without_noted_leaves(|| self.kernel.arena().object_words());
         for core in self.kernel.cores.iter().take(self.cores) {
             let links = [
                 core.current.address(),

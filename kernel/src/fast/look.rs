@@ -1,10 +1,10 @@
 //! What fast paths look at before anything changes.
 
-use super::{BUDGETS, CALLS, Need, REPLIES, SIGNALS, SPACES};
+use super::{BUDGETS, CALLS, REPLIES, SIGNALS, SPACES};
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::Slot;
-use crate::cap::slot::Role;
+use crate::cap::slot::{Need, Role, has};
 use crate::ipc::KEEPS_OWN_BUDGET;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
@@ -68,7 +68,10 @@ impl<A: Arch> Visit<'_, A> {
         if !RARE {
             return None;
         }
-        let slot = self.first_slot(thread, index, need)?;
+        let slot = self.table_slot(thread, index)?;
+        if !has(slot.tag(), need) {
+            return None;
+        }
         let object = slot.object.get();
         let target = self.at::<T, true>(object, pin)?;
         let badge = if pin == REPLIES {
@@ -84,17 +87,15 @@ impl<A: Arch> Visit<'_, A> {
         Some((target, object, badge))
     }
 
-    /// Returns slot `index` of a thread's table, if it has the right `need` to an object of `kind`.
+    /// Returns slot `index` of a thread's table.
     #[inline(never)]
-    fn first_slot(&self, thread: &Thread<A>, index: u64, (kind, need): Need) -> Option<&Slot> {
+    pub(super) fn table_slot(&self, thread: &Thread<A>, index: u64) -> Option<&Slot> {
         let table = thread.cap_table();
         let tag = table.own_tag();
         if tag.kind() != ObjectKind::CapTable as u8 || index == 0 || index >> tag.order() != 0 {
             return None;
         }
-        let slot = self.entry.at::<Slot>(table.object.get() + index * 64)?;
-        let need = u64::from(need.into_bits()) << 8;
-        (slot.tag().into_bits() & (0xff | need) == kind as u64 | need).then_some(slot)
+        self.entry.at(table.object.get() + index * Slot::STRIDE)
     }
 
     /// Returns whether nobody ready is as urgent as `next`.
@@ -293,12 +294,12 @@ fn bound_notification<A: Arch>(thread: &Thread<A>) -> u64 {
 
 /// Returns what a thread is noted by.
 #[inline(always)]
-fn key<A: Arch>(thread: &Thread<A>) -> u64 {
+pub(super) fn key<A: Arch>(thread: &Thread<A>) -> u64 {
     core::ptr::from_ref(thread).addr() as u64
 }
 
 /// Returns a word of a note.
 #[inline(always)]
-fn read(word: &AtomicU64) -> u64 {
+pub(super) fn read(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
 }

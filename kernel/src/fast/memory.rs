@@ -1,15 +1,18 @@
 //! Mapping and unmapping one page.
 
-use super::{FRAME, Fast, GUEST_SPACE, SPACE};
+use super::look::{key, read};
+use super::{CALLS, FRAME, Fast, GUEST_SPACE, MAPS, SPACE};
 use crate::Visit;
-use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, UserFrame};
 use crate::cap::slot::{FREEING, has};
 use crate::memory::{access_of, stage_of};
-use crate::object::space::AddressSpace;
+use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
-use abi::{CallNumber, PAGE_SIZE, Rights};
-use arena::Handle;
+use abi::{CallNumber, ObjectKind, PAGE_SIZE, Rights};
 use core::sync::atomic::Ordering;
+
+/// The order of a frame of one page.
+const PAGE: u8 = PAGE_SIZE.trailing_zeros() as u8;
 
 /// Where a page of a space is mapped, or would be: the entry, and its table.
 struct Leaf<'e> {
@@ -46,29 +49,28 @@ impl<A: Arch> Visit<'_, A> {
         let access = access_of(thread.frame.argument(3)).ok()?;
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let tag = slot.tag();
-        let is_page = 1 << tag.order() == PAGE_SIZE;
-        if access == Rights::new() || !has(tag, (FRAME, access)) || tag.mapped() || !is_page {
+        if access == Rights::new()
+            || !has(tag, (FRAME, access))
+            || tag.mapped()
+            || tag.order() != PAGE
+        {
             return None;
         }
-        let of = self.table_slot(thread, thread.frame.argument(1))?;
-        if !has(of.tag(), SPACE) && !has(of.tag(), GUEST_SPACE) {
-            return None;
-        }
-        let handle = Handle::from_address(of.object.get())?;
-        let space = self.entry.part::<AddressSpace, A>(handle)?;
+        let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
         let address = thread.frame.argument(2);
         let leaf = self.leaf_at(space, address, true)?;
         if leaf.live.word.load(Ordering::Relaxed) != leaf.empty {
             return None;
         }
-        slot.begin_mapping([handle.address(), address, space.identity.get()], PAGE_SIZE);
+        slot.begin_mapping(tag, [object, address, space.identity.get()], PAGE_SIZE);
         let memory = Memory {
             physical: slot.object.get(),
             access,
             device: tag.device(),
         };
         let LiveEntry { stage, level, .. } = leaf.live;
-        self.arch.replace(&leaf.live, self.arch.leaf(stage, level, memory));
+        self.arch
+            .replace(&leaf.live, self.arch.leaf(stage, level, memory));
         if stage == Stage::User {
             self.arch.flush_page(SpaceTag(space.tag.get()), address);
         }
@@ -81,14 +83,20 @@ impl<A: Arch> Visit<'_, A> {
     fn fast_unmap(&self, thread: &Thread<A>) -> Option<()> {
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let tag = slot.tag();
-        let is_page = 1 << tag.order() == PAGE_SIZE;
-        if !has(tag, (FRAME, Rights::new())) || tag.refusal() != 0 || !is_page {
+        if !has(tag, (FRAME, Rights::new())) || tag.refusal() != 0 || tag.order() != PAGE {
             return None;
         }
         let space = self.mapped_space(slot)?;
         let leaf = self.leaf_at(space, slot.address.get(), false)?;
-        let LiveEntry { stage, level, address, .. } = leaf.live;
-        let beside = self.entry.table_word(leaf.table, level.index(address) ^ 1)?;
+        let LiveEntry {
+            stage,
+            level,
+            address,
+            ..
+        } = leaf.live;
+        let beside = self
+            .entry
+            .table_word(leaf.table, level.index(address) ^ 1)?;
         if beside.load(Ordering::Relaxed) == leaf.empty {
             return None;
         }
@@ -107,6 +115,39 @@ impl<A: Arch> Visit<'_, A> {
         Some(())
     }
 
+    /// Returns the space of either kind that slot `index` of a thread's table names, with its address;
+    /// the one that was used last is noted.
+    #[inline(always)]
+    fn space_of(&self, thread: &Thread<A>, index: u64) -> Option<(u64, &AddressSpace)> {
+        let [owner, number, object, kind] = self.entry.note(MAPS)?;
+        let [object, kind] = if read(owner) == key(thread) && read(number) == index {
+            [read(object), read(kind)]
+        } else {
+            self.first_space_of(thread, index)?
+        };
+        let [space] = if kind == ObjectKind::Space as u64 {
+            &self.entry.again::<Space>(object, CALLS)?.space
+        } else {
+            &self.entry.again::<GuestSpace>(object, CALLS)?.space
+        };
+        Some((object, space))
+    }
+
+    /// Returns the address and the kind of the space that slot `index` of a thread's table names, and
+    /// notes them.
+    #[inline(never)]
+    fn first_space_of(&self, thread: &Thread<A>, index: u64) -> Option<[u64; 2]> {
+        let slot = self.table_slot(thread, index)?;
+        let tag = slot.tag();
+        if !has(tag, SPACE) && !has(tag, GUEST_SPACE) {
+            return None;
+        }
+        let (object, kind) = (slot.object.get(), u64::from(tag.kind()));
+        self.entry
+            .make_note(MAPS, [key(thread), index, object, kind]);
+        Some([object, kind])
+    }
+
     /// Returns where a page is mapped, or would be, in the table of leaves that was used last or in one
     /// that is looked for.
     #[inline(always)]
@@ -121,7 +162,12 @@ impl<A: Arch> Visit<'_, A> {
         let word = self.entry.table_word(table, level.index(address))?;
         let is_aligned = address.is_multiple_of(PAGE_SIZE);
         is_aligned.then_some(Leaf {
-            live: LiveEntry { word, stage, level, address },
+            live: LiveEntry {
+                word,
+                stage,
+                level,
+                address,
+            },
             table,
             empty: self.arch.empty(stage, level),
         })
@@ -132,25 +178,18 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(never)]
     fn find_leaves(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<u64> {
         let stage = stage_of(space);
-        let levels = self.arch.levels(stage);
-        self.check_place(stage, address, PAGE_SIZE.trailing_zeros() as u8).ok()?;
-        let (last, upper) = levels.split_last()?;
-        let mut table = space.root.get();
-        for (index, level) in upper.iter().enumerate() {
-            let word = self.entry.table_word(table, level.index(address))?;
-            table = match self.arch.decode(stage, word.load(Ordering::Relaxed), level) {
-                TableEntry::Table(next) => next,
-                TableEntry::Empty if makes && index + 1 == upper.len() => {
-                    let next = self.allocate_table(space, last)?;
-                    let live = LiveEntry { word, stage, level, address };
-                    self.arch.replace(&live, self.arch.table(stage, level, next));
-                    next
-                }
-                _ => return None,
-            };
-        }
+        let depth = self.check_place(stage, address, PAGE).ok()?;
+        let place = self.walk(space, address, depth)?;
+        let table = if place.depth == depth {
+            place.table
+        } else if makes && place.depth + 1 == depth {
+            self.make_table(space, &place).ok()?
+        } else {
+            return None;
+        };
+        let level = self.arch.levels(stage).last()?;
         let [region, leaves] = &space.leaves;
-        region.set(region_of(last, address));
+        region.set(region_of(level, address));
         leaves.set(table);
         Some(table)
     }

@@ -8,15 +8,17 @@
 //! charged to stays the same. `docs/kernel.md` has the argument, case by case.
 //!
 //! `look` is what they look at, `message` are calls, replies and faults, `exit` is what guests do,
-//! `signal` are signals.
+//! `signal` are signals, `memory` is mapping and unmapping.
 
 mod exit;
 mod look;
+mod memory;
 mod message;
 mod signal;
 
 use crate::Visit;
 use crate::arch::Arch;
+use crate::cap::right::CONTROL;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
@@ -82,11 +84,16 @@ pub(crate) const SIGNALS: usize = 2;
 const SPACES: usize = 3;
 /// And behind those pairs of budgets, what goes over from one to the other.
 const BUDGETS: usize = 6;
+/// And the last note is the space that was mapped in.
+const MAPS: usize = 9;
 
 /// The kind and the rights that the calls need.
-type Need = (ObjectKind, Rights);
+use crate::cap::slot::Need;
 const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
 const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
+const FRAME: ObjectKind = ObjectKind::Frame;
+const SPACE: Need = (ObjectKind::Space, CONTROL);
+const GUEST_SPACE: Need = (ObjectKind::GuestSpace, CONTROL);
 const SIGNAL: Need = (ObjectKind::Notification, Rights::new().with_signal(true));
 
 /// A system call: who makes it, and its information word.
@@ -124,6 +131,10 @@ impl<A: Arch> Visit<'_, A> {
         } else if is(CallNumber::Identify) && target == 0 {
             // The version of the ABI, and the core.
             Some(Self::done(thread, [abi::VERSION, self.entry.core() as u64]))
+        } else if is(CallNumber::Map) {
+            self.fast_memory(thread, CallNumber::Map)
+        } else if is(CallNumber::Unmap) {
+            self.fast_memory(thread, CallNumber::Unmap)
         } else {
             None
         }

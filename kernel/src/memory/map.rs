@@ -1,6 +1,5 @@
 //! Mapping frames.
 
-use super::tables::Place;
 use super::{LEAF, stage_of};
 use crate::Visit;
 use crate::arch::{Arch, Memory, SpaceTag, Stage, TableEntry, UserFrame};
@@ -20,7 +19,8 @@ use core::sync::atomic::{Ordering, fence};
 
 /// Returns the access that bits of a register ask for. Writing and executing need reading: not
 /// every machine can tell them apart.
-pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
+#[inline(always)]
+pub(crate) fn access_of(bits: u64) -> Result<Rights, Error> {
     let asked = Rights::from_bits(u16::try_from(bits).map_err(|_| Error::BadArgument)?);
     let all = Rights::new()
         .with_read(true)
@@ -58,18 +58,10 @@ impl<A: Arch> Visit<'_, A> {
         }
         let depth = self.check_place(stage_of(space), address, tag.order())?;
         if !goes_on {
-            for (place, word) in places.into_iter().zip(wanted) {
-                place.set(word);
-            }
-            slot.badge.set(0);
-            slot.set_tag(tag.with_mapped(true).with_refusal(0));
+            slot.begin_mapping(tag, wanted, 0);
         }
         let mapped = self.map_some(space, slot, (depth, access));
-        fence(Ordering::SeqCst);
-        let others = space.cores.get() & !(1 << self.entry.core());
-        if others != 0 {
-            space.unaware.shared().fetch_or(others, Ordering::SeqCst);
-        }
+        self.tell_unaware(space);
         match mapped {
             Ok(true) => Ok(Outcome::ok()),
             Ok(false) => Ok(Outcome::Waiting),
@@ -81,6 +73,23 @@ impl<A: Arch> Visit<'_, A> {
                 self.take_back(caller, (slot, space), error)
             }
         }
+    }
+
+    /// Notes those cores that may remember the absence of what was mapped.
+    #[inline(always)]
+    pub(crate) fn tell_unaware(&self, space: &AddressSpace) {
+        let others = self.others_of(space);
+        if others != 0 {
+            space.unaware.shared().fetch_or(others, Ordering::SeqCst);
+        }
+    }
+
+    /// Returns the other cores that may have translations of a space: those that load it from now on
+    /// see what its tables are now.
+    #[inline(always)]
+    pub(crate) fn others_of(&self, space: &AddressSpace) -> u64 {
+        fence(Ordering::SeqCst);
+        space.cores.get() & !(1 << self.entry.core())
     }
 
     /// Takes away what a map did, in steps, and answers `error` when no core remembers any of it.
@@ -106,18 +115,20 @@ impl<A: Arch> Visit<'_, A> {
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
         let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
-        let mut place = self.walk_making(space, slot.address.get() + done, depth)?;
+        let walk = |done| self.walk(space, slot.address.get() + done, depth);
+        let mut place = walk(done).ok_or(Error::NeedsMemory)?;
         loop {
             if place.depth != depth {
+                self.make_table(space, &place)?;
                 if self.spend(0) {
                     // The tables so far are empty: nothing else leads to them.
                     slot.badge.set(done | FREEING);
                     return Ok(false);
                 }
-                place = self.walk_making(space, slot.address.get() + done, depth)?;
+                place = walk(done).ok_or(Error::NeedsMemory)?;
                 continue;
             }
-            if self.arch.decode(place.stage, place.bits(), place.level) != TableEntry::Empty {
+            if self.found(&place) != TableEntry::Empty {
                 return Err(Error::AlreadyMapped);
             }
             let memory = Memory {
@@ -125,7 +136,8 @@ impl<A: Arch> Visit<'_, A> {
                 access,
                 device: slot.tag().device(),
             };
-            self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
+            self.arch
+                .replace(&place, self.arch.leaf(place.stage, place.level, memory));
             if place.stage == Stage::User {
                 let tag = SpaceTag(space.tag.get());
                 self.arch.flush_page(tag, place.address);
@@ -135,14 +147,19 @@ impl<A: Arch> Visit<'_, A> {
             if self.spend(LEAF) || done == end {
                 return Ok(done == end);
             }
-            if !place.go(1) {
-                place = self.walk_making(space, slot.address.get() + done, depth)?;
+            if !self.go(&mut place, 1) {
+                place = walk(done).ok_or(Error::NeedsMemory)?;
             }
         }
     }
 
     /// Checks where a block would be mapped, and returns the level of its leaves.
-    fn check_place(&self, stage: Stage, address: u64, order: u8) -> Result<usize, Error> {
+    pub(crate) fn check_place(
+        &self,
+        stage: Stage,
+        address: u64,
+        order: u8,
+    ) -> Result<usize, Error> {
         let (depth, level) = self.leaf_level(stage, order).ok_or(Error::Misaligned)?;
         if !address.is_multiple_of(1 << level.shift) {
             return Err(Error::Misaligned);
@@ -187,8 +204,7 @@ impl<A: Arch> Visit<'_, A> {
         unaware.fetch_and(!own, Ordering::SeqCst);
         self.arch.flush_space(SpaceTag(space.tag.get()));
         let place = self.walk(space, address, usize::MAX);
-        let decode = |place: Place<'_>| self.arch.decode(Stage::User, place.bits(), place.level);
-        let found = place.map(decode);
+        let found = place.map(|place| self.found(&place));
         matches!(found, Some(TableEntry::Leaf { access, .. }) if access.covers(need))
     }
 }

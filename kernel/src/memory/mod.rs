@@ -1,5 +1,7 @@
 //! Address spaces: funding, mapping, unmapping, protecting, and making them current.
 
+pub(crate) use map::access_of;
+
 mod map;
 mod protect;
 mod tables;

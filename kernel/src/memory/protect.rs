@@ -1,7 +1,7 @@
 //! Changing the access to a range inside a mapped frame.
 
+use super::LEAF;
 use super::map::access_of;
-use super::{LEAF, stage_of};
 use crate::Visit;
 use crate::arch::{Arch, Memory, TableEntry, UserFrame};
 use crate::call::Outcome;
@@ -77,7 +77,7 @@ impl<A: Arch> Visit<'_, A> {
             loop {
                 let place = self.walk(space, inside, usize::MAX);
                 let place = place.ok_or(Error::NotMapped)?;
-                let found = self.arch.decode(stage_of(space), place.bits(), place.level);
+                let found = self.found(&place);
                 let offset = edge % place.bytes();
                 if offset == 0 {
                     break;
@@ -119,12 +119,13 @@ impl<A: Arch> Visit<'_, A> {
                     access,
                     device,
                 };
-                self.replace(&place, self.arch.leaf(place.stage, place.level, memory));
+                self.arch
+                    .replace(&place, self.arch.leaf(place.stage, place.level, memory));
                 done += place.bytes();
                 if self.spend(LEAF) || done >= range.length {
                     return done;
                 }
-                if !place.go(1) || self.is_table(&place) {
+                if !self.go(&mut place, 1) || self.is_table(&place) {
                     break;
                 }
             }

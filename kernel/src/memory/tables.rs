@@ -6,6 +6,7 @@ use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
 use crate::object::space::AddressSpace;
 use crate::word::Word;
 use abi::{Error, PAGE_SIZE};
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Instructions, about, that an entry of a table costs that is filled, or looked at.
@@ -14,52 +15,28 @@ const FILLED: u64 = 3;
 /// An entry of a table that a walk ended at.
 pub(crate) struct Place<'e> {
     /// The entry.
-    pub entry: &'e AtomicU64,
-    /// The table that it is in.
-    table: &'e [AtomicU64],
+    live: LiveEntry<'e>,
+    /// The address of the table that it is in.
+    pub table: u64,
     /// The entry for that table.
-    above: Option<LiveEntry<'e>>,
+    above: Option<&'e AtomicU64>,
     /// Its level, counted from the root.
     pub depth: usize,
-    /// The shape of that level.
-    pub level: &'static Level,
-    /// Whose tables these are.
-    pub stage: Stage,
-    /// An address that it translates.
-    pub address: u64,
 }
 
-impl<'e> Place<'e> {
-    /// Returns the entry's bits.
-    pub fn bits(&self) -> u64 {
-        self.entry.load(Ordering::Relaxed)
-    }
+impl<'e> Deref for Place<'e> {
+    type Target = LiveEntry<'e>;
 
+    #[inline(always)]
+    fn deref(&self) -> &LiveEntry<'e> {
+        &self.live
+    }
+}
+
+impl Place<'_> {
     /// Returns the bytes that one entry of this level covers.
     pub const fn bytes(&self) -> u64 {
-        1 << self.level.shift
-    }
-
-    /// Returns the entry as one that cores may be using.
-    const fn live(&self) -> LiveEntry<'e> {
-        LiveEntry {
-            word: self.entry,
-            stage: self.stage,
-            level: self.level,
-            address: self.address,
-        }
-    }
-
-    /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
-    pub fn go(&mut self, offset: isize) -> bool {
-        let index = self.level.index(self.address).wrapping_add_signed(offset);
-        let Some(entry) = self.table.get(index) else {
-            return false;
-        };
-        let bytes = (offset as i64) << self.level.shift;
-        self.entry = entry;
-        self.address = self.address.wrapping_add_signed(bytes);
-        true
+        1 << self.live.level.shift
     }
 }
 
@@ -81,64 +58,72 @@ impl<A: Arch> Visit<'_, A> {
         let stage = stage_of(space);
         let (mut table, mut above) = (space.root.get(), None);
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
-            if table == 0 {
-                return None;
-            }
-            let words = self.entry.words(table, level.table_bytes())?;
-            let place = Place {
-                entry: words.get(level.index(address))?,
-                table: words,
-                above,
-                depth: at,
-                level,
-                stage,
-                address,
-            };
-            match self.arch.decode(stage, place.bits(), level) {
-                TableEntry::Table(next) if at < depth => {
-                    (table, above) = (next, Some(place.live()))
+            // No table is at 0, where the root of a space without tables is.
+            let word = self.entry.table_word(table, level.index(address))?;
+            match self.decoded(word, (stage, level)) {
+                TableEntry::Table(next) if at < depth => (table, above) = (next, Some(word)),
+                _ => {
+                    let live = LiveEntry {
+                        word,
+                        stage,
+                        level,
+                        address,
+                    };
+                    return Some(Place {
+                        live,
+                        table,
+                        above,
+                        depth: at,
+                    });
                 }
-                _ => return Some(place),
             }
         }
         None
     }
 
+    /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
+    pub(super) fn go<'e>(&'e self, place: &mut Place<'e>, offset: isize) -> bool {
+        let level = place.level;
+        let index = level.index(place.address).wrapping_add_signed(offset);
+        if index >> level.bits != 0 {
+            return false;
+        }
+        let word = self.entry.table_word(place.table, index);
+        place.live.word = word.unwrap_or(place.live.word);
+        let bytes = (offset as i64) << level.shift;
+        place.live.address = place.live.address.wrapping_add_signed(bytes);
+        word.is_some()
+    }
+
     /// Returns whether an entry is for a table of the next level.
     pub(crate) fn is_table(&self, place: &Place<'_>) -> bool {
-        let found = self.arch.decode(place.stage, place.bits(), place.level);
-        matches!(found, TableEntry::Table(_))
+        matches!(self.found(place), TableEntry::Table(_))
     }
 
-    /// Changes an entry that a walk ended at.
-    pub(crate) fn replace(&self, place: &Place<'_>, bits: u64) {
-        self.arch.replace(&place.live(), bits);
+    /// Returns what an entry says.
+    #[inline(always)]
+    pub(crate) fn found(&self, place: &Place<'_>) -> TableEntry {
+        self.decoded(place.word, (place.stage, place.level))
     }
 
-    /// Returns the entry for `address` at level `depth`, or, where a table is missing on the way, makes
-    /// that one and returns the entry for it: the next walk gets further.
-    pub(crate) fn walk_making(
-        &self,
-        space: &AddressSpace,
-        address: u64,
-        depth: usize,
-    ) -> Result<Place<'_>, Error> {
-        let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
-        if place.depth == depth {
-            return Ok(place);
+    /// Returns what an entry of a level says.
+    #[inline(always)]
+    fn decoded(&self, word: &AtomicU64, (stage, level): (Stage, &Level)) -> TableEntry {
+        let bits = word.load(Ordering::Relaxed);
+        self.arch.decode(stage, bits, level)
+    }
+
+    /// Makes an empty table where there is none, and returns its address.
+    pub(crate) fn make_table(&self, space: &AddressSpace, place: &Place<'_>) -> Result<u64, Error> {
+        if self.found(place) != TableEntry::Empty {
+            return Err(Error::AlreadyMapped);
         }
-        let stage = place.stage;
-        let next = self.arch.levels(stage).get(place.depth + 1);
-        let next = next.ok_or(Error::OutOfRange)?;
-        match self.arch.decode(stage, place.bits(), place.level) {
-            TableEntry::Empty => {
-                let table = self.allocate_table(space, next);
-                let table = table.ok_or(Error::NeedsMemory)?;
-                self.replace(&place, self.arch.table(stage, place.level, table));
-                Ok(place)
-            }
-            TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
-        }
+        let next = self.arch.levels(place.stage).get(place.depth + 1);
+        let table = self.allocate_table(space, next.ok_or(Error::OutOfRange)?);
+        let table = table.ok_or(Error::NeedsMemory)?;
+        self.arch
+            .replace(place, self.arch.table(place.stage, place.level, table));
+        Ok(table)
     }
 
     /// Replaces a leaf by a table of smaller leaves that map the same.
@@ -168,7 +153,8 @@ impl<A: Arch> Visit<'_, A> {
             fourth.store(bits.wrapping_add(stride.wrapping_mul(3)), Ordering::Relaxed);
             bits = bits.wrapping_add(stride << 2);
         }
-        self.replace(&place, self.arch.table(stage, place.level, table));
+        self.arch
+            .replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
     }
 
@@ -227,16 +213,22 @@ impl<A: Arch> Visit<'_, A> {
     /// Gives back the table of a place and those above it that are empty; `false` where there may be more.
     pub(super) fn free_tables<'e>(&'e self, space: &AddressSpace, mut place: Place<'e>) -> bool {
         while let Some(above) = place.above {
-            let is_enough = self.spend(FILLED << place.level.bits);
-            if !self.arch.is_empty(place.stage, place.level, place.table) {
+            let level = place.level;
+            let is_enough = self.spend(FILLED << level.bits);
+            let words = self.entry.words(place.table, level.table_bytes());
+            if !words.is_some_and(|words| self.arch.is_empty(place.stage, level, words)) {
                 return true;
             }
-            let bits = above.word.load(Ordering::Relaxed);
-            if let TableEntry::Table(table) = self.arch.decode(place.stage, bits, above.level) {
-                let empty = self.arch.empty(place.stage, above.level);
-                self.arch.replace(&above, empty);
-                self.free_table(space, table, place.level);
-            }
+            let upper = self.arch.levels(place.stage).get(place.depth - 1);
+            let Some(upper) = upper else { return true };
+            let entry = LiveEntry {
+                word: above,
+                level: upper,
+                ..*place
+            };
+            self.arch
+                .replace(&entry, self.arch.empty(place.stage, upper));
+            self.free_table(space, place.table, level);
             if is_enough {
                 return place.depth == 1;
             }
@@ -252,6 +244,7 @@ impl<A: Arch> Visit<'_, A> {
     fn free_table(&self, space: &AddressSpace, table: u64, level: &Level) {
         if let Some([first, ..]) = self.entry.words(table, level.table_bytes()) {
             let list = self.free_list(space, level);
+            space.leaves[1].set(0);
             first.store(list.get(), Ordering::Relaxed);
             list.set(table);
         }

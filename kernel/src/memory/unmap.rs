@@ -12,7 +12,6 @@ use crate::object::execution::ExecutionRef;
 use crate::object::space::AddressSpace;
 use crate::object::thread::Thread;
 use abi::{Error, ObjectKind, Rights};
-use core::sync::atomic::Ordering;
 
 impl<A: Arch> Visit<'_, A> {
     /// Unmaps a frame.
@@ -26,7 +25,7 @@ impl<A: Arch> Visit<'_, A> {
         if !self.unmap_some(slot) {
             return Ok(self.shoot_down(caller, space, Ending::Restart));
         }
-        slot.set_tag(slot.tag().with_mapped(false));
+        slot.set_tag(slot.tag().with_mapped(false).with_refusal(0));
         Ok(self.shoot_down(caller, space, Ending::Finish))
     }
 
@@ -37,8 +36,7 @@ impl<A: Arch> Visit<'_, A> {
         space: &AddressSpace,
         ending: Ending,
     ) -> Outcome {
-        let others = space.cores.shared().load(Ordering::SeqCst) & !(1 << self.entry.core());
-        if others != 0 {
+        if self.others_of(space) != 0 {
             self.note_flush(space);
             return self.begin_round(caller, ending);
         }
@@ -106,11 +104,12 @@ impl<A: Arch> Visit<'_, A> {
         };
         // Where there is a table of smaller leaves, the next walk ends there.
         while !self.is_table(&place) {
-            self.replace(&place, self.arch.empty(place.stage, place.level));
+            self.arch
+                .replace(&place, self.arch.empty(place.stage, place.level));
             left = left.saturating_sub(place.bytes());
             slot.badge.set(left);
             let is_enough = self.spend(LEAF);
-            if left == 0 || !place.go(-1) {
+            if left == 0 || !self.go(&mut place, -1) {
                 slot.badge.set(left | FREEING);
                 return (is_enough, Some(place));
             }

@@ -33,7 +33,10 @@ pub struct AddressSpace {
     pub word: Word,
     /// Cores on which translations may be missing that were made since they flushed the space.
     pub unaware: Word,
-    unused: [u64; 5],
+    /// The table of leaves that was used last: which one it is of those that a space can have, by
+    /// address, and where; 0 where none is known.
+    pub leaves: [Word; 2],
+    unused: [u64; 3],
 }
 
 /// The address space of a process.

@@ -6,6 +6,7 @@
 )]
 
 mod guest;
+mod memory;
 
 use abi::call::{Binding, FOREVER};
 use abi::message::MAX_WORDS;

@@ -1,10 +1,9 @@
 //! Invariants of what each core has loaded, and of what it remembers.
 
 use super::Survey;
-use crate::arch::{Arch, TableEntry};
+use crate::arch::TableEntry;
 use crate::fake::tlb::Key;
 use crate::fake::{CORES, FakeArch};
-use crate::memory::stage_of;
 use crate::object::execution::{Execution, State, flag};
 use crate::object::space::AddressSpace;
 use crate::object::vcpu::Vcpu;
@@ -133,11 +132,7 @@ impl Survey<'_, '_> {
             let mut truth = None;
             if space.root.get() != 0
                 && let Some(place) = self.visit.walk(space, page << 12, usize::MAX)
-                && let TableEntry::Leaf { physical, access } =
-                    self.machine
-                        .kernel
-                        .arch
-                        .decode(stage_of(space), place.bits(), place.level)
+                && let TableEntry::Leaf { physical, access } = self.visit.found(&place)
             {
                 truth = Some((physical + ((page << 12) & (place.bytes() - 1)), access));
             }

@@ -110,8 +110,22 @@ impl<'e> Survey<'_, 'e> {
             }
         }
         for (identity, space) in spaces {
+            self.noted_leaves(space);
             let mapped = expected.remove(identity).unwrap_or_default();
             self.mappings_of(space, &mapped);
+        }
+    }
+
+    /// Checks that the table of leaves that a space notes is one of its own, where it says.
+    fn noted_leaves(&self, space: &AddressSpace) {
+        let [region, table] = &space.leaves;
+        if table.get() != 0 {
+            let levels = self.visit.arch.levels(stage_of(space));
+            let last = levels.last().expect("tables have levels");
+            let address = region.get() << last.bits << last.shift;
+            let place = self.visit.walk(space, address, levels.len() - 1);
+            let found = place.map(|place| (place.depth + 1, place.table));
+            assert_eq!(found, Some((levels.len(), table.get())), "at {address:#x}");
         }
     }
 

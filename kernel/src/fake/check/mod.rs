@@ -12,9 +12,10 @@ use crate::Visit;
 use crate::cap::slot::Slot;
 use crate::fake::{FakeArch, Machine};
 use crate::object::execution::ExecutionRef;
-use crate::object::space::{FUNDS, GuestSpace, Space};
+use crate::object::space::{AddressSpace, FUNDS, GuestSpace, Space};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
+use crate::word::Word;
 use abi::{ObjectKind, PAGE_SIZE};
 use arena::{Handle, Object, Part};
 use core::mem::offset_of;
@@ -54,6 +55,26 @@ impl Machine {
         let spaces = survey.spaces();
         survey.mappings(&spaces);
         survey.cores();
+    }
+}
+
+impl Machine {
+    /// Looks at memory in which no space notes the table that was used last: that is a fast path's.
+    pub(super) fn without_noted_leaves<R>(&self, look: impl FnOnce() -> R) -> R {
+        let visit = self.visit(0);
+        let survey = Survey {
+            machine: self,
+            visit: &visit,
+            slots: Vec::new(),
+            alive: HashMap::new(),
+        };
+        let addresses = [survey.all::<Space>(), survey.all::<GuestSpace>()].concat();
+        let spaces = addresses.iter().map(|at| survey.part::<AddressSpace>(*at));
+        let notes = spaces.flat_map(|space| &space.leaves);
+        let kept: Vec<(&Word, u64)> = notes.map(|note| (note, note.replace(0))).collect();
+        let seen = look();
+        kept.iter().for_each(|(note, word)| note.set(*word));
+        seen
     }
 }
 
