@@ -137,7 +137,11 @@ impl<'a> Entry<'a> {
     /// it, and pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
-        self.pinned(address, pin).or_else(|| self.pin(address, pin))
+        // No closure: where code is to be small, each would be a call.
+        match self.pinned(address, pin) {
+            Some(object) => Some(object),
+            None => self.pin(address, pin),
+        }
     }
 
     /// Returns the object that `handle` names.
@@ -206,12 +210,14 @@ impl<'a> Entry<'a> {
         Some(unsafe { &*self.origin.wrapping_add(address as usize).cast() })
     }
 
-    /// Returns word `index` of the table at an address in a page of tables.
+    /// Returns the words of the table at an address in a page of tables of which one is `index`: the
+    /// even one is the first.
     #[must_use]
-    pub fn table_word(&self, address: u64, index: usize) -> Option<&AtomicU64> {
-        let pointer = self.locate(address + index as u64 * 8, TABLE, 8)?;
-        // SAFETY: as in `words`, for one.
-        Some(unsafe { pointer.cast().as_ref() })
+    #[inline(always)]
+    pub fn table_words(&self, address: u64, index: usize) -> Option<&[AtomicU64; 2]> {
+        let pair = self.locate(address + (index as u64 & !1) * 8, TABLE, 16)?;
+        // SAFETY: as in `words`, for two.
+        Some(unsafe { pair.cast().as_ref() })
     }
 
     /// Returns `Some` if every page of a page-aligned range has this kind.

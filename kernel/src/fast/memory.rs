@@ -1,42 +1,70 @@
 //! Mapping and unmapping one page.
 
 use super::look::{key, read};
-use super::{CALLS, FRAME, Fast, GUEST_SPACE, MAPS, SPACE};
+use super::{CALLS, Fast, GUEST_SPACE, MAPS, SPACE};
 use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, UserFrame};
-use crate::cap::slot::{FREEING, has};
-use crate::memory::{access_of, stage_of};
+use crate::cap::slot::{FREEING, Tag, has};
+use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
-use abi::{CallNumber, ObjectKind, PAGE_SIZE, Rights};
-use core::sync::atomic::Ordering;
+use abi::{ObjectKind, PAGE_SIZE, Rights};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The order of a frame of one page.
-const PAGE: u8 = PAGE_SIZE.trailing_zeros() as u8;
+const ORDER: u8 = PAGE_SIZE.trailing_zeros() as u8;
+/// What the tag of such a frame says that is mapped nowhere, beside its rights.
+const PAGE: u64 = TAG
+    .with_kind(ObjectKind::Frame as u8)
+    .with_order(ORDER)
+    .into_bits();
+/// What of a tag is looked at for that.
+const LOOKED_AT: u64 = TAG
+    .with_kind(0xff)
+    .with_order(0xff)
+    .with_refusal(0xff)
+    .into_bits()
+    | MAPPED;
+/// The bit of a tag that says that a frame is mapped.
+const MAPPED: u64 = TAG.with_mapped(true).into_bits();
+/// An empty tag.
+const TAG: Tag = Tag::new();
 
-/// Where a page of a space is mapped, or would be: the entry, and its table.
+/// The access that every mapping has.
+const READ: u64 = Rights::new().with_read(true).into_bits() as u64;
+/// What it can have beside that.
+const MORE: u64 = Rights::new()
+    .with_write(true)
+    .with_execute(true)
+    .into_bits() as u64;
+
+/// Where a page of a space is mapped, or would be.
 struct Leaf<'e> {
     live: LiveEntry<'e>,
-    table: u64,
+    /// The entry beside it in its table.
+    beside: &'e AtomicU64,
+    /// What an entry without a page says.
     empty: u64,
 }
 
 impl<A: Arch> Visit<'_, A> {
-    /// Makes the current thread's `Map` or `Unmap` of one page, where nobody else manages
+    /// Makes the current thread's `Map`, or `Unmap`, of one page, where nobody else manages
     /// capabilities, or waits to.
     #[inline(always)]
     pub(super) fn fast_memory<'e>(
         &'e self,
         thread: &'e Thread<A>,
-        number: CallNumber,
+        maps: bool,
     ) -> Option<Fast<'e, A>> {
         if !self.lock.try_acquire() {
             return None;
         }
-        let done = match number {
-            _ if self.lock.is_awaited() => None,
-            CallNumber::Map => self.fast_map(thread),
-            _ => self.fast_unmap(thread),
+        let done = if self.lock.is_awaited() {
+            None
+        } else if maps {
+            self.fast_map(thread)
+        } else {
+            self.fast_unmap(thread)
         };
         self.unlock();
         done.map(|()| Self::done(thread, [0; 2]))
@@ -46,14 +74,11 @@ impl<A: Arch> Visit<'_, A> {
     /// one is made.
     #[inline(always)]
     fn fast_map(&self, thread: &Thread<A>) -> Option<()> {
-        let access = access_of(thread.frame.argument(3)).ok()?;
+        let bits = thread.frame.argument(3);
+        let access = Rights::from_bits(bits as u16);
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
-        let tag = slot.tag();
-        if access == Rights::new()
-            || !has(tag, (FRAME, access))
-            || tag.mapped()
-            || tag.order() != PAGE
-        {
+        let (tag, need) = (slot.tag(), TAG.with_rights(access).into_bits());
+        if bits & !MORE != READ || !tag.is(LOOKED_AT | need, PAGE | need) {
             return None;
         }
         let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
@@ -83,21 +108,12 @@ impl<A: Arch> Visit<'_, A> {
     fn fast_unmap(&self, thread: &Thread<A>) -> Option<()> {
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let tag = slot.tag();
-        if !has(tag, (FRAME, Rights::new())) || tag.refusal() != 0 || tag.order() != PAGE {
+        if !tag.is(LOOKED_AT, PAGE | MAPPED) {
             return None;
         }
         let space = self.mapped_space(slot)?;
         let leaf = self.leaf_at(space, slot.address.get(), false)?;
-        let LiveEntry {
-            stage,
-            level,
-            address,
-            ..
-        } = leaf.live;
-        let beside = self
-            .entry
-            .table_word(leaf.table, level.index(address) ^ 1)?;
-        if beside.load(Ordering::Relaxed) == leaf.empty {
+        if leaf.beside.load(Ordering::Relaxed) == leaf.empty {
             return None;
         }
         slot.badge.set(FREEING);
@@ -108,6 +124,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         slot.badge.set(0);
         slot.set_tag(tag.with_mapped(false));
+        let LiveEntry { stage, address, .. } = leaf.live;
         match stage {
             Stage::User => self.arch.flush_page(SpaceTag(space.tag.get()), address),
             Stage::Guest => self.arch.flush_guests(),
@@ -159,7 +176,9 @@ impl<A: Arch> Visit<'_, A> {
             table if table != 0 && region.get() == region_of(level, address) => table,
             _ => self.find_leaves(space, address, makes)?,
         };
-        let word = self.entry.table_word(table, level.index(address))?;
+        let index = level.index(address);
+        let pair = self.entry.table_words(table, index)?;
+        let [word, beside] = [pair.get(index & 1)?, pair.get(index & 1 ^ 1)?];
         let is_aligned = address.is_multiple_of(PAGE_SIZE);
         is_aligned.then_some(Leaf {
             live: LiveEntry {
@@ -168,7 +187,7 @@ impl<A: Arch> Visit<'_, A> {
                 level,
                 address,
             },
-            table,
+            beside,
             empty: self.arch.empty(stage, level),
         })
     }
@@ -178,7 +197,7 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(never)]
     fn find_leaves(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<u64> {
         let stage = stage_of(space);
-        let depth = self.check_place(stage, address, PAGE).ok()?;
+        let depth = self.check_place(stage, address, ORDER).ok()?;
         let place = self.walk(space, address, depth)?;
         let table = if place.depth == depth {
             place.table

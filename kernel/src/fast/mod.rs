@@ -91,7 +91,6 @@ const MAPS: usize = 9;
 use crate::cap::slot::Need;
 const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
 const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
-const FRAME: ObjectKind = ObjectKind::Frame;
 const SPACE: Need = (ObjectKind::Space, CONTROL);
 const GUEST_SPACE: Need = (ObjectKind::GuestSpace, CONTROL);
 const SIGNAL: Need = (ObjectKind::Notification, Rights::new().with_signal(true));
@@ -131,10 +130,8 @@ impl<A: Arch> Visit<'_, A> {
         } else if is(CallNumber::Identify) && target == 0 {
             // The version of the ABI, and the core.
             Some(Self::done(thread, [abi::VERSION, self.entry.core() as u64]))
-        } else if is(CallNumber::Map) {
-            self.fast_memory(thread, CallNumber::Map)
-        } else if is(CallNumber::Unmap) {
-            self.fast_memory(thread, CallNumber::Unmap)
+        } else if is(CallNumber::Map) || is(CallNumber::Unmap) {
+            self.fast_memory(thread, is(CallNumber::Map))
         } else {
             None
         }

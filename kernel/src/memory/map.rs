@@ -19,8 +19,7 @@ use core::sync::atomic::{Ordering, fence};
 
 /// Returns the access that bits of a register ask for. Writing and executing need reading: not
 /// every machine can tell them apart.
-#[inline(always)]
-pub(crate) fn access_of(bits: u64) -> Result<Rights, Error> {
+pub(super) fn access_of(bits: u64) -> Result<Rights, Error> {
     let asked = Rights::from_bits(u16::try_from(bits).map_err(|_| Error::BadArgument)?);
     let all = Rights::new()
         .with_read(true)

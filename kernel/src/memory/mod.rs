@@ -1,7 +1,5 @@
 //! Address spaces: funding, mapping, unmapping, protecting, and making them current.
 
-pub(crate) use map::access_of;
-
 mod map;
 mod protect;
 mod tables;

@@ -59,7 +59,7 @@ impl<A: Arch> Visit<'_, A> {
         let (mut table, mut above) = (space.root.get(), None);
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
             // No table is at 0, where the root of a space without tables is.
-            let word = self.entry.table_word(table, level.index(address))?;
+            let word = self.table_word(table, level.index(address))?;
             match self.decoded(word, (stage, level)) {
                 TableEntry::Table(next) if at < depth => (table, above) = (next, Some(word)),
                 _ => {
@@ -81,6 +81,12 @@ impl<A: Arch> Visit<'_, A> {
         None
     }
 
+    /// Returns word `index` of a table.
+    #[inline(always)]
+    fn table_word(&self, table: u64, index: usize) -> Option<&AtomicU64> {
+        self.entry.table_words(table, index)?.get(index & 1)
+    }
+
     /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
     pub(super) fn go<'e>(&'e self, place: &mut Place<'e>, offset: isize) -> bool {
         let level = place.level;
@@ -88,11 +94,13 @@ impl<A: Arch> Visit<'_, A> {
         if index >> level.bits != 0 {
             return false;
         }
-        let word = self.entry.table_word(place.table, index);
-        place.live.word = word.unwrap_or(place.live.word);
+        let Some(word) = self.table_word(place.table, index) else {
+            return false;
+        };
         let bytes = (offset as i64) << level.shift;
+        place.live.word = word;
         place.live.address = place.live.address.wrapping_add_signed(bytes);
-        word.is_some()
+        true
     }
 
     /// Returns whether an entry is for a table of the next level.
