@@ -345,14 +345,17 @@ fn run_guests(cpu: &PerCore, first: *const S390Guest, page: u64) -> Visit<'stati
         let what = run_guest(cpu, guest, page);
         let mut visit = enter_from_user(cpu);
         let fast = match &what {
-            Trap::Exit(exit) => visit.fast_exit(exit),
+            Trap::Exit(exit) => {
+                let vcpu = visit.current_vcpu();
+                vcpu.and_then(|vcpu| visit.fast_exit_of(vcpu, exit))
+            }
             _ => None,
         };
-        match fast {
+        match &fast {
             Some(Fast::Guest(next, registers)) => {
-                (guest, page) = (&raw const next.guest, registers);
+                (guest, page) = (&raw const next.guest, *registers);
             }
-            Some(fast) => go_on(cpu, &fast),
+            Some(fast) => go_on(cpu, fast),
             None => {
                 visit.handle(what);
                 return visit;

@@ -135,7 +135,11 @@ impl<'a> Entry<'a> {
     /// it, and pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
-        self.pinned(address, pin).or_else(|| self.pin(address, pin))
+        // No closure: where code is to be small, each would be a call.
+        match self.pinned(address, pin) {
+            Some(object) => Some(object),
+            None => self.pin(address, pin),
+        }
     }
 
     /// Returns the object that `handle` names.

@@ -217,7 +217,10 @@ impl Machine {
         let fast = match &trap {
             _ if !self.takes_fast_paths() => None,
             Trap::Call => fast_call(&visit),
-            Trap::Exit(exit) => visit.fast_exit(exit),
+            Trap::Exit(exit) => {
+                let vcpu = visit.current_vcpu();
+                vcpu.and_then(|vcpu| visit.fast_exit_of(vcpu, exit))
+            }
             Trap::Fault {
                 kind,
                 address,

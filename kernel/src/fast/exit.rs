@@ -1,25 +1,20 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
+use super::look::Waiting;
 use super::{CALLS, Fast, Message, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
+use crate::guest::exit::Pending;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use crate::visit::CURRENT;
-use crate::word::Word;
 use abi::ObjectKind;
-use abi::exit::ExitReply;
+use abi::exit::{AccessInfo, ExitReply};
 
 impl<A: Arch> Visit<'_, A> {
-    /// Does what [`Visit::fast_exit_of`] does for the current vCPU.
-    #[inline(always)]
-    pub fn fast_exit(&self, exit: &Exit) -> Option<Fast<'_, A>> {
-        self.fast_exit_of(self.current_vcpu()?, exit)
-    }
-
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
@@ -28,27 +23,49 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let pending = self.pending_exit(vcpu, exit)?;
+        let to = self.fast_exit_server(vcpu, &pending)?;
+        self.leave_vcpu(vcpu);
+        Some(self.fast_bring(vcpu, &pending, &to))
+    }
+
+    /// Returns the server of an exit, which waits, and the badge of the way to it.
+    #[inline(always)]
+    fn fast_exit_server<'e>(
+        &'e self,
+        vcpu: &'e Vcpu<A>,
+        pending: &Pending,
+    ) -> Option<(Waiting<'e, A>, u64)> {
         let slot = vcpu.slots.get(pending.route())?;
         if slot.own_tag().kind() != ObjectKind::Endpoint as u8 {
             return None;
         }
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let from = vcpu.execution();
-        let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
-        let badge = slot.badge.get();
-        self.leave_vcpu(vcpu);
-        Self::make_pending(vcpu, &pending);
-        self.fast_deliver::<true>(from, &waiting, badge);
-        Some(Fast::Message(Message {
-            to: waiting.server,
-            words: from.words.each_ref().map(Word::get),
-            info: u64::from(pending.info.into_bits()),
-            badge,
-            sequence: from.sequence.get(),
-        }))
+        let waiting = self.fast_server::<true>(endpoint, (vcpu.execution(), 0))?;
+        Some((waiting, slot.badge.get()))
     }
 
-    /// An answer that lets a vCPU go on with its guest.
+    /// Brings an exit of the current vCPU to its server.
+    #[inline(always)]
+    fn fast_bring<'e>(
+        &self,
+        vcpu: &Vcpu<A>,
+        pending: &Pending,
+        (waiting, badge): &(Waiting<'e, A>, u64),
+    ) -> Fast<'e, A> {
+        let from = vcpu.execution();
+        Self::make_pending(vcpu, pending);
+        self.fast_deliver::<true>(from, waiting, *badge);
+        let [a, b, c, d, e, f] = &from.words;
+        Fast::Message(Message {
+            to: waiting.server,
+            words: [a.get(), b.get(), c.get(), d.get(), e.get(), f.get()],
+            info: u64::from(pending.info.into_bits()),
+            badge: *badge,
+            sequence: from.sequence.get(),
+        })
+    }
+
+    /// An answer that lets a vCPU go on with its guest, or makes an access for it.
     #[inline(always)]
     pub(super) fn fast_answer_exit<'e>(
         &'e self,
@@ -58,14 +75,25 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Option<Fast<'e, A>> {
         let vcpu = self.at::<Vcpu<A>, true>(item.address(), CURRENT)?;
         let execution = vcpu.execution();
-        let (flags, access) = (execution.flags(), vcpu.access.get());
-        let goes_on = access != 0 || info >> 16 == ExitReply::Resume.number();
-        if !goes_on
-            || is_long(info)
-            || flags & !(flag::VCPU | flag::TURNS) != 0
-            || !self.is_first(execution)
-            || !self.is_loaded(item)
-        {
+        let flags = execution.flags();
+        if is_long(info) || flags & !(flag::VCPU | flag::TURNS) != 0 {
+            return None;
+        }
+        let word = |index| server.frame.argument(index);
+        let access = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
+            (0, Some(ExitReply::Resume)) => 0,
+            (0, Some(ExitReply::Behind)) => AccessInfo::behind(word(1)).into_bits(),
+            (0, Some(ExitReply::Forward)) => {
+                let pending = self.forwarded(vcpu, [word(1), word(2), word(3)]);
+                let to = self.fast_exit_server(vcpu, &pending)?;
+                self.fast_wait(wait);
+                self.core.current.set(Some(item));
+                return Some(self.fast_bring(vcpu, &pending, &to));
+            }
+            (0, _) => return None,
+            (access, _) => access,
+        };
+        if !self.is_first(execution) || !self.is_loaded(item) {
             return None;
         }
         let is_charged = self.fast_budget::<true>(execution.budget.get())?;
@@ -80,7 +108,7 @@ impl<A: Arch> Visit<'_, A> {
         vcpu.exit_pending.set(0);
         if access != 0 {
             vcpu.access.set(0);
-            self.complete_access(vcpu, access, server.frame.argument(1));
+            self.complete_access(vcpu, access, word(1));
         }
         self.fast_wait(wait);
         execution.set_state(State::Ready);

@@ -10,6 +10,8 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
+use crate::object::vcpu::Vcpu;
+use crate::visit::CURRENT;
 use abi::call::FOREVER;
 use abi::fault::FaultKind;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
@@ -102,7 +104,12 @@ impl<A: Arch> Visit<'_, A> {
         }
         let from = thread.execution();
         let caller = from.caller.get();
-        let client = self.at::<Thread<A>, RARE>(caller.map_or(0, Handle::address), REPLIES);
+        let address = caller.map_or(0, Handle::address);
+        let client = if RARE && self.entry.pinned::<Vcpu<A>>(address, CURRENT).is_some() {
+            None
+        } else {
+            self.at::<Thread<A>, RARE>(address, REPLIES)
+        };
         if !RARE && client.is_none() {
             return None;
         }

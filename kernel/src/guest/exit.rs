@@ -77,7 +77,7 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Option<(u8, RouteKey)> {
         let space = self.guest_space_of(vcpu)?;
         let has = |route: &Route| {
-            route.is_in_space_of(key) && address.wrapping_sub(route.base.get()) < route.length.get()
+            address.wrapping_sub(route.base.get()) < route.length.get() && route.is_in_space_of(key)
         };
         let index = space.routes.iter().position(has)?;
         let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
@@ -135,9 +135,13 @@ impl<A: Arch> Visit<'_, A> {
         }
         match ExitReply::from_number(u64::from(label)) {
             Some(ExitReply::Resume) => self.make_ready(item),
+            Some(ExitReply::Behind) => {
+                self.complete_access(vcpu, AccessInfo::behind(first).into_bits(), 0);
+                self.make_ready(item);
+            }
             Some(ExitReply::Forward) => {
-                let info = AccessInfo::from_bits(second);
-                self.forward(item, first, (info, third));
+                let pending = self.forwarded(vcpu, [first, second, third]);
+                self.send_exit(item, &pending);
             }
             Some(ExitReply::Decline) => {
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
@@ -156,11 +160,12 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Makes an access for the guest that its vcpu server decoded.
-    fn forward(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
-        let vcpu = self.vcpu(item);
+    /// Returns what an access that a vcpu server decoded is to its device's server.
+    #[inline(never)]
+    pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, [address, info, value]: [u64; 3]) -> Pending {
+        let info = AccessInfo::from_bits(info);
         let key = RouteKey::from_number(u64::from(info.key()));
-        let pending = match key.and_then(|key| self.find_route(vcpu, (key, address))) {
+        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
                 Pending::access(vcpu, (address, value), info.with_route(route))
             }
@@ -170,8 +175,7 @@ impl<A: Arch> Visit<'_, A> {
                 vcpu.execution().set_words(words);
                 Pending::of(ExitClass::Unclaimed)
             }
-        };
-        self.send_exit(item, &pending);
+        }
     }
 }
 

@@ -230,6 +230,7 @@ fn step() -> impl Strategy<Value = Step> {
     });
     let reply = prop_oneof![
         12 => Just(ExitReply::Resume),
+        3 => Just(ExitReply::Behind),
         2 => Just(ExitReply::Forward),
         1 => Just(ExitReply::Decline),
         1 => Just(ExitReply::Idle),
@@ -330,6 +331,20 @@ fn exits_faults_and_signals_that_wake_take_fast_paths() {
         does(&step, 1, server, what);
         does(&step, 1, stage.id, "its answer");
     }
+    let missing = Step {
+        exit: access(0x8000_0010, None),
+        reply: ExitReply::Forward,
+        ..step.clone()
+    };
+    does(&missing, 1, second, "another missing page");
+    does(&missing, 1, first, "an access in its place");
+    does(&step, 1, stage.id, "its answer");
+    let emulated = Step {
+        reply: ExitReply::Behind,
+        ..step.clone()
+    };
+    does(&emulated, 1, first, "an instruction");
+    does(&emulated, 1, stage.id, "its answer");
     let idles = Step {
         exit: Exit::Idle,
         ..step.clone()

@@ -86,21 +86,6 @@ pub fn set_part<E: Effects>(
     set_general(vcpu, part.register, after, effects)
 }
 
-/// Sets the instruction pointer behind an instruction.
-pub fn advance<E: Effects>(
-    vcpu: VcpuId,
-    program_counter: u64,
-    length: u8,
-    effects: &mut E,
-) -> Result<(), Trouble> {
-    let next = program_counter.wrapping_add(u64::from(length));
-    let next = match mode(vcpu, effects)? {
-        Mode::Bits64 => next,
-        Mode::Bits16 | Mode::Bits32 => cut(next, 4),
-    };
-    write(vcpu, (Register::Rip, next), effects)
-}
-
 /// Returns whether the processor is in long mode.
 pub fn is_long<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<bool, Trouble> {
     const ACTIVE: u64 = 1 << 10;
