@@ -318,8 +318,8 @@ impl X86Guest {
         let hardware = own();
         let exit = hardware.run(core, self, &registers.general);
         if let Some(Exit::Access { access: None, .. }) = exit {
-            for (word, value) in registers.noted.iter().zip(hardware.noted(self)) {
-                word.store(value, Ordering::Relaxed);
+            for (word, value) in registers.noted.iter().zip(&hardware.noted(self)) {
+                word.store(*value, Ordering::Relaxed);
             }
         }
         exit

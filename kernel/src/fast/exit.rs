@@ -1,6 +1,5 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::look::Waiting;
 use super::{CALLS, Fast, Message, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
@@ -19,50 +18,34 @@ impl<A: Arch> Visit<'_, A> {
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
     pub fn fast_exit_of<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
-        if !TAKEN {
-            return None;
-        }
-        let pending = self.pending_exit(vcpu, exit)?;
-        let to = self.fast_exit_server(vcpu, &pending)?;
-        self.leave_vcpu(vcpu);
-        Some(self.fast_bring(vcpu, &pending, &to))
+        let pending = self.pending_exit(vcpu, exit).filter(|_| TAKEN)?;
+        self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
     }
 
-    /// Returns the server of an exit, which waits, and the badge of the way to it.
+    /// Brings an exit to its server, which waits, behind what makes its vCPU the current execution.
     #[inline(always)]
-    fn fast_exit_server<'e>(
+    fn fast_send_exit<'e>(
         &'e self,
         vcpu: &'e Vcpu<A>,
         pending: &Pending,
-    ) -> Option<(Waiting<'e, A>, u64)> {
+        become_current: impl FnOnce(),
+    ) -> Option<Fast<'e, A>> {
         let slot = vcpu.slots.get(pending.route())?;
-        if slot.own_tag().kind() != ObjectKind::Endpoint as u8 {
-            return None;
-        }
+        (slot.own_tag().kind() == ObjectKind::Endpoint as u8).then_some(())?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let waiting = self.fast_server::<true>(endpoint, (vcpu.execution(), 0))?;
-        Some((waiting, slot.badge.get()))
-    }
-
-    /// Brings an exit of the current vCPU to its server.
-    #[inline(always)]
-    fn fast_bring<'e>(
-        &self,
-        vcpu: &Vcpu<A>,
-        pending: &Pending,
-        (waiting, badge): &(Waiting<'e, A>, u64),
-    ) -> Fast<'e, A> {
-        let from = vcpu.execution();
+        let (from, badge) = (vcpu.execution(), slot.badge.get());
+        let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
+        become_current();
         Self::make_pending(vcpu, pending);
-        self.fast_deliver::<true>(from, waiting, *badge);
+        self.fast_deliver::<true>(from, &waiting, badge);
         let [a, b, c, d, e, f] = &from.words;
-        Fast::Message(Message {
+        Some(Fast::Message(Message {
             to: waiting.server,
             words: [a.get(), b.get(), c.get(), d.get(), e.get(), f.get()],
             info: u64::from(pending.info.into_bits()),
-            badge: *badge,
+            badge,
             sequence: from.sequence.get(),
-        })
+        }))
     }
 
     /// An answer that lets a vCPU go on with its guest, or makes an access for it.
@@ -76,33 +59,29 @@ impl<A: Arch> Visit<'_, A> {
         let vcpu = self.at::<Vcpu<A>, true>(item.address(), CURRENT)?;
         let execution = vcpu.execution();
         let flags = execution.flags();
-        if is_long(info) || flags & !(flag::VCPU | flag::TURNS) != 0 {
-            return None;
-        }
+        (!is_long(info) && flags & !(flag::VCPU | flag::TURNS) == 0).then_some(())?;
         let word = |index| server.frame.argument(index);
         let access = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
             (0, Some(ExitReply::Resume)) => 0,
             (0, Some(ExitReply::Behind)) => AccessInfo::behind(word(1)).into_bits(),
             (0, Some(ExitReply::Forward)) => {
                 let pending = self.forwarded(vcpu, [word(1), word(2), word(3)]);
-                let to = self.fast_exit_server(vcpu, &pending)?;
-                self.fast_wait(wait);
-                self.core.current.set(Some(item));
-                return Some(self.fast_bring(vcpu, &pending, &to));
+                return self.fast_send_exit(vcpu, &pending, || {
+                    self.fast_wait(wait);
+                    self.core.current.set(Some(item));
+                });
             }
             (0, _) => return None,
             (access, _) => access,
         };
-        if !self.is_first(execution) || !self.is_loaded(item) {
-            return None;
-        }
+        (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let is_charged = self.fast_budget::<true>(execution.budget.get())?;
         let budget = execution.budget.address();
-        if flags & flag::TURNS != 0 && self.at::<Budget, true>(budget, SIGNALS)?.left() <= 0 {
-            return None;
-        }
+        let is_over =
+            flags & flag::TURNS != 0 && self.at::<Budget, true>(budget, SIGNALS)?.left() <= 0;
         let timer = self.arch.guest_timer(&vcpu.guest, true);
-        if timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get()) {
+        if is_over || timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get())
+        {
             return None;
         }
         vcpu.exit_pending.set(0);

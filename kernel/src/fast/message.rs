@@ -10,8 +10,6 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use crate::object::vcpu::Vcpu;
-use crate::visit::CURRENT;
 use abi::call::FOREVER;
 use abi::fault::FaultKind;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
@@ -104,12 +102,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let from = thread.execution();
         let caller = from.caller.get();
-        let address = caller.map_or(0, Handle::address);
-        let client = if RARE && self.entry.pinned::<Vcpu<A>>(address, CURRENT).is_some() {
-            None
-        } else {
-            self.at::<Thread<A>, RARE>(address, REPLIES)
-        };
+        let client = self.at::<Thread<A>, RARE>(caller.map_or(0, Handle::address), REPLIES);
         if !RARE && client.is_none() {
             return None;
         }
@@ -190,10 +183,7 @@ impl<A: Arch> Visit<'_, A> {
     /// was, for [`Visit::handle`].
     #[inline(always)]
     pub fn fast_fault(&self, kind: FaultKind, address: u64, cause: u64) -> Option<Fast<'_, A>> {
-        if !TAKEN {
-            return None;
-        }
-        let thread = self.current_thread()?;
+        let thread = self.current_thread().filter(|_| TAKEN)?;
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;

@@ -8,7 +8,7 @@ use super::arithmetic::{self, cut, extend};
 use super::exception::Event;
 use super::instruction::{Instruction, LONGEST, Operation, Operator, Part, Source};
 use super::ports::{count_down, step_index};
-use super::registers::{CODE, general, linear, mode, part, read, set_part, write};
+use super::registers::{CODE, general, linear, linear_in, mode, part, read, set_part, write};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86};
 use crate::{Access, Effects, Event as Report, Outcome, VcpuId};
@@ -65,11 +65,12 @@ impl X86 {
             // Code or tables where no memory is: nothing sensible can follow.
             return Ok(None);
         }
-        let code = linear(vcpu, CODE, fault.program_counter, effects)?;
+        let mode = mode(vcpu, effects)?;
+        let code = linear_in(mode, vcpu, (CODE, fault.program_counter), effects)?;
         let mut buffer = [0; LONGEST];
         let count = fetch(vcpu, code, &mut buffer, effects)?;
         let bytes = buffer.get(..count).unwrap_or_default();
-        let Some(instruction) = Instruction::decode(bytes, mode(vcpu, effects)?) else {
+        let Some(instruction) = Instruction::decode(bytes, mode) else {
             if self.reported.is_new(fault.program_counter) {
                 let [a, b, c, d, ..] = buffer;
                 effects.event(Report::UnsupportedAccess {

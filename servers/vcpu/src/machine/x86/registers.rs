@@ -115,7 +115,18 @@ pub fn linear<E: Effects>(
     offset: u64,
     effects: &mut E,
 ) -> Result<u64, Trouble> {
-    let is_wide = mode(vcpu, effects)? == Mode::Bits64;
+    let mode = mode(vcpu, effects)?;
+    linear_in(mode, vcpu, (segment, offset), effects)
+}
+
+/// Does what [`linear`] does, in a mode that is known.
+pub fn linear_in<E: Effects>(
+    mode: Mode,
+    vcpu: VcpuId,
+    (segment, offset): (u8, u64),
+    effects: &mut E,
+) -> Result<u64, Trouble> {
+    let is_wide = mode == Mode::Bits64;
     if is_wide && segment < 4 {
         return Ok(offset);
     }
