@@ -147,7 +147,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Charges the time since the last charge.
-    fn charge(&self, core: &CoreState, now: u64) {
+    pub(crate) fn charge(&self, core: &CoreState, now: u64) {
         let since = core.since.replace(now);
         if let Some(budget) = self.budget(core.budget.get()) {
             budget.charge(now.saturating_sub(since));

@@ -369,3 +369,27 @@ fn a_call_does_not_end_the_callers_turn_but_counts_in_it() {
     );
     machine.check();
 }
+
+#[test]
+fn a_budget_is_charged_from_when_it_was_configured() {
+    let machine = Machine::new(2);
+    let notification = machine.make(ObjectKind::Notification, 1);
+    let (waits, signals) = (machine.user(1), machine.user(1));
+    let never = [notification, 0, 0, 0, 0, 0, 0, FOREVER];
+    machine.must(CallNumber::ThreadPriority, &[waits.slot, 61]);
+    for _ in 0..3 {
+        machine.make_current(waits.id);
+        assert_eq!(machine.try_call(waits.id, CallNumber::Wait, &never), None);
+        machine.advance(5);
+        machine.call(signals.id, CallNumber::Signal, &[notification]);
+        assert_eq!(machine.current(1), Some(waits.id), "it is more urgent");
+        machine.advance(5);
+    }
+    // Neither budget had an end until now.
+    machine.must(CallNumber::BudgetConfigure, &[waits.budget, 10, 1000]);
+    machine.advance(9);
+    assert_eq!(machine.state(waits.id), State::Ready);
+    machine.advance(1);
+    assert_eq!(machine.state(waits.id), State::Exhausted);
+    machine.check();
+}

@@ -248,25 +248,27 @@ global_asm!(
     "    ld t6, 248(a0)",
     "    ld a0, 80(a0)",
     "    sret",
-    // The way out behind a system call, whose status is 0: a0 = registers; a1 to a6 = words, of which
-    // so many are results as t1 says, the others get 0; a7 and t0 = information word and result 7.
+    // The same behind a system call that the general path made: only its results are there.
+    ".globl _return_behind",
+    "_return_behind:",
+    "    ld sp, 16(a0)",
+    "    ld gp, 24(a0)",
+    "    ld tp, 32(a0)",
+    "    ld t0, 40(a0)",
+    "    ld t1, 48(a0)",
+    "    ld a1, 88(a0)",
+    "    ld a2, 96(a0)",
+    "    ld a3, 104(a0)",
+    "    ld a4, 112(a0)",
+    "    ld a5, 120(a0)",
+    "    ld a6, 128(a0)",
+    "    ld a7, 136(a0)",
+    "    ld a0, 80(a0)",
+    "    j 5f",
+    // The way out behind a system call, whose status is 0: a0 = registers; results are in their
+    // registers: a1 to a6, a7 = information word, t0 and t1.
     ".globl _resume",
     "_resume:",
-    "    slli t1, t1, 1",
-    "4:  auipc t4, %pcrel_hi(5f)",
-    "    add t4, t4, t1",
-    "    jalr zero, %pcrel_lo(4b)(t4)",
-    "5:",
-    "    c.li a1, 0",
-    "    c.li a2, 0",
-    "    c.li a3, 0",
-    "    c.li a4, 0",
-    "    c.li a5, 0",
-    "    c.li a6, 0",
-    "    li t1, 0",
-    // The same, with results that are all in their registers: a1 to a6, a7, t0 and t1.
-    ".globl _resume_with",
-    "_resume_with:",
     "    ld t3, 256(a0)",
     "    sd a0, {frame}(tp)",
     "    ld sp, 16(a0)",
@@ -275,7 +277,7 @@ global_asm!(
     "    addi t3, t3, 4",
     "    csrw sepc, t3",
     "    li a0, 0",
-    "    li ra, 0",
+    "5:  li ra, 0",
     "    li t2, 0",
     "    li s0, 0",
     "    li s1, 0",
@@ -340,8 +342,8 @@ unsafe extern "C" {
     pub fn _save_arguments() -> !;
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
-    /// The same, with the results in their registers already.
-    pub fn _resume_with() -> !;
     /// Loads the registers at an address and returns from the trap.
     pub fn _return_to(registers: u64) -> !;
+    /// The same for a frame that is behind a call.
+    pub fn _return_behind(registers: u64) -> !;
 }

@@ -9,7 +9,8 @@ use zerocopy::FromBytes;
 #[derive(FromBytes)]
 #[repr(C, align(16))]
 pub struct RiscvFrame {
-    /// General registers; x0 is not used.
+    /// General registers. In place of x0: 1 behind a system call, when only the registers of results
+    /// and what a call preserves are there, and the others are 0 whatever their words say.
     pub x: [Word; 32],
     /// The program counter.
     pub pc: Word,
@@ -39,8 +40,30 @@ impl RiscvFrame {
         self.x.get(number).map_or(0, Word::get)
     }
 
+    /// Returns whether all registers are 0 but those of results and what a call preserves.
+    #[inline(always)]
+    pub fn is_behind_call(&self) -> bool {
+        let [is_behind, ..] = &self.x;
+        is_behind.get() != 0
+    }
+
+    /// Notes that all registers are there, and the program counter.
+    #[inline(always)]
+    pub fn set_all(&self, pc: u64) {
+        let [is_behind, ..] = &self.x;
+        is_behind.set(0);
+        self.pc.set(pc);
+    }
+
     /// Returns the word behind a register number of `ThreadRead` and `ThreadWrite`.
     fn named(&self, number: u64) -> Option<&Word> {
+        if self.is_behind_call() {
+            let kept = |number| matches!(number, 2..=T1 | A0..=A7);
+            let cleared = self.x.iter().enumerate();
+            for (_, register) in cleared.filter(|(number, _)| !kept(*number)) {
+                register.set(0);
+            }
+        }
         match ThreadRegister::from_number(number) {
             Some(ThreadRegister::ProgramCounter) => Some(&self.pc),
             Some(ThreadRegister::StackPointer) => self.x.get(2),
@@ -79,23 +102,38 @@ impl UserFrame for RiscvFrame {
         }
     }
 
+    #[inline(always)]
     fn complete(&self) {
         self.pc.add(4);
-        let [_, link, _, _, _, others @ ..] = &self.x;
-        link.set(0);
-        let clear = |register: &Word| register.set(0);
-        // Written out, for the compiler makes loops of loops.
-        for [a, b, c, d, e, f, g, h, i] in others.as_chunks::<9>().0 {
-            clear(a);
-            clear(b);
-            clear(c);
-            clear(d);
-            clear(e);
-            clear(f);
-            clear(g);
-            clear(h);
-            clear(i);
-        }
+        let [
+            is_behind,
+            _,
+            _,
+            _,
+            _,
+            t0,
+            t1,
+            _,
+            _,
+            _,
+            a0,
+            a1,
+            a2,
+            results @ ..,
+        ] = &self.x;
+        is_behind.set(1);
+        // Written out, for the compiler makes a loop of an array.
+        t0.set(0);
+        t1.set(0);
+        a0.set(0);
+        a1.set(0);
+        a2.set(0);
+        let [a3, a4, a5, a6, a7, ..] = results;
+        a3.set(0);
+        a4.set(0);
+        a5.set(0);
+        a6.set(0);
+        a7.set(0);
     }
 
     fn register(&self, number: u64) -> Option<u64> {

@@ -1,7 +1,8 @@
 //! Traps: what happened, and what the hart does next.
 
 use crate::cores::KERNEL;
-use crate::entry::{_resume, _resume_with, _return_to, _save_arguments, DIRECT_MAP, SPP};
+use crate::entry::{_resume, _return_behind, _return_to, _save_arguments, DIRECT_MAP, SPP};
+use crate::frame::RiscvFrame;
 use crate::guest::{self, FS};
 use crate::machine::Riscv;
 use crate::percore::{self, GUEST, PerCore, THREAD};
@@ -32,14 +33,9 @@ pub const INTERRUPTS: u64 = 1 << 1 | 1 << 5 | 1 << 9;
 pub extern "C" fn trap() -> ! {
     let hart = percore::current();
     let visit = ManuallyDrop::new(enter_from_user());
-    let what = thread_trap(&visit, csr::read!(number::SCAUSE));
-    if let Trap::Fault {
-        kind,
-        address,
-        cause,
-    } = what
-        && let Some(fast) = visit.fast_fault(kind, address, cause)
-    {
+    let thread = current_thread();
+    let what = thread_trap(thread, csr::read!(number::SCAUSE));
+    if let Some(fast) = visit.fast_fault(thread, what) {
         go_on(hart, &fast);
     }
     general(hart, what)
@@ -58,7 +54,7 @@ pub extern "C" fn exit() -> ! {
         general(hart, interrupt(cause & !INTERRUPT));
     }
     let exit = guest::exit(&vcpu.guest, cause, || visit.registers(vcpu).unwrap_or(&[]));
-    if let Some(fast) = visit.fast_exit_of(vcpu, &exit) {
+    if let Some(fast) = visit.fast_exit(vcpu, &exit) {
         hart.mode.set(THREAD);
         leave_guest_mode();
         go_on(hart, &fast);
@@ -90,7 +86,7 @@ macro_rules! jump_with_arguments {
 /// thread pointer and program counter were saved; the other arguments are in the registers that they
 /// came in. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(
             target: u64,
@@ -105,12 +101,12 @@ macro_rules! system_calls {
             let visit = ManuallyDrop::new(enter_from_user());
             let words = [first, second, third, fourth, fifth, sixth];
             let known = word & !0xff | const { $number as u64 };
-            match visit.fast_short_call(current_thread(), [target, known]) {
+            match visit.fast_call::<false, false>(current_thread(), [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume, words),
                 Some(Fast::Message(message)) => resume_with(&message),
-                // SAFETY: the registers are what `long_call` takes.
-                _ if is_long(word >> 32) => unsafe {
-                    jump_with_arguments!(long_call, target, words, word)
+                // SAFETY: the registers are what it takes.
+                _ if $when(word >> 32) => unsafe {
+                    jump_with_arguments!($again, target, words, word)
                 },
                 // SAFETY: they are what `_save_arguments` takes, which fills the frame of the thread
                 // that made the call.
@@ -122,13 +118,13 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call;
+    call: CallNumber::Call, long_call if is_long;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
     /// Makes a signal.
-    signal: CallNumber::Signal;
+    signal: CallNumber::Signal, wake if always;
     /// Says which version and core this is.
-    identify: CallNumber::Identify;
+    identify: CallNumber::Identify, _save_arguments if always;
 }
 
 /// Does what [`call`] does for a long message: it puts registers aside for that.
@@ -144,11 +140,36 @@ pub extern "C" fn long_call(
 ) -> ! {
     let visit = ManuallyDrop::new(enter_from_user());
     let words = [first, second, third, fourth, fifth, sixth];
-    match visit.fast_call_with(current_thread(), [target, word]) {
+    match visit.fast_call::<false, true>(current_thread(), [target, word]) {
         Some(Fast::Behind(resume)) => resume_thread(&resume, words),
         // SAFETY: as in `call`.
         _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
     }
+}
+
+/// Does what [`signal`] does where somebody waits: it puts registers aside for that.
+pub extern "C" fn wake(
+    target: u64,
+    first: u64,
+    second: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
+    sixth: u64,
+    word: u64,
+) -> ! {
+    let visit = ManuallyDrop::new(enter_from_user());
+    let words = [first, second, third, fourth, fifth, sixth];
+    match visit.fast_wake(current_thread(), target) {
+        Some(Fast::Message(message)) => resume_with(&message),
+        // SAFETY: as in `call`.
+        _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
+    }
+}
+
+/// The second attempt at a call that has one whatever its message.
+const fn always(_: u64) -> bool {
+    true
 }
 
 /// Returns the thread that made a system call.
@@ -165,7 +186,9 @@ fn current_thread() -> &'static Thread<Riscv> {
 pub extern "C" fn rare_call() -> ! {
     let hart = percore::current();
     let visit = ManuallyDrop::new(enter_from_user());
-    match visit.fast_rare_call() {
+    let thread = current_thread();
+    let frame = &thread.frame;
+    match visit.fast_call::<true, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(fast) => go_on(hart, &fast),
         None => general(hart, Trap::Call),
     }
@@ -180,9 +203,7 @@ fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
             resume_thread(resume, words)
         }
         Fast::Message(message) => resume_with(message),
-        Fast::Thread(thread) => {
-            return_to_thread(hart, &raw const thread.frame as u64, thread.frame.pc.get())
-        }
+        Fast::Thread(thread) => return_to_thread(hart, &thread.frame),
         Fast::Guest(vcpu, page) => enter_guest(hart, DIRECT_MAP + page, guest_entry(vcpu)),
     }
 }
@@ -190,30 +211,16 @@ fn go_on(hart: &PerCore, fast: &Fast<'_, Riscv>) -> ! {
 /// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
 fn resume_thread(resume: &Resume<'_, Riscv>, words: [u64; REGISTER_WORDS]) -> ! {
-    let registers = &raw const resume.to.frame as u64;
-    let [first, second, third, fourth, fifth, sixth] = words;
-    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
-    // been in the kernel again; a thread made a call, so that sstatus sends this hart to user mode.
-    unsafe {
-        asm!(
-            "j {resume}",
-            resume = sym _resume,
-            in("a0") registers,
-            in("a1") first,
-            in("a2") second,
-            in("a3") third,
-            in("a4") fourth,
-            in("a5") fifth,
-            in("a6") sixth,
-            in("a7") resume.info,
-            in("t0") resume.badge,
-            in("t1") resume.count,
-            options(noreturn),
-        )
-    }
+    resume_with(&Message {
+        to: resume.to,
+        words,
+        info: resume.info,
+        badge: resume.badge,
+        sequence: 0,
+    })
 }
 
-/// Returns to a thread behind its system call, with results of the kernel's.
+/// Returns to a thread behind its system call, with these results.
 #[inline(always)]
 fn resume_with(message: &Message<'_, Riscv>) -> ! {
     let registers = &raw const message.to.frame as u64;
@@ -224,7 +231,7 @@ fn resume_with(message: &Message<'_, Riscv>) -> ! {
     unsafe {
         asm!(
             "j {resume}",
-            resume = sym _resume_with,
+            resume = sym _resume,
             in("a0") registers,
             in("a1") first,
             in("a2") second,
@@ -284,10 +291,8 @@ pub fn enter(kernel: &'static Kernel<Riscv>, hart: &PerCore) -> Visit<'static, R
 }
 
 /// Returns what a trap out of a thread was.
-fn thread_trap(visit: &Visit<'_, Riscv>, cause: u64) -> Trap {
-    if let Some(thread) = visit.current_thread() {
-        thread.frame.pc.set(csr::read!(number::SEPC));
-    }
+fn thread_trap(thread: &Thread<Riscv>, cause: u64) -> Trap {
+    thread.frame.set_all(csr::read!(number::SEPC));
     let address = csr::read!(number::STVAL);
     let fault = |kind| Trap::Fault {
         kind,
@@ -334,10 +339,10 @@ pub fn leave(hart: &PerCore) -> ! {
         let visit = enter_from_user();
         match visit.next() {
             Next::Thread(thread) => {
-                let registers = &raw const thread.frame as u64;
-                let pc = thread.frame.pc.get();
+                let frame = &raw const thread.frame;
                 drop(visit);
-                return_to_thread(hart, registers, pc);
+                // SAFETY: the kernel keeps the thread until this hart has been in the kernel again.
+                return_to_thread(hart, unsafe { &*frame });
             }
             Next::Guest(vcpu, page) => {
                 let entry = guest_entry(vcpu);
@@ -377,14 +382,19 @@ fn leave_guest_mode() {
 }
 
 /// Returns to a thread.
-fn return_to_thread(hart: &PerCore, registers: u64, pc: u64) -> ! {
+fn return_to_thread(hart: &PerCore, frame: &RiscvFrame) -> ! {
+    let registers = &raw const *frame as u64;
     hart.frame.set(registers);
     hart.mode.set(THREAD);
-    csr::write!(number::SEPC, pc);
+    csr::write!(number::SEPC, frame.pc.get());
     leave_guest_mode();
     csr::set!(number::SSTATUS, SPIE);
-    // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart has
-    // been in the kernel again; sepc and sstatus send the hart to user mode.
+    if frame.is_behind_call() {
+        // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this hart
+        // has been in the kernel again; sepc and sstatus send the hart to user mode.
+        unsafe { _return_behind(registers) }
+    }
+    // SAFETY: the same.
     unsafe { _return_to(registers) }
 }
 

@@ -208,11 +208,10 @@ core::arch::global_asm!(
     "    lmg %r0, %r15, 0(%r2)",
     "    lpswe {return_}",
     // The way out behind a system call, whose status is 0: r12 = registers, r1 and r9 = information
-    // word and result 7, r13 = 2 + how many of the six words in r14's arguments are results.
+    // word and result 7; the other results are the six words of r14's arguments.
     ".globl _resume",
     "_resume:",
-    "    lmg %r2, %r8, {zeros}",
-    "    exrl %r13, 5f",
+    "    lmg %r3, %r8, 24(%r14)",
     "    lghi %r2, 0",
     "    lg %r0, 136(%r12)",
     "    aghi %r0, {call_bytes}",
@@ -234,8 +233,6 @@ core::arch::global_asm!(
     "    lghi %r0, 0",
     "    lmg %r11, %r14, {zeros}",
     "    lpswe {call_return}",
-    // Of `_resume`: its second register is r13's number.
-    "5:  lmg %r2, %r0, 16(%r14)",
     ".popsection",
     scratch = const SCRATCH,
     frame = const FRAME,

@@ -16,7 +16,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
-use kernel::arch::Trap;
+use kernel::arch::{Trap, UserFrame};
 use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
@@ -38,8 +38,6 @@ const IDLE: u64 = PswMask::BITS_64
     .with_external(true)
     .with_wait(true)
     .into_bits();
-/// How many words a call's frame has before those that may be results: argument 0.
-const ARGUMENT_0: u64 = 2;
 
 /// Handles a trap out of a thread that is no system call, whose registers were saved.
 pub extern "C" fn trap(what: u64) -> ! {
@@ -51,13 +49,7 @@ pub extern "C" fn trap(what: u64) -> ! {
         kind::PROGRAM => fault(thread),
         _ => interrupt(what),
     };
-    if let Trap::Fault {
-        kind,
-        address,
-        cause,
-    } = trap
-        && let Some(fast) = visit.fast_fault(kind, address, cause)
-    {
+    if let Some(fast) = visit.fast_fault(thread, trap) {
         go_on(cpu, &fast);
     }
     general(cpu, trap)
@@ -66,7 +58,7 @@ pub extern "C" fn trap(what: u64) -> ! {
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and PSW were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<S390>) -> ! {
             let cpu = percore::current();
@@ -75,10 +67,10 @@ macro_rules! system_calls {
             // until this CPU has been in the kernel again.
             let thread = unsafe { &*caller };
             let known = word & !0xff | const { $number as u64 };
-            match visit.fast_short_call(thread, [target, known]) {
+            match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
                 Some(Fast::Message(message)) => resume_with(cpu, &message),
-                _ if is_long(word >> 32) => long_call(),
+                _ if $when(word >> 32) => $again(),
                 _ => rare_call(),
             }
         }
@@ -87,24 +79,43 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call;
+    call: CallNumber::Call, long_call if is_long;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
     /// Makes a signal.
-    signal: CallNumber::Signal;
+    signal: CallNumber::Signal, wake if always;
     /// Says which version and core this is.
-    identify: CallNumber::Identify;
+    identify: CallNumber::Identify, rare_call if always;
 }
 
-/// Makes a call or reply whose message may be long, or one that is not one of the most frequent.
+/// Makes a call or reply whose message may be long.
 #[inline(never)]
 extern "C" fn long_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    match visit.fast_call() {
+    let thread = visit.current_thread().expect("a thread made it");
+    let frame = &thread.frame;
+    match visit.fast_call::<false, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
         _ => rare_call(),
     }
+}
+
+/// Makes a signal that somebody waits for.
+#[inline(never)]
+extern "C" fn wake() -> ! {
+    let cpu = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    let thread = visit.current_thread().expect("a thread made it");
+    match visit.fast_wake(thread, thread.frame.argument(0)) {
+        Some(Fast::Message(message)) => resume_with(cpu, &message),
+        _ => rare_call(),
+    }
+}
+
+/// The second attempt at a call that has one whatever its message.
+const fn always(_: u64) -> bool {
+    true
 }
 
 /// Makes a system call that is not one of the most frequent.
@@ -112,7 +123,9 @@ extern "C" fn long_call() -> ! {
 pub extern "C" fn rare_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    match visit.fast_rare_call() {
+    let thread = visit.current_thread().expect("a thread made it");
+    let frame = &thread.frame;
+    match visit.fast_call::<true, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(fast) => go_on(cpu, &fast),
         None => general(cpu, Trap::Call),
     }
@@ -137,7 +150,7 @@ fn resume_thread(cpu: &PerCore, resume: &Resume<'_, S390>) -> ! {
     let registers = &raw const resume.to.frame as u64;
     cpu.frame.set(registers);
     // SAFETY: `registers` are those of a thread, whose object the kernel keeps until this CPU has
-    // been in the kernel again; the PSW's mask is a thread's, and there are six words at most.
+    // been in the kernel again; the PSW's mask is a thread's.
     unsafe {
         asm!(
             "jg {resume}",
@@ -145,7 +158,6 @@ fn resume_thread(cpu: &PerCore, resume: &Resume<'_, S390>) -> ! {
             in("r1") resume.info,
             in("r9") resume.badge,
             in("r12") registers,
-            in("r13") resume.count + ARGUMENT_0,
             in("r14") &raw const resume.from.frame,
             options(noreturn),
         )
@@ -345,10 +357,9 @@ fn run_guests(cpu: &PerCore, first: *const S390Guest, page: u64) -> Visit<'stati
         let what = run_guest(cpu, guest, page);
         let mut visit = enter_from_user(cpu);
         let fast = match &what {
-            Trap::Exit(exit) => {
-                let vcpu = visit.current_vcpu();
-                vcpu.and_then(|vcpu| visit.fast_exit_of(vcpu, exit))
-            }
+            Trap::Exit(exit) => visit
+                .current_vcpu()
+                .and_then(|it| visit.fast_exit(it, exit)),
             _ => None,
         };
         match &fast {

@@ -185,32 +185,12 @@ global_asm!(
     "    pop r15",
     "    add rsp, {rip} - {fs_base}",
     "    iretq",
-    // The way out behind a system call, whose status is 0: rdi = frame, rax and r13 = information
-    // word and result 7, rcx = how many of the six words at r14's arguments are results.
+    // The way out behind a system call, whose status is 0: rdi = frame; results are in their
+    // registers: rsi, rdx, r10, r8, r9, r12, rax = information word, r13 and r14. What a call
+    // preserves is its stack and thread pointer; the address behind it is not above the last page but
+    // one of the lower half.
     ".globl _resume",
     "_resume:",
-    "    lea r11, [rip + 2f]",
-    "    shl ecx, 2",
-    "    sub r11, rcx",
-    "    xor esi, esi",
-    "    xor edx, edx",
-    "    xor r10d, r10d",
-    "    xor r8d, r8d",
-    "    xor r9d, r9d",
-    "    xor r12d, r12d",
-    "    jmp r11",
-    // Four bytes each.
-    "    mov r12, [r14 + {r12}]",
-    "    mov r9, [r14 + {r9}]",
-    "    mov r8, [r14 + {r8}]",
-    "    mov r10, [r14 + {r10}]",
-    "    mov rdx, [r14 + {rdx}]",
-    "    mov rsi, [r14 + {rsi}]",
-    "2:  xor r14d, r14d",
-    // The same, with results that are in their registers already. What a call preserves is its stack and thread pointer; the address behind it is not above the
-    // last page but one of the lower half.
-    ".globl _resume_with",
-    "_resume_with:",
     "    lea rcx, [rdi + {end}]",
     "    mov gs:[{frame_end}], rcx",
     "    mov rcx, [rdi + {fs_base}]",
@@ -317,8 +297,6 @@ unsafe extern "C" {
     pub fn _fatal_entry();
     /// Returns behind a system call; only for assembly, which puts the results into registers.
     pub fn _resume() -> !;
-    /// The same, with the results in their registers already.
-    pub fn _resume_with() -> !;
     /// Loads all registers of the frame at an address and returns to user mode.
     pub fn _return_to(frame: u64) -> !;
 }

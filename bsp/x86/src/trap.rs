@@ -1,7 +1,7 @@
 //! Traps: what happened, and what the core does next.
 
 use crate::cores::KERNEL;
-use crate::entry::{_resume, _resume_with, _return_to};
+use crate::entry::{_resume, _return_to};
 use crate::frame::X86Frame;
 use crate::guest::{Registers, X86Guest};
 use crate::machine::X86;
@@ -14,7 +14,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Exit, Trap};
+use kernel::arch::{Exit, Trap, UserFrame};
 use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
@@ -38,13 +38,7 @@ pub extern "C" fn trap() -> ! {
     let visit = ManuallyDrop::new(enter_from_user());
     let thread = visit.current_thread().expect("a thread trapped");
     let what = thread_trap(core, &thread.frame);
-    if let Trap::Fault {
-        kind,
-        address,
-        cause,
-    } = what
-        && let Some(fast) = visit.fast_fault(kind, address, cause)
-    {
+    if let Some(fast) = visit.fast_fault(thread, what) {
         go_on(core, &fast);
     }
     general(core, what)
@@ -53,7 +47,7 @@ pub extern "C" fn trap() -> ! {
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and program counter were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<X86>) -> ! {
             let visit = ManuallyDrop::new(enter_from_user());
@@ -61,10 +55,10 @@ macro_rules! system_calls {
             // until this core has been in the kernel again.
             let thread = unsafe { &*caller };
             let known = word & !0xff | const { $number as u64 };
-            match visit.fast_short_call(thread, [target, known]) {
+            match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume),
                 Some(Fast::Message(message)) => resume_with(&message),
-                _ if is_long(word >> 32) => long_call(),
+                _ if $when(word >> 32) => $again(),
                 _ => rare_call(),
             }
         }
@@ -73,23 +67,41 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call;
+    call: CallNumber::Call, long_call if is_long;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
     /// Makes a signal.
-    signal: CallNumber::Signal;
+    signal: CallNumber::Signal, wake if always;
     /// Says which version and core this is.
-    identify: CallNumber::Identify;
+    identify: CallNumber::Identify, rare_call if always;
 }
 
-/// Makes a call or reply whose message may be long, or one that is not one of the most frequent.
+/// Makes a call or reply whose message may be long.
 #[inline(never)]
 fn long_call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user());
-    match visit.fast_call() {
+    let thread = visit.current_thread().expect("a thread made it");
+    let frame = &thread.frame;
+    match visit.fast_call::<false, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(Fast::Behind(resume)) => resume_thread(&resume),
         _ => rare_call(),
     }
+}
+
+/// Makes a signal that somebody waits for.
+#[inline(never)]
+fn wake() -> ! {
+    let visit = ManuallyDrop::new(enter_from_user());
+    let thread = visit.current_thread().expect("a thread made it");
+    match visit.fast_wake(thread, thread.frame.argument(0)) {
+        Some(Fast::Message(message)) => resume_with(&message),
+        _ => rare_call(),
+    }
+}
+
+/// The second attempt at a call that has one whatever its message.
+const fn always(_: u64) -> bool {
+    true
 }
 
 /// Makes a system call that is not one of the most frequent.
@@ -97,7 +109,9 @@ fn long_call() -> ! {
 pub extern "C" fn rare_call() -> ! {
     let core = percore::current();
     let visit = ManuallyDrop::new(enter_from_user());
-    match visit.fast_rare_call() {
+    let thread = visit.current_thread().expect("a thread made it");
+    let frame = &thread.frame;
+    match visit.fast_call::<true, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(fast) => go_on(core, &fast),
         None => general(core, Trap::Call),
     }
@@ -115,26 +129,20 @@ fn go_on(core: &PerCore, fast: &Fast<'_, X86>) -> ! {
     }
 }
 
-/// Returns to a thread behind its system call.
+/// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
 fn resume_thread(resume: &Resume<'_, X86>) -> ! {
-    // SAFETY: the frame is that of a thread, whose object the kernel keeps until this core has been
-    // in the kernel again; the thread made a call, and there are six words at most.
-    unsafe {
-        asm!(
-            "jmp {resume}",
-            resume = sym _resume,
-            in("rdi") &raw const resume.to.frame,
-            in("rax") resume.info,
-            in("rcx") resume.count,
-            in("r13") resume.badge,
-            in("r14") &raw const resume.from.frame,
-            options(noreturn),
-        )
-    }
+    let frame = &resume.from.frame;
+    resume_with(&Message {
+        to: resume.to,
+        words: core::array::from_fn(|index| frame.argument(index + 1)),
+        info: resume.info,
+        badge: resume.badge,
+        sequence: 0,
+    })
 }
 
-/// Returns to a thread behind its system call, with results of the kernel's.
+/// Returns to a thread behind its system call, with these results.
 #[inline(always)]
 fn resume_with(message: &Message<'_, X86>) -> ! {
     let [first, second, third, fourth, fifth, sixth] = message.words;
@@ -143,7 +151,7 @@ fn resume_with(message: &Message<'_, X86>) -> ! {
     unsafe {
         asm!(
             "jmp {resume}",
-            resume = sym _resume_with,
+            resume = sym _resume,
             in("rdi") &raw const message.to.frame,
             in("rax") message.info,
             in("rsi") first,
@@ -359,7 +367,7 @@ fn run_guests(core: &PerCore, first: *const X86Guest, page: u64) -> Visit<'stati
         let exit = &run_guest(core, guest, page);
         let mut visit = enter_from_user();
         if let (Some(exit), Some(vcpu)) = (exit, visit.current_vcpu()) {
-            match &visit.fast_exit_of(vcpu, exit) {
+            match &visit.fast_exit(vcpu, exit) {
                 Some(Fast::Guest(next, registers)) => {
                     (guest, page) = (&raw const next.guest, *registers);
                     continue;

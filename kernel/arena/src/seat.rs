@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 /// Pins that a core has for each kind of object.
 pub const PINS: usize = 4;
 /// Notes that a core has.
-pub const NOTES: usize = 2 * PINS;
+pub const NOTES: usize = 9;
 /// Kinds of objects that can be pinned.
 const KINDS: usize = 16;
 /// A pin that names nothing: no object begins at an odd address.

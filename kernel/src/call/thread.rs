@@ -259,13 +259,16 @@ impl<A: Arch> Visit<'_, A> {
         if !is_time || !is_turn {
             return Err(Error::BadArgument);
         }
-        let object = budget.object;
+        let (object, now) = (budget.object, self.arch.now());
+        // Until now it is charged as it was; fast paths may have noted that it never is.
+        self.charge(self.core, now);
+        self.entry.forget();
         object.amount.set(amount);
         object.period.set(period);
         object.turn.set(turn);
         object.remaining.set(if turn == 0 { amount } else { turn });
         object.grace.set(0);
-        object.since.set(self.arch.now());
+        object.since.set(now);
         self.note_turns(object);
         self.core.unsettled.set(1);
         let mut runs = object.owner.get();

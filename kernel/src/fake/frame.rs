@@ -59,8 +59,7 @@ impl FakeFrame {
         let values = self.values();
         let to = &resume.to.frame;
         to.complete();
-        let count = usize::try_from(resume.count).unwrap();
-        for (index, value) in values.into_iter().enumerate().skip(1).take(count) {
+        for (index, value) in values.into_iter().enumerate().take(7).skip(1) {
             to.set_result(index, value);
         }
         to.set_info(resume.info);

@@ -217,16 +217,13 @@ impl Machine {
         let fast = match &trap {
             _ if !self.takes_fast_paths() => None,
             Trap::Call => fast_call(&visit),
-            Trap::Exit(exit) => {
-                let vcpu = visit.current_vcpu();
-                vcpu.and_then(|vcpu| visit.fast_exit_of(vcpu, exit))
+            Trap::Exit(exit) => visit
+                .current_vcpu()
+                .and_then(|it| visit.fast_exit(it, exit)),
+            _ => {
+                let thread = visit.current_thread();
+                thread.and_then(|thread| visit.fast_fault(thread, trap))
             }
-            Trap::Fault {
-                kind,
-                address,
-                cause,
-            } => visit.fast_fault(*kind, *address, *cause),
-            Trap::Timer | Trap::Ipi | Trap::External => None,
         };
         if let Some(fast) = fast {
             self.fast_calls.fetch_add(1, Ordering::Relaxed);
@@ -580,7 +577,10 @@ pub fn tiny_bundle() -> Vec<u8> {
 fn fast_call<'e>(visit: &'e Visit<'_, FakeArch>) -> Option<Fast<'e, FakeArch>> {
     let thread = visit.current_thread()?;
     let call = [thread.frame.argument(0), thread.frame.call_word()];
-    let short = visit.fast_short_call(thread, call);
-    let any = short.or_else(|| visit.fast_call());
-    any.or_else(|| visit.fast_rare_call())
+    let is_signal = call[1] & 0xff == CallNumber::Signal.number();
+    let wakes = || is_signal.then(|| visit.fast_wake(thread, call[0]))?;
+    let short = visit.fast_call::<false, false>(thread, call);
+    let long = short.or_else(|| visit.fast_call::<false, true>(thread, call));
+    let any = long.or_else(wakes);
+    any.or_else(|| visit.fast_call::<true, true>(thread, call))
 }

@@ -1,6 +1,6 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::{CALLS, Fast, Message, SIGNALS, TAKEN, is_long};
+use super::{CALLS, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
 use crate::guest::exit::Pending;
@@ -12,12 +12,13 @@ use crate::object::vcpu::Vcpu;
 use crate::visit::CURRENT;
 use abi::ObjectKind;
 use abi::exit::{AccessInfo, ExitReply};
+use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
-    pub fn fast_exit_of<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
+    pub fn fast_exit<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
         let pending = self.pending_exit(vcpu, exit).filter(|_| TAKEN)?;
         self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
     }
@@ -75,13 +76,13 @@ impl<A: Arch> Visit<'_, A> {
             (access, _) => access,
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
-        let is_charged = self.fast_budget::<true>(execution.budget.get())?;
-        let budget = execution.budget.address();
-        let is_over =
-            flags & flag::TURNS != 0 && self.at::<Budget, true>(budget, SIGNALS)?.left() <= 0;
+        let budget = execution.budget.get();
+        let is_charged = self.fast_budget::<true>((budget, REPLIES))?;
+        let left =
+            |it: Handle<Budget>| Some(self.at::<Budget, true>(it.address(), SIGNALS)?.left());
+        (flags & flag::TURNS == 0 || budget.and_then(left)? > 0).then_some(())?;
         let timer = self.arch.guest_timer(&vcpu.guest, true);
-        if is_over || timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get())
-        {
+        if timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get()) {
             return None;
         }
         vcpu.exit_pending.set(0);
@@ -92,9 +93,7 @@ impl<A: Arch> Visit<'_, A> {
         self.fast_wait(wait);
         execution.set_state(State::Ready);
         self.core.current.set(Some(item));
-        if is_charged {
-            self.charge_to(item);
-        }
+        self.fast_charge(is_charged, budget);
         Some(Fast::Guest(vcpu, self.enter_guest(item, vcpu)))
     }
 }

@@ -1,6 +1,6 @@
 //! What fast paths look at before anything changes.
 
-use super::{CALLS, Need, REPLIES, SPACES};
+use super::{BUDGETS, CALLS, Need, REPLIES, SIGNALS, SPACES};
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::Slot;
@@ -23,17 +23,16 @@ pub(super) struct Waiting<'e, A: Arch> {
     pub server: &'e Thread<A>,
     /// Where it waits.
     endpoint: &'e Endpoint,
-    /// The budget that it will run on.
-    budget: Option<Handle<Budget>>,
     /// What it takes to go over to it.
     switch: Switch,
 }
 
 /// What it takes to go over to another execution: the address of its space and what makes that
-/// current; and whether time is charged to another budget from then on.
+/// current; the budget that time is charged to from then on, and whether some has to be until then.
 #[derive(Clone, Copy)]
 pub(super) struct Switch {
     space: (u64, u64),
+    budget: Option<Handle<Budget>>,
     is_charged: bool,
 }
 
@@ -134,26 +133,48 @@ impl<A: Arch> Visit<'_, A> {
         Some((address, word))
     }
 
-    /// Returns whether time is charged to another budget when it is charged to this one; `None`
-    /// where the general path is needed: one of both has an end.
+    /// Returns whether time has to be charged to go over to this budget; `None` where the general
+    /// path is needed: one of both has an end. Note number `pin` of pairs has two that time is not
+    /// taken off, neither now nor later.
     #[inline(always)]
     pub(super) fn fast_budget<const RARE: bool>(
         &self,
-        next: Option<Handle<Budget>>,
+        (next, pin): (Option<Handle<Budget>>, usize),
     ) -> Option<bool> {
         // Who runs has a budget, so that no budget is not the same.
         let before = self.core.budget.get();
         if before == next {
             return Some(false);
         }
-        if !RARE {
+        if !RARE && pin != SIGNALS {
             return None;
         }
-        let next = next?;
-        let before = self.at::<Budget, true>(before?.address(), CALLS)?;
-        let after = self.at::<Budget, true>(next.address(), REPLIES)?;
-        let endless = before.is_unlimited() & after.is_unlimited() & (after.amount.get() != 0);
-        endless.then_some(true)
+        let [first, second, ..] = self.entry.note(BUDGETS + pin)?;
+        if read(first) == before?.address() && read(second) == next?.address() {
+            return Some(false);
+        }
+        RARE.then(|| self.first_budgets(before?, next?, pin))?
+    }
+
+    /// Does what [`Visit::fast_budget`] does, and notes both.
+    #[inline(never)]
+    fn first_budgets(
+        &self,
+        before: Handle<Budget>,
+        next: Handle<Budget>,
+        pin: usize,
+    ) -> Option<bool> {
+        let pair = [self.entry.find(before)?, self.entry.find(next)?];
+        let is_endless = |it: &Budget| it.is_unlimited() && it.amount.get() != 0;
+        if !pair.into_iter().all(is_endless) {
+            return None;
+        }
+        let takes_turns = pair.into_iter().any(Budget::takes_turns);
+        if !takes_turns {
+            self.entry
+                .make_note(BUDGETS + pin, [before.address(), next.address(), 0, 0]);
+        }
+        Some(takes_turns)
     }
 
     /// Returns what it takes to go over to a thread on a budget.
@@ -167,8 +188,9 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         Some(Switch {
-            is_charged: self.fast_budget::<RARE>(budget)?,
+            is_charged: self.fast_budget::<RARE>((budget, pin))?,
             space: self.fast_space::<RARE>(next, pin)?,
+            budget,
         })
     }
 
@@ -181,8 +203,17 @@ impl<A: Arch> Visit<'_, A> {
             self.core.loaded_space.set(address);
             self.arch.load_space(word);
         }
-        if let (true, Some(next)) = (RARE && switch.is_charged, next) {
-            self.charge_to(next);
+        if RARE {
+            self.fast_charge(switch.is_charged, switch.budget);
+        }
+    }
+
+    /// Lets time be charged to the budget of who is current, from now on.
+    #[inline(always)]
+    pub(super) fn fast_charge(&self, is_charged: bool, budget: Option<Handle<Budget>>) {
+        match self.core.current.get() {
+            Some(current) if is_charged => self.charge_to(current),
+            _ => self.core.budget.set(budget),
         }
     }
 
@@ -197,7 +228,7 @@ impl<A: Arch> Visit<'_, A> {
             && !switch.is_charged
         {
             execution.set_state(State::Ready);
-            return self.fast_switch::<false>(Some(next), switch);
+            return self.fast_switch::<true>(Some(next), switch);
         }
         self.make_ready(next);
     }
@@ -226,7 +257,6 @@ impl<A: Arch> Visit<'_, A> {
             item,
             server,
             endpoint,
-            budget,
             switch: self.fast_way::<RARE>((server, CALLS), budget)?,
         })
     }
@@ -248,7 +278,7 @@ impl<A: Arch> Visit<'_, A> {
         from.callee.set(waiting.item.map_or(0, Handle::address));
         to.caller.set(self.core.current.get());
         to.depth.set(from.depth.get() + 1);
-        to.budget.set(waiting.budget);
+        to.budget.set(waiting.switch.budget);
         to.set_state(State::Ready);
         self.fast_switch::<RARE>(waiting.item, waiting.switch);
     }

@@ -1,17 +1,16 @@
 //! Calls of servers that wait, their replies, and faults of threads.
 
 use super::{
-    CALL, CALLS, Call, Fast, KIND, Message, RECEIVE, REPLIES, Resume, SHAPE, TAKEN, count, is_long,
+    CALL, CALLS, Call, Fast, KIND, Message, RECEIVE, REPLIES, Resume, SHAPE, TAKEN, is_long,
 };
 use crate::Visit;
-use crate::arch::{Arch, UserFrame};
+use crate::arch::{Arch, Trap, UserFrame};
 use crate::ipc::MAX_DEPTH;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
 use abi::call::FOREVER;
-use abi::fault::FaultKind;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
 use arena::Handle;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -84,7 +83,6 @@ impl<A: Arch> Visit<'_, A> {
         Some(Fast::Behind(Resume {
             from: thread,
             to: waiting.server,
-            count: if LONG { count(info) } else { info & SHAPE },
             info: if LONG { info & !KIND } else { info },
             badge,
         }))
@@ -158,7 +156,6 @@ impl<A: Arch> Visit<'_, A> {
         Some(Fast::Behind(Resume {
             from: thread,
             to: client,
-            count: count(info),
             info,
             badge: 0,
         }))
@@ -179,11 +176,19 @@ impl<A: Arch> Visit<'_, A> {
             .set(Handle::from_address(execution.own_budget.get()));
     }
 
-    /// Brings a fault of the current thread to its handler, which waits; `None` leaves all as it
-    /// was, for [`Visit::handle`].
+    /// Brings a fault of the current thread, which is `thread`, to its handler, which waits; `None`
+    /// leaves all as it was, for [`Visit::handle`].
     #[inline(always)]
-    pub fn fast_fault(&self, kind: FaultKind, address: u64, cause: u64) -> Option<Fast<'_, A>> {
-        let thread = self.current_thread().filter(|_| TAKEN)?;
+    pub fn fast_fault<'e>(&'e self, thread: &'e Thread<A>, trap: Trap) -> Option<Fast<'e, A>> {
+        let Trap::Fault {
+            kind,
+            address,
+            cause,
+        } = trap
+        else {
+            return None;
+        };
+        TAKEN.then_some(())?;
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;

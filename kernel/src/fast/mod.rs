@@ -16,20 +16,18 @@ mod message;
 mod signal;
 
 use crate::Visit;
-use crate::arch::{Arch, UserFrame};
+use crate::arch::Arch;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
 use abi::{CallNumber, ObjectKind, Rights};
 
-/// A thread that goes on behind its system call, whose status is 0.
+/// A thread that goes on behind its system call, whose status is 0, with words of another's.
 pub struct Resume<'e, A: Arch> {
-    /// The thread that made the call, in whose frame the words lie that are results.
+    /// The thread that made the call, of which arguments 1 to 6 are results 1 to 6.
     pub from: &'e Thread<A>,
     /// The thread that goes on.
     pub to: &'e Thread<A>,
-    /// How many words are results: arguments 1 and up of `from`'s call. The rest is 0.
-    pub count: u64,
     /// The information word.
     pub info: u64,
     /// Result 7. Result 8 is 0.
@@ -37,7 +35,7 @@ pub struct Resume<'e, A: Arch> {
 }
 
 /// A thread that goes on behind its system call, whose status is 0, with results that the kernel
-/// made: of a fault, an exit, or a signal.
+/// made: of a fault, an exit, a signal, or its own call.
 pub struct Message<'e, A: Arch> {
     /// The thread that goes on.
     pub to: &'e Thread<A>,
@@ -72,12 +70,6 @@ pub const fn is_long(info: u64) -> bool {
     info & SHAPE > REGISTER_WORDS as u64
 }
 
-/// Returns how many words of a message are in registers.
-#[inline(always)]
-fn count(info: u64) -> u64 {
-    (info & SHAPE).min(REGISTER_WORDS as u64)
-}
-
 /// Bits of the information word that say what a message is.
 const KIND: u64 = 0x3f << 10;
 
@@ -88,6 +80,8 @@ const REPLIES: usize = 1;
 const SIGNALS: usize = 2;
 /// What the notes behind those of what calls name are about: spaces, by the same numbers.
 const SPACES: usize = 3;
+/// And behind those pairs of budgets, what goes over from one to the other.
+const BUDGETS: usize = 6;
 
 /// The kind and the rights that the calls need.
 type Need = (ObjectKind, Rights);
@@ -102,52 +96,17 @@ type Call<'e, A> = (&'e Thread<A>, u64);
 const TAKEN: bool = !cfg!(feature = "general-only");
 
 impl<A: Arch> Visit<'_, A> {
-    /// Makes a system call of the current thread, whose registers are saved, as
-    /// [`Visit::fast_call_with`] does.
-    #[inline(always)]
-    pub fn fast_call(&self) -> Option<Fast<'_, A>> {
-        let thread = self.current_thread()?;
-        let frame = &thread.frame;
-        self.fast_call_with(thread, [frame.argument(0), frame.call_word()])
-    }
-
     /// Makes a system call of the current thread, which is `thread`, if it is one of the most
-    /// frequent; `None` leaves all as it was, for [`Visit::fast_rare_call`]. Argument 0 and the call
-    /// word are given; of the thread's frame only argument 7 is read, so that a machine can leave
-    /// all others where they are.
+    /// frequent; `None` leaves all as it was. Argument 0 and the call word are given; of the thread's
+    /// frame only argument 7 is read, so that a machine can leave all others where they are.
+    ///
+    /// The first attempt is neither `RARE` nor `LONG`: its messages are in registers, it calls no
+    /// function, and it needs so few registers that a machine has to put few aside. A `LONG` one takes
+    /// calls and answers of any length. A `RARE` one, behind which is [`Visit::handle`], takes what is
+    /// a little more to do too: servers on a budget of their own, answers to faults and exits, and
+    /// whatever is looked at for the first time.
     #[inline(always)]
-    pub fn fast_call_with<'e>(
-        &'e self,
-        thread: &'e Thread<A>,
-        call: [u64; 2],
-    ) -> Option<Fast<'e, A>> {
-        self.fast_call_of::<false, true>(thread, call)
-    }
-
-    /// Does what [`Visit::fast_call_with`] does, but for messages that are longer than registers: so
-    /// it calls no function and needs few registers, and a machine has to put none aside.
-    #[inline(always)]
-    pub fn fast_short_call<'e>(
-        &'e self,
-        thread: &'e Thread<A>,
-        call: [u64; 2],
-    ) -> Option<Fast<'e, A>> {
-        self.fast_call_of::<false, false>(thread, call)
-    }
-
-    /// Makes a system call of the current thread if it is one of those that are a little more to do:
-    /// servers on a budget of their own, answers to faults and exits, signals that wake, and whatever
-    /// is looked at for the first time. `None` leaves all as it was, for [`Visit::handle`].
-    #[inline(always)]
-    pub fn fast_rare_call(&self) -> Option<Fast<'_, A>> {
-        let thread = self.current_thread()?;
-        let frame = &thread.frame;
-        self.fast_call_of::<true, true>(thread, [frame.argument(0), frame.call_word()])
-    }
-
-    /// Makes a system call if it has a fast path.
-    #[inline(always)]
-    fn fast_call_of<'e, const RARE: bool, const LONG: bool>(
+    pub fn fast_call<'e, const RARE: bool, const LONG: bool>(
         &'e self,
         thread: &'e Thread<A>,
         [target, word]: [u64; 2],
@@ -158,36 +117,34 @@ impl<A: Arch> Visit<'_, A> {
             self.fast_send::<RARE, LONG>(call, target)
         } else if is(CallNumber::ReplyReceive) {
             self.fast_reply_receive::<RARE, LONG>(call, target)
+        } else if LONG && !RARE {
+            None
         } else if is(CallNumber::Signal) {
-            self.fast_signal::<RARE>(thread, target)
+            self.fast_signal::<RARE, RARE>(thread, target)
         } else if is(CallNumber::Identify) && target == 0 {
-            Some(self.fast_version(thread))
+            // The version of the ABI, and the core.
+            Some(Self::done(thread, [abi::VERSION, self.entry.core() as u64]))
         } else {
             None
         }
     }
 
-    /// The version of the ABI, and the core.
+    /// Makes the current thread's signal of what argument 0 names, where somebody waits who is more
+    /// urgent: another attempt than the first, for it needs more registers.
     #[inline(always)]
-    fn fast_version<'e>(&'e self, thread: &'e Thread<A>) -> Fast<'e, A> {
+    pub fn fast_wake<'e>(&'e self, thread: &'e Thread<A>, target: u64) -> Option<Fast<'e, A>> {
+        self.fast_signal::<false, true>(thread, target)
+    }
+
+    /// Returns how a thread goes on whose call is done, with two results.
+    #[inline(always)]
+    fn done<'e>(thread: &'e Thread<A>, [first, second]: [u64; 2]) -> Fast<'e, A> {
         Fast::Message(Message {
             to: thread,
-            words: [abi::VERSION, self.entry.core() as u64, 0, 0, 0, 0],
+            words: [first, second, 0, 0, 0, 0],
             info: 0,
             badge: 0,
             sequence: 0,
-        })
-    }
-
-    /// Returns how a thread goes on whose call is done, without results.
-    #[inline(always)]
-    fn done<'e>(thread: &'e Thread<A>) -> Fast<'e, A> {
-        Fast::Behind(Resume {
-            from: thread,
-            to: thread,
-            count: 0,
-            info: 0,
-            badge: 0,
         })
     }
 }

@@ -78,7 +78,7 @@ impl<A: Arch> Visit<'_, A> {
         target: &Thread<A>,
         info: MessageInfo,
     ) -> MessageInfo {
-        for index in 1..=info.words().min(REGISTER_WORDS) {
+        for index in 1..=REGISTER_WORDS {
             target.frame.set_result(index, source.frame.argument(index));
         }
         if info.words() <= REGISTER_WORDS && info.caps() == 0 {

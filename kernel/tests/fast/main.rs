@@ -9,7 +9,7 @@ mod guest;
 
 use abi::call::{Binding, FOREVER};
 use abi::message::MAX_WORDS;
-use abi::{CallNumber, ObjectKind};
+use abi::{CallNumber, DeliveryKind, ObjectKind};
 use kernel::fake::Machine;
 use kernel::fake::script::{User, message, with_words};
 use proptest::prelude::*;
@@ -140,8 +140,7 @@ fn calls_replies_signals_and_the_version_take_fast_paths() {
         machine.send(client.id, message(CallNumber::Call, words, 0), &arguments);
         takes_one("a call of a server that waits");
         let heard = machine.finish(server.id).expect("the message arrived");
-        let sent = |index: usize| if index <= words { index as u64 } else { 0 };
-        assert!((1..=6).all(|index| heard.x[index] == sent(index)));
+        assert!((1..=6).all(|index| heard.x[index] == index as u64));
         assert!((6..words).all(|index| machine.page_word(server.id, index) == index as u64));
         machine.send(
             server.id,
@@ -162,5 +161,54 @@ fn calls_replies_signals_and_the_version_take_fast_paths() {
         abi::VERSION
     );
     takes_one("the version");
+    machine.check();
+}
+
+#[test]
+fn a_server_hears_a_notification_that_was_bound_after_its_slots_were_noted() {
+    let machine = Machine::new(2);
+    let endpoint = machine.make(ObjectKind::Endpoint, 0);
+    let notification = machine.make(ObjectKind::Notification, 0);
+    let wakes = machine.make(ObjectKind::Notification, 0);
+    let [manager, server, client] = [0; 3].map(|core| machine.user(core));
+    let for_ever = [wakes, 0, 0, 0, 0, 0, 0, FOREVER];
+    machine.try_call(manager.id, CallNumber::Wait, &for_ever);
+    machine.receive(server.id, endpoint);
+    for (user, priority) in [(&manager, 63), (&server, 62), (&client, 61)] {
+        machine.must(CallNumber::ThreadPriority, &[user.slot, priority]);
+    }
+    let arguments = with_words(endpoint, &[1]);
+    let replies = || {
+        machine.make_current(server.id);
+        let before = machine.fast_paths_taken();
+        let word = message(CallNumber::ReplyReceive, 1, 0);
+        let heard = machine.send(server.id, word, &arguments);
+        machine.finish(client.id).expect("it was answered");
+        (heard, machine.fast_paths_taken() - before)
+    };
+    let calls = || {
+        machine.make_current(client.id);
+        machine.send(client.id, message(CallNumber::Call, 1, 0), &arguments);
+        machine.finish(server.id).expect("it was heard");
+    };
+    calls();
+    assert!(matches!(replies(), (None, 1)), "nothing else waits: noted");
+    calls();
+    machine.call(server.id, CallNumber::Signal, &[wakes]);
+    machine.finish(manager.id).expect("it was woken");
+    let bind = [server.slot, Binding::Notification.number(), notification];
+    for (number, arguments) in [
+        (CallNumber::ThreadStop, &[server.slot][..]),
+        (CallNumber::ThreadBind, &bind),
+        (CallNumber::ThreadResume, &[server.slot]),
+        (CallNumber::Signal, &[notification]),
+    ] {
+        let answer = machine.call(manager.id, number, arguments);
+        answer.status().expect("a manager can");
+    }
+    machine.try_call(manager.id, CallNumber::Wait, &for_ever);
+    let (heard, _) = replies();
+    let heard = heard.expect("the signal came before");
+    assert_eq!(heard.info.kind(), DeliveryKind::Notification as u8);
     machine.check();
 }
