@@ -43,6 +43,8 @@ pub struct BootPlan<'a> {
     pub features: [u64; 4],
     /// Random bits of the firmware, or zeros.
     pub seed: [u64; 4],
+    /// The words of [`BootInfo::nodes`].
+    pub nodes: &'a [u64],
 }
 
 /// Why there is no first process.
@@ -278,6 +280,9 @@ impl<A: Arch> Visit<'_, A> {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
             })?;
+            if place.depth != depth {
+                continue;
+            }
             let memory = Memory {
                 physical: from,
                 access,
@@ -368,6 +373,7 @@ impl<A: Arch> Visit<'_, A> {
         self.write_info(info, 0, &words);
         self.write_info(info, offset_of!(BootInfo, features) / 8, &plan.features);
         self.write_info(info, offset_of!(BootInfo, seed) / 8, &plan.seed);
+        self.write_info(info, offset_of!(BootInfo, nodes) / 8, plan.nodes);
     }
 
     /// Writes words of the boot information.
@@ -388,11 +394,7 @@ impl<A: Arch> Visit<'_, A> {
     ) {
         let (mut base, end) = (range.base, range.base + range.length);
         while base < end && given.count < boot::MAX_UNTYPED as u64 {
-            let align = if base == 0 {
-                u64::BITS - 1
-            } else {
-                base.trailing_zeros()
-            };
+            let align = base.trailing_zeros().min(u64::BITS - 1);
             let order = align.min((end - base).ilog2());
             let index = boot::SLOT_FIRST_UNTYPED + u32::try_from(given.count).unwrap_or(0);
             let tag = Tag::new()

@@ -58,8 +58,26 @@ pub struct BootInfo {
     pub features: [u64; 4],
     /// Random bits of the firmware for guests, or zeros where it gave none.
     pub seed: [u64; 4],
+    /// Which NUMA node memory belongs to; rows without bytes say nothing. What no row has belongs to
+    /// node 0.
+    pub nodes: [NodeRange; MAX_NODE_RANGES],
     /// The untyped ranges, in slot order.
     pub untyped: [UntypedRange; MAX_UNTYPED],
+}
+
+/// Most ranges of memory whose node is told.
+pub const MAX_NODE_RANGES: usize = 16;
+
+/// Memory of a NUMA node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct NodeRange {
+    /// First physical address.
+    pub base: u64,
+    /// Bytes.
+    pub length: u64,
+    /// The number that the machine gives the node.
+    pub node: u64,
 }
 
 /// Most untyped ranges of one machine: memory and devices come in blocks of powers of two, so a

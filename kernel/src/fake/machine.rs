@@ -137,6 +137,7 @@ impl Machine {
             device_tree: Range { base: 0, length: 0 },
             features: [0; 4],
             seed: [0; 4],
+            nodes: &[],
         };
         let mut visit = machine.visit(0);
         visit.boot(&plan).expect("the plan is good");
@@ -432,7 +433,9 @@ impl Machine {
                 return true;
             }
             let other = current.filter(|it| self.with_thread(*it, |_| ()).is_some());
-            let Some(current) = other.filter(|_| self.state(thread) != State::Exhausted) else {
+            // What other threads go on with may stop it.
+            let waits = !matches!(self.state(thread), State::Exhausted | State::Stopped);
+            let Some(current) = other.filter(|_| waits) else {
                 return false;
             };
             if !self.is_calling(current) {

@@ -26,6 +26,8 @@ pub struct Block {
     pub base: u64,
     /// Base-two logarithm of the bytes.
     pub order: u8,
+    /// The NUMA node that it belongs to.
+    pub node: u64,
 }
 
 /// Slots and memory of init.
@@ -39,6 +41,26 @@ pub struct Pool {
     /// Memory that holds the boot bundle.
     pub bundle: Vec<Block>,
     ready: BTreeMap<(u64, u64), Vec<Capability>>,
+}
+
+/// Returns the node that an address belongs to: 0 where the machine does not say.
+fn node_at(info: &BootInfo, address: u64) -> u64 {
+    let mut nodes = info.nodes.iter();
+    let found = nodes.find(|range| address.wrapping_sub(range.base) < range.length);
+    found.map_or(0, |range| range.node)
+}
+
+/// Returns whether memory of one node ends, or that of another begins, inside a block.
+fn has_border(info: &BootInfo, block: &Block) -> bool {
+    let is_inside = |address: u64| {
+        let offset = address.wrapping_sub(block.base);
+        let is_in = offset > 0 && offset < 1 << block.order;
+        is_in && node_at(info, address) != node_at(info, address - 1)
+    };
+    let nodes = info.nodes.iter();
+    nodes
+        .flat_map(|range| [range.base, range.base.wrapping_add(range.length)])
+        .any(is_inside)
 }
 
 impl Pool {
@@ -60,12 +82,12 @@ impl Pool {
                 untyped: Untyped::own(slot),
                 base: range.base,
                 order,
+                node: node_at(info, range.base),
             };
             match range.kind {
                 boot::DEVICE => pool.devices.push(block),
                 boot::BUNDLE_MEMORY => pool.bundle.push(block),
-                _ if order >= GUEST_ORDER => pool.guests.push(block),
-                _ => pool.blocks.push(block),
+                _ => pool.add_memory(info, block),
             }
         }
         pool.guests.sort_by_key(|block| block.order);
@@ -76,6 +98,42 @@ impl Pool {
         }
         pool.blocks.sort_by_key(|block| block.order);
         pool
+    }
+
+    /// Sorts a block of memory in; one of several nodes is halved until each part is of one.
+    fn add_memory(&mut self, info: &BootInfo, block: Block) {
+        if block.order < GUEST_ORDER {
+            self.blocks.push(block);
+            return;
+        }
+        if !has_border(info, &block) {
+            self.guests.push(block);
+            return;
+        }
+        for half in 0..2 {
+            let order = block.order - 1;
+            let base = block.base + (half << order);
+            let made = self.slots(1).and_then(|slot| {
+                let made = block
+                    .untyped
+                    .retype(ObjectKind::Untyped, u64::from(order), 1, slot);
+                made.map(|_| slot).map_err(Failure::Kernel)
+            });
+            // Memory for which there are no slots is not used.
+            if let Ok(slot) = made {
+                let node = node_at(info, base);
+                let untyped = Untyped::own(slot.index);
+                self.add_memory(
+                    info,
+                    Block {
+                        untyped,
+                        base,
+                        order,
+                        node,
+                    },
+                );
+            }
+        }
     }
 
     /// Returns an unused slot of the own table.

@@ -445,6 +445,7 @@ impl Builder<'_> {
                 .grants
                 .moved(&format!("memory.{index}"), untyped, order)?;
             self.grant_value(mem, &format!("memory-base.{index}"), block.base)?;
+            self.grant_value(mem, &format!("memory-node.{index}"), block.node)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! | `flood` | asks for more than its quota, is refused, and then asks without end |
 //! | `move PAGES` | lets that many of its pages lie in an area, and takes that area then |
 //! | `watch` | as `measure`, but others take the area meanwhile |
+//! | `nodes MEBIBYTES` | asks node 1, whose memory lies behind so many, for more than it has, and nodes that there are not |
 //! | `contiguous PAGES COUNT [AFTER EVERY]` | takes that many contiguous pieces and gives them back: the first so many milliseconds after the start, then one in so many; six seconds, and one, if not given |
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![deny(unsafe_code)]
@@ -16,6 +17,7 @@ extern crate alloc;
 
 #[cfg(target_os = "none")]
 mod run {
+    use alloc::vec::Vec;
     use mem_api::{Allocation, Mem, Metrics, Pages, Refusal, Reply, Request};
     use rt::Endpoint;
     use rt::client::CallFailure;
@@ -40,6 +42,8 @@ mod run {
     const PIECE: u64 = 200_000;
     /// Pages of a folio of 2 MiB.
     const FOLIO: u32 = 512;
+    /// Pages that are asked of a node at a time.
+    const CHUNK: u32 = 2048;
 
     /// One page.
     const ONE: Pages = match Pages::new(1) {
@@ -87,6 +91,7 @@ mod run {
                 (Some("watch"), ..) => self.watch(),
                 (Some("flood"), ..) => self.flood(),
                 (Some("move"), Some(pages), _) => self.make_move(pages),
+                (Some("nodes"), Some(border), _) => self.nodes(u64::from(border) << 20),
                 (Some("contiguous"), Some(pages), Some(count)) => {
                     let after = number().map_or(CLAIM_AFTER, u64::from);
                     let every = number().map_or(CLAIM_EVERY, u64::from);
@@ -255,6 +260,75 @@ mod run {
                 taken += 1;
             }
             rt::log!("probe: {taken} pieces of the area are taken");
+        }
+
+        /// Asks node 1, whose memory lies from `border` on, for as much as the allocations of a
+        /// client can be.
+        fn nodes(&self, border: u64) {
+            let places = [0, 1].map(|node| self.address_of(self.chunk_on(node, 1)?));
+            let [Some(low), Some(high)] = places else {
+                rt::log!("probe: FAILED: nothing was given");
+                return;
+            };
+            if low >= border || high < border {
+                rt::log!("probe: FAILED: node 0 gave {low:#x}, node 1 {high:#x}");
+                return;
+            }
+            rt::log!("probe: node 0 lies below, node 1 behind the border");
+            let chunks = core::iter::from_fn(|| self.address_of(self.chunk_on(1, CHUNK)?));
+            let chunks: Vec<u64> = chunks.collect();
+            let near = chunks.iter().take_while(|address| **address >= border);
+            let near = near.count();
+            rt::log!("probe: node 1 gave {near} chunks of 8 MiB");
+            if near == 0 || near == chunks.len() || chunks[near..].iter().any(|at| *at >= border) {
+                rt::log!("probe: FAILED: of {} chunks", chunks.len());
+                return;
+            }
+            rt::log!("probe: another node served then");
+            match self.ask(Self::on(2, ONE)) {
+                Err(Refusal::NoSuchNode) => {
+                    rt::log!("probe: a node that there is not is refused");
+                }
+                other => rt::log!("probe: FAILED: node 2: {other:?}"),
+            }
+        }
+
+        /// Returns the request for pages that prefers a node.
+        const fn on(node: u8, pages: Pages) -> Request {
+            Request::Allocate {
+                pages,
+                start_page: 0,
+                node,
+            }
+        }
+
+        /// Takes pages from a node, if possible.
+        fn chunk_on(&self, node: u8, pages: u32) -> Option<Allocation> {
+            match self.ask(Self::on(node, Pages::new(pages)?)) {
+                Ok(Reply::Allocated { allocation, .. }) => Some(allocation),
+                _ => None,
+            }
+        }
+
+        /// Returns where the first page of an allocation lies: pins it, so that this is told.
+        fn address_of(&self, allocation: Allocation) -> Option<u64> {
+            let (page, pages) = (0, ONE);
+            self.ask(Request::Pin {
+                allocation,
+                page,
+                pages,
+            })
+            .ok()?;
+            let entries = self.ask(Request::Scatter {
+                allocation,
+                offset: 0,
+                length: 1,
+                entries: 1,
+            });
+            match entries {
+                Ok(Reply::Scatter([Some(entry), ..])) => Some(entry.address),
+                _ => None,
+            }
         }
 
         /// Returns whether there is a client that was refused and slowed.

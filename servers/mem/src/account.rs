@@ -27,8 +27,9 @@ impl Owner {
     }
 }
 
-/// Frames of an owner.
+/// Frames of an owner. The place of each among the others is found by a shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(32))]
 pub struct Account {
     limit: u64,
     used: u64,
@@ -81,6 +82,12 @@ impl Account {
             return Err(Refusal::Limit { left });
         }
         Ok(())
+    }
+
+    /// Returns whether the limit allows as many more.
+    #[inline]
+    pub(crate) const fn admits(&self, frames: u64) -> bool {
+        self.used.wrapping_add(frames) <= self.limit
     }
 
     /// Adds frames; a negative number in two's complement takes some away.

@@ -113,6 +113,8 @@ impl Folios {
         let Use::Area(memory) = pool.purpose else {
             return Err(Refusal::Unknown);
         };
+        // Many frames are looked at.
+        self.pools.iter_mut().for_each(Pool::empty_magazines);
         let mut candidates = Candidates::new(memory, frames, align);
         while let Some(place) = candidates.next() {
             match self.try_place(place, frames) {
@@ -196,7 +198,7 @@ impl Folios {
         for &frame in frames {
             let pool = self.map.get(frame).pool();
             if let Some(pool) = self.pools.get_mut(usize::from(pool)) {
-                pool.give(frame.number(), 0);
+                pool.give(frame, 0);
             }
         }
     }

@@ -52,7 +52,23 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Returns whether this is a folio of an owner that nobody keeps from being freed, in one block.
+    #[inline]
+    pub const fn is_still_and_whole(self, owner: u16) -> bool {
+        /// What tells nothing of that.
+        const ANY: u64 = Descriptor::new()
+            .with_order(0x1f)
+            .with_movable(true)
+            .with_dirty(true)
+            .with_poisoned(true)
+            .with_pool(u8::MAX)
+            .into_bits();
+        let still = Self::new().with_state(State::Head).with_owner(owner);
+        self.into_bits() & !ANY == still.into_bits()
+    }
+
     /// Returns that of a frame of memory about which there is nothing to say.
+    #[inline]
     pub const fn plain(self) -> Self {
         Self::new()
             .with_state(State::Plain)

@@ -10,7 +10,7 @@ use crate::descriptor::{Descriptor, State};
 use crate::extent::Extent;
 use crate::geometry::{FrameNumber, Geometry};
 use crate::map::{FrameMap, Memory};
-use crate::pool::{self, Pool, Use, Want};
+use crate::pool::{self, Hands, Pool, Taken, Use, Want};
 use crate::refusal::Refusal;
 use alloc::vec::Vec;
 
@@ -22,6 +22,8 @@ const MAX_POOLS: usize = 256;
 pub struct Folios {
     pub(crate) map: FrameMap,
     pub(crate) pools: Vec<Pool>,
+    /// Which pools small folios come from at the moment.
+    hands: Hands,
     pub(crate) accounts: Vec<Account>,
     pub(crate) claims: Vec<Option<Claim>>,
     /// The largest order of a folio, by the geometry.
@@ -35,6 +37,7 @@ impl Folios {
         Self {
             map: FrameMap::new(geometry),
             pools: Vec::new(),
+            hands: Hands::new(),
             accounts: Vec::new(),
             claims: Vec::new(),
             max_order: geometry.max_order(),
@@ -94,6 +97,12 @@ impl Folios {
             .ok_or(Refusal::Overflow)
     }
 
+    /// Returns whether some of the memory belongs to a node.
+    #[must_use]
+    pub fn has_node(&self, node: u8) -> bool {
+        self.pools.iter().any(|pool| pool.node == node)
+    }
+
     /// Lets an owner ask for folios of just this order ([`Account::sizes`]).
     ///
     /// # Errors
@@ -133,14 +142,48 @@ impl Folios {
     ///
     /// [`Refusal::TooLarge`], [`Refusal::Unknown`] (owner, node), [`Refusal::Limit`],
     /// [`Refusal::OutOfMemory`].
-    #[inline]
+    #[inline(never)]
     pub fn allocate(&mut self, owner: Owner, want: Want) -> Result<Extent, Refusal> {
+        if let Some(extent) = self.allocate_at_hand(owner, want) {
+            return Ok(extent);
+        }
+        self.allocate_by_search(owner, want)
+    }
+
+    /// Takes a folio of those that lie at hand. Where there is none, or anything speaks against the
+    /// request, nothing happens.
+    #[inline(always)]
+    fn allocate_at_hand(&mut self, owner: Owner, want: Want) -> Option<Extent> {
+        if want.order > self.max_order {
+            return None;
+        }
+        let frames = 1 << want.order;
+        let account = self.accounts.get_mut(owner.index())?;
+        if !account.admits(frames) {
+            return None;
+        }
+        let taken = self.hands.take(&mut self.pools, want)?;
+        account.charge(frames);
+        Some(self.begin_folio(owner, want, taken))
+    }
+
+    /// Takes a folio out of the best pool, from which others are taken next.
+    #[cold]
+    #[inline(never)]
+    fn allocate_by_search(&mut self, owner: Owner, want: Want) -> Result<Extent, Refusal> {
         self.check_order(want.order)?;
         let account = self.accounts.get_mut(owner.index());
         let account = account.ok_or(Refusal::Unknown)?;
         account.check(1 << want.order)?;
         let taken = pool::take(&mut self.pools, want)?;
         account.charge(1 << want.order);
+        self.hands.note(want, taken);
+        Ok(self.begin_folio(owner, want, taken))
+    }
+
+    /// Makes a block that was taken a folio.
+    #[inline]
+    fn begin_folio(&mut self, owner: Owner, want: Want, taken: Taken) -> Extent {
         let head = Descriptor::new()
             .with_state(State::Head)
             .with_pool(taken.pool)
@@ -148,12 +191,7 @@ impl Folios {
             .with_movable(want.movable)
             .with_owner(owner.number());
         self.map.set(taken.first, head);
-        Ok(Extent::block(
-            &self.map,
-            taken.first,
-            want.order,
-            taken.node,
-        ))
+        Extent::block(&self.map, taken.first, want.order, taken.node)
     }
 
     /// Frees frames of an owner: whole folios, or parts of them, which divides those.
@@ -162,27 +200,41 @@ impl Folios {
     ///
     /// [`Refusal::ZeroLength`], [`Refusal::Overflow`], [`Refusal::NotAllocated`],
     /// [`Refusal::Foreign`], [`Refusal::Mapped`], [`Refusal::Busy`], [`Refusal::Unknown`] (owner).
-    #[inline]
+    #[inline(never)]
     pub fn free_frames(
         &mut self,
         owner: Owner,
         base: FrameNumber,
         frames: u64,
     ) -> Result<(), Refusal> {
-        let head = self.map.get(base);
-        let is_whole = head.state() == State::Head && frames == 1 << head.order();
-        if !is_whole || !may_free(&head, owner.number()) || head.damaged() {
+        let Some(place) = self.map.place(base) else {
+            return self.free_parts(owner, base, frames);
+        };
+        let head = *place;
+        if frames != 1 << head.order() || !head.is_still_and_whole(owner.number()) {
             return self.free_parts(owner, base, frames);
         }
+        *place = head.plain();
         self.charge(owner.number(), 0_u64.wrapping_sub(frames));
-        self.map.set(base, head.plain());
+        let pool = self.pools.get_mut(usize::from(head.pool()));
+        if pool.is_some_and(|pool| pool.put(base, head.order())) {
+            return Ok(());
+        }
+        self.give_to_tree(base, head)
+    }
+
+    /// Frees a block for which its magazine has no room.
+    #[cold]
+    #[inline(never)]
+    fn give_to_tree(&mut self, base: FrameNumber, head: Descriptor) -> Result<(), Refusal> {
         if let Some(pool) = self.pools.get_mut(usize::from(head.pool())) {
-            pool.give(base.number(), head.order());
+            pool.give_whole(base, head.order());
         }
         Ok(())
     }
 
     /// Frees frames that are not one whole folio, or that need a closer look.
+    #[cold]
     #[inline(never)]
     fn free_parts(&mut self, owner: Owner, base: FrameNumber, frames: u64) -> Result<(), Refusal> {
         self.account(owner)?;
@@ -277,13 +329,13 @@ impl Folios {
             return;
         };
         if !head.damaged() {
-            pool.give(base.number(), head.order());
+            pool.give(base, head.order());
             return;
         }
         for index in 0..1 << head.order() {
             let frame = base.plus(index);
             if !self.map.get(frame).poisoned() {
-                pool.give(frame.number(), 0);
+                pool.give(frame, 0);
             }
         }
     }
@@ -315,13 +367,6 @@ impl Folios {
         let pool = self.pools.get(usize::from(descriptor.pool()));
         descriptor.state() == State::Plain && pool.is_some_and(|pool| pool.is_free(frame.number()))
     }
-}
-
-/// Returns whether an owner may free a folio.
-#[inline]
-fn may_free(head: &Descriptor, owner: u16) -> bool {
-    let is_still = head.mappings() == 0 && head.pins() == 0 && !head.leaving();
-    head.owner() == owner && is_still
 }
 
 /// Checks that an owner may free a folio.

@@ -16,6 +16,16 @@ pub const FRAME_SHIFT: u32 = 12;
 pub struct FrameNumber(u64);
 
 impl FrameNumber {
+    /// The first of all.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// Returns the frame with this number, which the tree of free frames had: of a frame that exists.
+    #[inline]
+    pub(crate) const fn of_tree(number: u64) -> Self {
+        debug_assert!(number < 1 << (64 - FRAME_SHIFT));
+        Self(number)
+    }
+
     /// Returns the frame with this number; `None` above 2^52 - 1, where its address would not be a
     /// number of 64 bits.
     #[must_use]

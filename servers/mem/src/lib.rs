@@ -45,4 +45,4 @@ pub use pool::Want;
 pub use quota::Quota;
 pub use refusal::Refusal;
 pub use scatter::{Entry, ScatterList};
-pub use steward::{Client, Decision, Emptying, Fill, Picture, Step, Steward, Touch};
+pub use steward::{Block, Client, Decision, Emptying, Fill, Picture, Step, Steward, Touch};

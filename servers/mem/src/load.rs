@@ -15,8 +15,12 @@ const MAX_ORDER: u32 = 9;
 pub trait Allocator {
     /// What names a block in use.
     type Block: Copy;
-    /// Takes a block, or `None` where there is none.
-    fn allocate(&mut self, order: u8) -> Option<Self::Block>;
+    /// What it answers to a request for a block.
+    type Answer;
+    /// Takes a block, if there is one.
+    fn allocate(&mut self, order: u8) -> Self::Answer;
+    /// Returns the block of an answer.
+    fn block(answer: Self::Answer) -> Option<Self::Block>;
     /// Gives a block back.
     fn free(&mut self, block: Self::Block);
 }
@@ -74,11 +78,11 @@ impl<B: Copy> Load<B> {
         if allocates || self.live.is_empty() {
             // It is drawn before somebody watches, whatever the compiler would rather do.
             let order = black_box((drawn as u32).trailing_zeros().min(MAX_ORDER) as u8);
-            let mut block = None;
+            let mut answer = None;
             watch(Operation::Allocate(order), &mut || {
-                block = allocator.allocate(order);
+                answer = Some(allocator.allocate(order));
             });
-            if let Some(block) = block {
+            if let Some(block) = answer.and_then(A::block) {
                 self.live.push((block, order));
                 self.used += 1 << order;
             }

@@ -34,12 +34,13 @@ impl Memory {
 /// Where the descriptors of a section are.
 #[derive(Clone, Copy, Debug)]
 struct Section {
-    /// Index of its first descriptor; [`ABSENT`] where it has none.
-    descriptors: u32,
+    /// What is added to the number of a frame, wrapping, for the index of its descriptor; with
+    /// [`ABSENT`] there is none.
+    offset: u64,
 }
 
-/// The section has no memory.
-const ABSENT: u32 = u32::MAX;
+/// The section has no memory: no frame has a number with which this is an index.
+const ABSENT: u64 = 1 << 63;
 
 /// All frame descriptors.
 #[derive(Clone, Debug)]
@@ -119,9 +120,7 @@ impl FrameMap {
         let end = (last + 1).max(self.first_section + self.sections.len() as u64);
         let count = usize::try_from(end - start).map_err(|_| Refusal::Overflow)?;
         let size = 1_usize << self.geometry.section_shift;
-        let absent = Section {
-            descriptors: ABSENT,
-        };
+        let absent = Section { offset: ABSENT };
         let mut sections = alloc::vec![absent; count];
         if !self.sections.is_empty() {
             let shift = (self.first_section - start) as usize;
@@ -129,10 +128,11 @@ impl FrameMap {
         }
         let mut length = self.descriptors.len();
         let range = (first - start) as usize..=(last - start) as usize;
-        for section in &mut sections[range] {
-            if section.descriptors == ABSENT {
-                let index = u32::try_from(length).ok().filter(|&index| index != ABSENT);
-                section.descriptors = index.ok_or(Refusal::Overflow)?;
+        let numbers = first << self.geometry.section_shift..;
+        let first_frames = numbers.step_by(size);
+        for (section, first_frame) in sections[range].iter_mut().zip(first_frames) {
+            if section.offset == ABSENT {
+                section.offset = (length as u64).wrapping_sub(first_frame);
                 length += size;
             }
         }
@@ -178,8 +178,10 @@ impl FrameMap {
             .section_of(frame)
             .wrapping_sub(self.first_section);
         let section = self.sections.get(usize::try_from(section).ok()?)?;
-        let inside = frame.number() & (self.geometry.section_frames() - 1);
-        (section.descriptors != ABSENT).then_some(section.descriptors as usize + inside as usize)
+        let index = frame.number().wrapping_add(section.offset);
+        usize::try_from(index)
+            .ok()
+            .filter(|&index| index < self.descriptors.len())
     }
 
     /// Returns a frame's descriptor; one of an absent frame where there is none.
@@ -192,11 +194,17 @@ impl FrameMap {
         descriptor.copied().unwrap_or_default()
     }
 
+    /// Returns the place of a frame's descriptor, where it has one.
+    #[inline]
+    pub(crate) fn place(&mut self, frame: FrameNumber) -> Option<&mut Descriptor> {
+        let index = self.index(frame)?;
+        self.descriptors.get_mut(index)
+    }
+
     /// Writes a frame's descriptor, where it has one.
     #[inline]
     pub(crate) fn set(&mut self, frame: FrameNumber, descriptor: Descriptor) {
-        let index = self.index(frame);
-        if let Some(place) = index.and_then(|index| self.descriptors.get_mut(index)) {
+        if let Some(place) = self.place(frame) {
             *place = descriptor;
         }
     }

@@ -10,6 +10,8 @@ use rt::sys::{counted_instructions, instruction_counter};
 
 /// Frames of the memory that is described: 256 MiB.
 const FRAMES: u64 = 1 << 16;
+/// Operations whose instructions are counted, of those of the load the first.
+const COUNTED: u64 = 1_000_000;
 /// Order whose blocks tell of fragmentation: 2 MiB.
 const LARGE_ORDER: u8 = 9;
 
@@ -39,14 +41,19 @@ impl OfOne {
 
 impl Allocator for OfOne {
     type Block = Extent;
+    type Answer = Result<Extent, Refusal>;
 
-    fn allocate(&mut self, order: u8) -> Option<Extent> {
+    fn block(answer: Self::Answer) -> Option<Extent> {
+        answer.ok()
+    }
+
+    fn allocate(&mut self, order: u8) -> Self::Answer {
         let want = Want {
             order,
             node: None,
             movable: true,
         };
-        self.folios.allocate(self.owner, want).ok()
+        self.folios.allocate(self.owner, want)
     }
 
     fn free(&mut self, extent: Extent) {
@@ -78,18 +85,39 @@ impl Sum {
     }
 }
 
-/// Makes the load and prints what its operations took, on average.
+/// Makes the load, prints what its first operations took on average, and what of the free memory is
+/// in fragments at its end.
 pub fn run(operations: u64) {
     let Ok(mut allocator) = OfOne::new() else {
         rt::log!("mem: there is no memory for the load");
         return;
     };
-    let cost = rt::sys::counting_cost();
     let mut load = Load::new(1, FRAMES);
+    count(&mut load, &mut allocator, operations.min(COUNTED));
+    for _ in COUNTED..operations {
+        load.step(&mut allocator, &mut |_, act| act());
+    }
+    let metrics = allocator.folios.metrics();
+    let fragments = metrics.fragmentation(LARGE_ORDER);
+    rt::log!("bench mem_fragments per_mille={fragments}");
+    rt::log!(
+        "mem: load: {operations} operations, {} of {FRAMES} frames used, {} bytes of descriptors",
+        load.used(),
+        allocator.folios.footprint()
+    );
+    if cfg!(feature = "load-beside-buddy") {
+        drop((load, allocator));
+        compare(operations, fragments);
+    }
+}
+
+/// Makes some operations of the load, and prints what they took on average.
+fn count(load: &mut Load<Extent>, allocator: &mut OfOne, operations: u64) {
+    let cost = rt::sys::counting_cost();
     // Single frames and all orders, allocated and freed.
     let mut sums = [[Sum::default(); 2]; 2];
     for _ in 0..operations {
-        load.step(&mut allocator, &mut |operation, act| {
+        load.step(allocator, &mut |operation, act| {
             let before = instruction_counter();
             act();
             let taken = counted_instructions(before, instruction_counter());
@@ -109,18 +137,6 @@ pub fn run(operations: u64) {
     single_free.print("mem_free_frame");
     all.print("mem_allocate_mixed");
     all_free.print("mem_free_mixed");
-    let metrics = allocator.folios.metrics();
-    let fragments = metrics.fragmentation(LARGE_ORDER);
-    rt::log!(
-        "mem: load: {operations} operations, {} of {FRAMES} frames used, {} of 1000 free frames below order {LARGE_ORDER}, {} bytes of descriptors",
-        load.used(),
-        fragments,
-        allocator.folios.footprint()
-    );
-    if cfg!(feature = "load-beside-buddy") {
-        drop((load, allocator));
-        compare(operations, fragments);
-    }
 }
 
 /// Makes the same load on a plain binary buddy, and compares what is left in fragments.
@@ -131,8 +147,9 @@ fn compare(operations: u64, ours: u64) {
         load.step(&mut buddy, &mut |_, act| act());
     }
     let theirs = buddy.fragmentation(LARGE_ORDER);
+    rt::log!("bench mem_fragments_plain_buddy per_mille={theirs}");
     rt::log!(
-        "mem: load: a plain buddy has {theirs} of 1000 free frames below order {LARGE_ORDER}, which is {}",
+        "mem: load: a plain buddy leaves {} in fragments",
         if ours <= theirs { "no less" } else { "LESS" }
     );
 }

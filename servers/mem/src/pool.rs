@@ -9,6 +9,7 @@ use crate::geometry::FrameNumber;
 use crate::map::Memory;
 use crate::radix::Radix;
 use crate::refusal::Refusal;
+use alloc::boxed::Box;
 
 /// What is wanted of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,29 +37,36 @@ const MAX_LENT_ORDER: u8 = 9;
 /// Orders that have a magazine: below this.
 const ORDERS: usize = 4;
 /// Blocks of a magazine: so many that it is seldom empty or full where as many blocks are freed as
-/// are taken, in whatever order.
+/// are taken, in whatever order. With more of them, what is in use gathers less at low addresses.
 const BLOCKS: usize = 64;
-/// Blocks that an empty magazine gets at once.
+/// Frames that an empty magazine gets at once.
 const REFILL: usize = 16;
+/// Blocks that a full magazine gives away at once.
+const SPILL: usize = 32;
 
 /// First frames of blocks of one order.
 #[derive(Clone, Debug)]
 struct Magazine {
     count: usize,
-    blocks: [u64; BLOCKS],
+    blocks: Box<[FrameNumber; BLOCKS]>,
 }
 
 impl Magazine {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             count: 0,
-            blocks: [0; BLOCKS],
+            blocks: Box::new([FrameNumber::FIRST; BLOCKS]),
         }
+    }
+
+    /// Returns the blocks.
+    fn as_slice(&self) -> &[FrameNumber] {
+        &self.blocks[..self.count]
     }
 
     /// Takes the block that came last.
     #[inline]
-    fn pop(&mut self) -> Option<u64> {
+    fn pop(&mut self) -> Option<FrameNumber> {
         let count = self.count.checked_sub(1)?;
         self.count = count;
         self.blocks.get(count).copied()
@@ -66,7 +74,7 @@ impl Magazine {
 
     /// Adds a block; returns whether there was room.
     #[inline]
-    fn push(&mut self, first: u64) -> bool {
+    fn push(&mut self, first: FrameNumber) -> bool {
         let Some(place) = self.blocks.get_mut(self.count) else {
             return false;
         };
@@ -101,7 +109,7 @@ impl Pool {
         }
         Self {
             tree,
-            magazines: [const { Magazine::new() }; ORDERS],
+            magazines: core::array::from_fn(|_| Magazine::new()),
             node: memory.node,
             purpose,
         }
@@ -114,8 +122,7 @@ impl Pool {
     }
 
     /// Takes a block; returns its first frame.
-    #[inline]
-    pub fn take(&mut self, order: u8) -> Option<u64> {
+    pub fn take(&mut self, order: u8) -> Option<FrameNumber> {
         match self.magazines.get_mut(usize::from(order)) {
             Some(magazine) => match magazine.pop() {
                 Some(first) => Some(first),
@@ -127,13 +134,13 @@ impl Pool {
 
     /// Takes a block whose magazine is empty, and others for that.
     #[inline(never)]
-    fn refill(&mut self, order: u8) -> Option<u64> {
+    fn refill(&mut self, order: u8) -> Option<FrameNumber> {
         let magazine = self.magazines.get_mut(usize::from(order))?;
-        let mut left = REFILL;
+        let mut left = REFILL >> order;
         // In used memory a word has few free frames.
         while left > 0 {
             let found = self.tree.take_some(order, left, |first| {
-                magazine.push(first);
+                magazine.push(FrameNumber::of_tree(first));
             });
             if found == 0 {
                 break;
@@ -148,34 +155,40 @@ impl Pool {
 
     /// Takes a block out of the tree, if need be with what is in the magazines.
     #[inline(never)]
-    fn take_whole(&mut self, order: u8) -> Option<u64> {
-        let found = self.tree.take(order);
-        if found.is_some() || self.held() == 0 {
-            return found;
+    fn take_whole(&mut self, order: u8) -> Option<FrameNumber> {
+        let mut found = self.tree.take(order);
+        if found.is_none() && self.held() != 0 {
+            self.empty_magazines();
+            found = self.tree.take(order);
         }
-        self.empty_magazines();
-        self.tree.take(order)
+        found.map(FrameNumber::of_tree)
     }
 
     /// Frees a block.
-    #[inline]
-    pub fn give(&mut self, first: u64, order: u8) {
-        let magazine = self.magazines.get_mut(usize::from(order));
-        if magazine.is_none_or(|magazine| !magazine.push(first)) {
+    pub fn give(&mut self, first: FrameNumber, order: u8) {
+        if !self.put(first, order) {
             self.give_whole(first, order);
         }
     }
 
-    /// Frees a block for which no magazine has room, and the older half of a full one.
+    /// Frees a block if its magazine has room; returns whether it has.
+    #[inline]
+    pub fn put(&mut self, first: FrameNumber, order: u8) -> bool {
+        let magazine = self.magazines.get_mut(usize::from(order));
+        magazine.is_some_and(|magazine| magazine.push(first))
+    }
+
+    /// Frees a block for which no magazine has room, and the oldest ones of a full one.
     #[inline(never)]
-    fn give_whole(&mut self, first: u64, order: u8) {
-        self.tree.give(first, order);
+    pub fn give_whole(&mut self, first: FrameNumber, order: u8) {
+        self.tree.give(first.number(), order);
         if let Some(magazine) = self.magazines.get_mut(usize::from(order)) {
-            for &first in &magazine.blocks[..BLOCKS / 2] {
-                self.tree.give(first, order);
+            let spilled = magazine.count.min(SPILL);
+            for first in &magazine.blocks[..spilled] {
+                self.tree.give(first.number(), order);
             }
-            magazine.blocks.copy_within(BLOCKS / 2.., 0);
-            magazine.count = BLOCKS / 2;
+            magazine.blocks.copy_within(spilled.., 0);
+            magazine.count -= spilled;
         }
     }
 
@@ -183,7 +196,7 @@ impl Pool {
     pub fn empty_magazines(&mut self) {
         for (order, magazine) in (0..).zip(&mut self.magazines) {
             while let Some(first) = magazine.pop() {
-                self.tree.give(first, order);
+                self.tree.give(first.number(), order);
             }
         }
     }
@@ -199,7 +212,7 @@ impl Pool {
     pub fn is_free(&self, frame: u64) -> bool {
         let is_held = |(order, magazine): (usize, &Magazine)| {
             let first = frame >> order << order;
-            magazine.blocks[..magazine.count].contains(&first)
+            magazine.as_slice().contains(&FrameNumber::of_tree(first))
         };
         self.tree.is_free(frame) || self.magazines.iter().enumerate().any(is_held)
     }
@@ -227,7 +240,8 @@ impl Pool {
     /// Returns the bytes that the pool takes for itself.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        self.tree.footprint() + size_of::<Self>()
+        let magazines = ORDERS * BLOCKS * size_of::<u64>();
+        self.tree.footprint() + magazines + size_of::<Self>()
     }
 }
 
@@ -242,35 +256,55 @@ pub struct Taken {
     pub first: FrameNumber,
 }
 
-impl Taken {
-    fn new(index: usize, node: u8, first: u64) -> Result<Self, Refusal> {
-        Ok(Self {
-            pool: u8::try_from(index).map_err(|_| Refusal::Unknown)?,
-            node,
-            first: FrameNumber::new(first).ok_or(Refusal::Overflow)?,
+/// The pools that small blocks come from: for each order, and for what is movable and what is not,
+/// the one that was found last. As long as its magazine has something, nobody looks for a better one.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    pools: [[u8; ORDERS]; 2],
+}
+
+impl Hands {
+    /// Begins with the first pool, which is no area.
+    pub const fn new() -> Self {
+        Self {
+            pools: [[0; ORDERS]; 2],
+        }
+    }
+
+    /// Takes what lies in the magazine of the pool that served last, if that is of the wanted node.
+    #[inline]
+    pub fn take(&self, pools: &mut [Pool], want: Want) -> Option<Taken> {
+        let [fixed, movable] = &self.pools;
+        let hands = if want.movable { movable } else { fixed };
+        let number = *hands.get(usize::from(want.order))?;
+        let pool = pools.get_mut(usize::from(number))?;
+        if want.node.is_some_and(|node| node != pool.node) {
+            return None;
+        }
+        let magazine = pool.magazines.get_mut(usize::from(want.order))?;
+        Some(Taken {
+            pool: number,
+            node: pool.node,
+            first: magazine.pop()?,
         })
+    }
+
+    /// Notes where a block was found.
+    pub fn note(&mut self, want: Want, taken: Taken) {
+        let hands = &mut self.pools[usize::from(want.movable)];
+        if let Some(number) = hands.get_mut(usize::from(want.order)) {
+            *number = taken.pool;
+        }
     }
 }
 
-/// Takes a block out of the best pool that has one.
+/// Takes a block out of the best pool that has one: those of the wanted node first, and of these the
+/// areas first where something is movable and most of what is free lies in areas.
 ///
 /// # Errors
 ///
 /// [`Refusal::OutOfMemory`], [`Refusal::Unknown`] (node).
-#[inline]
 pub fn take(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
-    match pools {
-        [only] if want.node.is_none_or(|node| node == only.node) => {
-            let first = only.take(want.order).ok_or(Refusal::OutOfMemory)?;
-            Taken::new(0, only.node, first)
-        }
-        _ => take_by_preference(pools, want),
-    }
-}
-
-/// Takes a block out of several pools: those of the wanted node first, and of these the areas
-/// first where something is movable and most of what is free lies in areas.
-fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> {
     let is_near = |pool: &Pool| want.node.is_none_or(|node| node == pool.node);
     if !pools.iter().any(is_near) {
         return Err(if pools.is_empty() {
@@ -279,19 +313,23 @@ fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> 
             Refusal::Unknown
         });
     }
-    let areas_first = want.movable && free_in_areas(pools) > free(pools) / 2;
+    let areas_first = want.movable && most_is_in_areas(pools);
     let kinds = [(true, areas_first), (true, !areas_first)];
     let kinds = kinds
         .into_iter()
         .chain(kinds.map(|(_, area)| (false, area)));
     let may_lend = want.movable && want.order <= MAX_LENT_ORDER;
     for (near, area) in kinds.filter(|(_, area)| may_lend || !area) {
-        for (index, pool) in pools.iter_mut().enumerate() {
+        for (number, pool) in (0..=u8::MAX).zip(pools.iter_mut()) {
             if is_near(pool) == near
                 && pool.is_area() == area
                 && let Some(first) = pool.take(want.order)
             {
-                return Taken::new(index, pool.node, first);
+                return Ok(Taken {
+                    pool: number,
+                    node: pool.node,
+                    first,
+                });
             }
         }
     }
@@ -301,6 +339,11 @@ fn take_by_preference(pools: &mut [Pool], want: Want) -> Result<Taken, Refusal> 
 /// Returns the frames that are free.
 pub fn free(pools: &[Pool]) -> u64 {
     pools.iter().map(Pool::free).sum()
+}
+
+/// Returns whether most of what is free lies in areas.
+fn most_is_in_areas(pools: &[Pool]) -> bool {
+    pools.iter().any(Pool::is_area) && free_in_areas(pools) > free(pools) / 2
 }
 
 /// Returns the frames that are free in areas.

@@ -4,7 +4,7 @@
 
 use mem::load::buddy::Buddy;
 use mem::load::{Allocator, Load};
-use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Want};
+use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Refusal, Want};
 
 /// Frames of the memory: 1 GiB.
 const FRAMES: u64 = 1 << 18;
@@ -16,14 +16,19 @@ struct OfOne(Folios, Owner);
 
 impl Allocator for OfOne {
     type Block = Extent;
+    type Answer = Result<Extent, Refusal>;
 
-    fn allocate(&mut self, order: u8) -> Option<Extent> {
+    fn block(answer: Self::Answer) -> Option<Extent> {
+        answer.ok()
+    }
+
+    fn allocate(&mut self, order: u8) -> Self::Answer {
         let want = Want {
             order,
             node: None,
             movable: true,
         };
-        self.0.allocate(self.1, want).ok()
+        self.0.allocate(self.1, want)
     }
 
     fn free(&mut self, extent: Extent) {

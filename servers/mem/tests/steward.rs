@@ -36,8 +36,8 @@ fn request() -> impl Strategy<Value = Request> {
         any::<u64>()
     ];
     prop_oneof![
-        4 => (pages(), start, 0_u8..2).prop_map(|(pages, start_page, node)| Request::Allocate {
-            pages, start_page, node: node / 2,
+        4 => (pages(), start, 0_u8..3).prop_map(|(pages, start_page, node)| Request::Allocate {
+            pages, start_page, node,
         }),
         2 => (allocation(), 0_u32..9)
             .prop_map(|(allocation, first)| Request::Collect { allocation, first }),
@@ -49,9 +49,9 @@ fn request() -> impl Strategy<Value = Request> {
         3 => (pages(), 0_u8..24, 0_u8..2)
             .prop_map(|(pages, align, area)| Request::Contiguous { pages, align, area: area / 2 }),
         2 => (0_u8..12).prop_map(|order| Request::RegisterSize { order }),
-        2 => (0_u8..12, 0_u64..8)
-            .prop_map(|(order, block)| Request::AllocateFolio {
-                order, start_page: block << 6, node: 0,
+        2 => (0_u8..12, 0_u64..8, 0_u8..3)
+            .prop_map(|(order, block, node)| Request::AllocateFolio {
+                order, start_page: block << 6, node,
             }),
         3 => (allocation(), few(), few_pages())
             .prop_map(|(allocation, page, pages)| Request::Pin { allocation, page, pages }),
@@ -196,15 +196,141 @@ fn every_bad_request_has_its_refusal() {
     }
 }
 
+const fn allocate_on(node: u8, pages: u32, start_page: u64) -> Request {
+    Request::Allocate {
+        pages: Pages::new(pages).unwrap(),
+        start_page,
+        node,
+    }
+}
+
 #[test]
 fn a_node_that_is_not_there_is_refused() {
-    let request = Request::Allocate {
-        pages: Pages::new(1).unwrap(),
-        start_page: 0,
-        node: 1,
+    let mut world = World::new();
+    let plain = CLIENTS[2];
+    world
+        .ask(plain, Request::RegisterSize { order: 2 })
+        .unwrap();
+    for node in [2, 3, u8::MAX] {
+        let folio = Request::AllocateFolio {
+            order: 2,
+            start_page: 0,
+            node,
+        };
+        for request in [allocate_on(node, 1, 0), folio] {
+            // `ask` looks whether anything changed.
+            let answer = world.ask(plain, request);
+            assert_eq!(answer.map(drop), Err(Refusal::NoSuchNode), "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_is_preferred_as_long_as_it_has_memory() {
+    let mut world = World::new();
+    let plain = CLIENTS[2];
+    let (first, order) = ROOTS[1];
+    let is_near = |base: u64| (first..first + (1 << order)).contains(&base);
+    let near_frames = |world: &World| {
+        let slots = world.steward.kernel().slots.values();
+        let frames = slots.filter(|object| object.made == Made::Frame);
+        let near = frames.filter(|object| is_near(object.base));
+        near.map(|object| 1_u64 << object.order).sum::<u64>()
     };
-    let answer = World::new().ask(CLIENTS[0], request);
-    assert_eq!(answer.map(drop), Err(Refusal::NoSuchNode));
+    let given = allocation_of(world.ask(plain, allocate_on(1, 500, 0)));
+    assert_eq!(near_frames(&world), 500);
+    // It has no 64 frames in a row any more: the other node serves.
+    allocation_of(world.ask(plain, allocate_on(1, 64, 0)));
+    assert_eq!(near_frames(&world), 500);
+    let allocation = given;
+    world.ask(plain, Request::Release { allocation }).unwrap();
+    let left = near_frames(&world);
+    allocation_of(world.ask(plain, allocate_on(0, 64, 0)));
+    assert_eq!(near_frames(&world), left, "the other node has memory");
+}
+
+#[test]
+fn what_is_too_much_or_nobodys_is_refused_at_every_entrance() {
+    let mut world = World::new();
+    let [eager, _, plain] = CLIENTS;
+    let theirs = allocation_of(world.ask(eager, allocate(8, 0x100)));
+    let own = allocation_of(world.ask(plain, allocate(600, 0)));
+    let one = Pages::new(1).unwrap();
+    let (allocation, page, pages) = (own, 0, one);
+    let pin = Request::Pin {
+        allocation,
+        page,
+        pages,
+    };
+    world.ask(plain, pin).unwrap();
+    let folio = |start_page| Request::AllocateFolio {
+        order: 7,
+        start_page,
+        node: 0,
+    };
+    for process in [eager, plain] {
+        world
+            .ask(process, Request::RegisterSize { order: 7 })
+            .unwrap();
+    }
+    let collect = |allocation, first| Request::Collect { allocation, first };
+    let find = |allocation, page| Request::Find { allocation, page };
+    let free = |page| Request::Free {
+        allocation: own,
+        page,
+        pages: one,
+    };
+    let contiguous = |count| Request::Contiguous {
+        pages: Pages::new(count).unwrap(),
+        align: 0,
+        area: 0,
+    };
+    let left_bytes = (LIMIT - 600) << 12;
+    for (process, request, refusal) in [
+        (plain, collect(theirs, 0), Refusal::NoSuchAllocation),
+        (plain, collect(own, 4096), Refusal::NoSuchAllocation),
+        (plain, collect(own, u32::MAX), Refusal::NoSuchAllocation),
+        (plain, find(theirs, 0), Refusal::NoSuchAllocation),
+        (plain, find(own, 600), Refusal::NotAllocated { page: 600 }),
+        (
+            plain,
+            Request::Release { allocation: own },
+            Refusal::Busy { page: 0 },
+        ),
+        (plain, free(0), Refusal::Busy { page: 0 }),
+        (plain, folio(0), Refusal::Quota { left_bytes }),
+        (plain, contiguous(128), Refusal::Quota { left_bytes }),
+        (eager, folio(0x100), Refusal::Overlap { page: 0x100 }),
+        (eager, folio(1 << 52), Refusal::Overflow),
+        (eager, folio(u64::MAX - 127), Refusal::Overflow),
+    ] {
+        let answer = world.ask(process, request);
+        assert_eq!(answer.map(|(reply, _)| reply), Err(refusal), "{request:?}");
+    }
+}
+
+#[test]
+fn what_nobody_has_left_is_refused() {
+    let mut world = World::new();
+    let [eager, lazy, plain] = CLIENTS;
+    allocation_of(world.ask(plain, allocate(600, 0)));
+    allocation_of(world.ask(lazy, allocate(700, 0)));
+    let free_bytes = (1024 + 512 - 600 - 700) << 12;
+    let answer = world.ask(eager, allocate(400, 0x1000));
+    assert_eq!(answer.map(drop), Err(Refusal::TooLittle { free_bytes }));
+}
+
+#[test]
+fn a_client_has_one_contiguous_request_at_a_time() {
+    let mut world = World::new();
+    let request = Request::Contiguous {
+        pages: Pages::new(1).unwrap(),
+        align: 0,
+        area: 0,
+    };
+    world.ask(CLIENTS[0], request).unwrap();
+    let answer = world.ask(CLIENTS[0], request);
+    assert_eq!(answer.map(drop), Err(Refusal::TooMany));
 }
 
 #[test]
@@ -224,6 +350,23 @@ fn an_area_outside_memory_or_over_another_is_refused() {
         assert!(format!("{declared:?}").contains(refusal), "{declared:?}");
         assert_eq!(steward.picture(), before);
     }
+}
+
+#[test]
+fn areas_behind_one_that_is_refused_keep_their_numbers() {
+    let mut steward = steward();
+    let outside = FrameNumber::new(0x900).unwrap();
+    assert!(steward.declare_area(outside, 1).is_err());
+    steward.skip_area();
+    let third = FrameNumber::new(0x600).unwrap();
+    steward.declare_area(third, 0x40).unwrap();
+    let mut request = |area| {
+        let pages = Pages::new(1).unwrap();
+        let align = 0;
+        steward.decide(CLIENTS[2], Request::Contiguous { pages, align, area })
+    };
+    assert_eq!(request(1), Err(Refusal::NoSuchArea));
+    assert!(request(2).is_ok());
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub struct Machine {
     pub default_cores: u16,
     /// Bytes of memory if the manifest does not say.
     pub default_memory: u64,
+    /// Where its own memory begins.
+    pub memory_base: u64,
+    /// Bytes of memory up to which all of it is in a row.
+    pub memory_in_a_row: u64,
     /// Where the memory of a guest begins.
     pub guest_memory_base: u64,
     /// Distance from there to where a flat guest image begins.
@@ -37,6 +41,8 @@ const MACHINES: [Machine; 3] = [
         max_cores: 8,
         default_cores: 2,
         default_memory: 1 << 30,
+        memory_base: 0x8000_0000,
+        memory_in_a_row: u64::MAX,
         guest_memory_base: 0x8000_0000,
         flat_image_offset: 0x20_0000,
         guest_interrupt_controllers: &[(AddressSpace::Memory, 0x0c00_0000, 0x60_0000)],
@@ -49,6 +55,8 @@ const MACHINES: [Machine; 3] = [
         max_cores: 64,
         default_cores: 2,
         default_memory: 1 << 30,
+        memory_base: 0,
+        memory_in_a_row: 2 << 30,
         guest_memory_base: 0,
         flat_image_offset: 0x10_0000,
         guest_interrupt_controllers: &[
@@ -67,6 +75,8 @@ const MACHINES: [Machine; 3] = [
         max_cores: 8,
         default_cores: 2,
         default_memory: 512 << 20,
+        memory_base: 0,
+        memory_in_a_row: u64::MAX,
         // A guest has no interrupt controller in memory.
         guest_memory_base: 0,
         flat_image_offset: 0x1_0000,

@@ -110,6 +110,22 @@ pub enum Reason {
         /// The machine's memory.
         has: Size,
     },
+    /// An area for contiguous requests that the machine has no memory for.
+    #[error("area {area} is outside the machine's memory: {range}")]
+    AreaOutsideMemory {
+        /// Which area of the manifest, from 0.
+        area: usize,
+        /// Where it would be.
+        range: String,
+    },
+    /// Two areas for contiguous requests share memory.
+    #[error("area {area} overlaps area {other}")]
+    OverlappingAreas {
+        /// Which area of the manifest, from 0.
+        area: usize,
+        /// The one before it that has some of its memory.
+        other: usize,
+    },
     /// A kernel or initial file system that cannot be used.
     #[error("{0}")]
     BadImage(String),

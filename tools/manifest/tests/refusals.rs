@@ -414,3 +414,42 @@ fn ports_have_one_owner_and_are_no_addresses() {
     let refusal = compiled(&virt).expect_err("it is refused");
     assert!(refusal.reason.to_string().contains("has no ports"));
 }
+
+/// The refusal of the example with areas at its end: size and base of each.
+#[track_caller]
+fn refusal_of_areas(areas: &[(&str, Option<u64>)]) -> Box<Refusal> {
+    let rows = areas.iter().map(|(size, base)| {
+        let base = base.map_or(String::new(), |base| format!("base = {base:#x}\n"));
+        format!("\n[[area]]\nsize = \"{size}\"\n{base}")
+    });
+    let text = format!("{TWO_GUESTS}{}", rows.collect::<String>());
+    compiled(&text).expect_err("must be refused")
+}
+
+#[test]
+fn an_area_outside_memory_is_refused() {
+    let first = 0x8000_0000;
+    for (size, base) in [
+        ("2M", Some(first - (2 << 20))),
+        ("4M", Some(first - (2 << 20))),
+        ("2M", Some(first + (1 << 40))),
+        ("2M", Some(1 << 62)),
+        ("1024G", None),
+        ("1024G", Some(first)),
+    ] {
+        let refusal = refusal_of_areas(&[("2M", Some(first)), (size, base)]);
+        let is_outside = matches!(refusal.reason, Reason::AreaOutsideMemory { area: 1, .. });
+        assert!(is_outside, "{size} {base:?}: {refusal}");
+        assert!(refusal.line > 0);
+    }
+}
+
+#[test]
+fn an_area_over_another_is_refused() {
+    let first = 0x8000_0000;
+    for (size, base) in [("2M", first), ("2M", first + (2 << 20)), ("8M", first)] {
+        let refusal = refusal_of_areas(&[("2M", None), ("4M", Some(first)), (size, Some(base))]);
+        let reason = Reason::OverlappingAreas { area: 2, other: 1 };
+        assert_eq!(refusal.reason, reason, "{size} {base:#x}");
+    }
+}

@@ -108,6 +108,7 @@ fn boot_first(
         },
         features: isa::features(host.extensions, guest::environment(), host.blocks),
         seed: host.seed,
+        nodes: &host.nodes,
     };
     let visit = trap::enter(kernel, hart);
     if let Err(error) = visit.boot(&plan) {

@@ -10,6 +10,8 @@ use riscv_regs::{ExtensionSet, isa};
 pub struct Host<'a> {
     /// All memory.
     pub memory: Ranges,
+    /// Memory of NUMA nodes: the words of `BootInfo::nodes`.
+    pub nodes: Vec<u64, { 3 * abi::boot::MAX_NODE_RANGES }>,
     /// Memory that is not the kernel's to use.
     pub reserved: Ranges,
     /// Device memory for drivers.
@@ -86,6 +88,7 @@ impl<'a> Host<'a> {
         let tree = Tree::new(bytes).ok_or("the firmware passed no device tree")?;
         let mut host = Self {
             memory: Ranges::default(),
+            nodes: Vec::new(),
             reserved: Ranges::default(),
             devices: Ranges::default(),
             harts: Vec::new(),
@@ -120,7 +123,13 @@ impl<'a> Host<'a> {
             .flat_map(Node::children)
         {
             if lists(node, "device_type", "memory") {
-                ranges(node).for_each(|range| self.memory.add(range));
+                let number = node.cells("numa-node-id").unwrap_or(0);
+                for range in ranges(node) {
+                    self.memory.add(range);
+                    // Ranges too many count as node 0's.
+                    let words = [range.base, range.length, number];
+                    let _ = self.nodes.extend_from_slice(&words);
+                }
             }
             if node.name() == b"reserved-memory" {
                 for child in node.children() {

@@ -97,6 +97,8 @@ fn boot_first(kernel: &'static Kernel<S390>, cpu: &PerCore, host: &Host, free: &
         features: [features, 0, 0, 0],
         // The architecture's firmware hands over none.
         seed: [0; 4],
+        // Its memory is all of one kind: it tells of no nodes.
+        nodes: &[],
     };
     let visit = trap::enter(kernel, cpu);
     if let Err(error) = visit.boot(&plan) {

@@ -30,6 +30,8 @@ pub struct Machine {
     pub soft_off: Option<(u16, u16)>,
     /// The HPET's registers, which no driver of the kernel uses.
     pub timer: Option<u64>,
+    /// Memory of NUMA nodes: the words of `BootInfo::nodes`.
+    pub nodes: Vec<u64, { 3 * abi::boot::MAX_NODE_RANGES }>,
     /// Whether there is a table of processors.
     pub has_processors: bool,
 }
@@ -85,6 +87,7 @@ impl Machine {
         match &bytes[..4] {
             b"APIC" => self.read_processors(bytes),
             b"FACP" => self.read_power(bytes),
+            b"SRAT" => self.read_affinity(bytes),
             b"HPET" => self.timer = Some(number::<8>(bytes, 44)),
             _ => {}
         }
@@ -110,6 +113,26 @@ impl Machine {
                 2 => self.add_override(row),
                 9 => self.add_processor(number::<4>(row, 4), number::<4>(row, 8)),
                 _ => {}
+            }
+            rest = &rest[length..];
+        }
+    }
+
+    /// Reads which nodes memory belongs to from the System Resource Affinity Table. Ranges too many
+    /// count as node 0's.
+    fn read_affinity(&mut self, bytes: &[u8]) {
+        const MEMORY: u8 = 1;
+        const ENABLED: u64 = 1;
+        let mut rest = bytes.get(48..).unwrap_or(&[]);
+        while let [kind, length, ..] = *rest {
+            let length = usize::from(length);
+            let Some(row) = rest.get(..length).filter(|_| length >= 2) else {
+                return;
+            };
+            if kind == MEMORY && number::<4>(row, 28) & ENABLED != 0 {
+                let node = number::<4>(row, 2);
+                let words = [number::<8>(row, 8), number::<8>(row, 16), node];
+                let _ = self.nodes.extend_from_slice(&words);
             }
             rest = &rest[length..];
         }

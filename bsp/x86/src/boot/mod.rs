@@ -294,6 +294,7 @@ fn boot_first(
         features: [guest::features(), 0, 0, 0],
         // Guests have RDRAND where there is one.
         seed: [0; 4],
+        nodes: &host.machine.nodes,
     };
     let visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {

@@ -105,7 +105,8 @@ pub enum Request {
         pages: Pages,
         /// Guest-physical page number of the first page: folios are aligned in the guest too.
         start_page: u64,
-        /// The memory node to prefer; 0 where there is only one.
+        /// The NUMA node to prefer, by the number that the machine gives it; 0 where there is
+        /// only one. Where it has nothing that fits, other nodes serve.
         node: u8,
     },
     /// Asks for folios of an allocation, from the one with this number on; a client may ask again.
@@ -166,7 +167,8 @@ pub enum Request {
         order: u8,
         /// Guest-physical page number of the first page, a multiple of the folio's pages.
         start_page: u64,
-        /// The memory node to prefer; 0 where there is only one.
+        /// The NUMA node to prefer, by the number that the machine gives it; 0 where there is
+        /// only one. Where it has nothing that fits, other nodes serve.
         node: u8,
     },
     /// Pins pages for a device: until they are unpinned their folios are neither moved nor freed.

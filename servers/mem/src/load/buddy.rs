@@ -92,6 +92,11 @@ impl Buddy {
 
 impl Allocator for Buddy {
     type Block = (u32, u8);
+    type Answer = Option<(u32, u8)>;
+
+    fn block(answer: Self::Answer) -> Option<(u32, u8)> {
+        answer
+    }
 
     fn allocate(&mut self, order: u8) -> Option<(u32, u8)> {
         let orders = usize::from(order)..ORDERS;

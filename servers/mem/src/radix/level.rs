@@ -63,6 +63,7 @@ impl Level {
         let mut free = self.words[index];
         let base = (self.first + index as u64) * 64;
         let mut left = limit;
+        let (taken, length) = (units(order), 1 << order);
         while left > 0 {
             let (mut starts, run) = smallest(free, order);
             if starts == 0 {
@@ -70,13 +71,16 @@ impl Level {
             }
             // All of the smallest runs are as good, and a run that is begun is used up.
             while left > 0 && starts != 0 {
-                let start = starts.trailing_zeros();
-                starts &= starts - 1;
-                let mut bit = start;
-                while left > 0 && bit < start + (1 << run) {
-                    free &= !(units(order) << bit);
-                    name(base + u64::from(bit));
-                    bit += 1 << order;
+                let start = starts & starts.wrapping_neg();
+                starts ^= start;
+                let mut at = base + u64::from(start.trailing_zeros());
+                let mut block = taken.wrapping_mul(start);
+                let end = at + (1 << run);
+                while left > 0 && at < end {
+                    free ^= block;
+                    name(at);
+                    at += length;
+                    block = block.wrapping_shl(length as u32);
                     left -= 1;
                 }
             }

@@ -64,6 +64,9 @@ pub fn best(free: u64, order: u8) -> u32 {
 #[inline]
 pub fn smallest(free: u64, order: u8) -> (u64, u8) {
     let mut found = runs(free, order);
+    if found == 0 {
+        return (0, WORD_ORDER);
+    }
     for smaller in order..WORD_ORDER {
         let length = 1 << smaller;
         let pairs = found & (found >> length) & STARTS_ABOVE[usize::from(smaller)];

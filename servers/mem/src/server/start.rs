@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 use mem::{
-    Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Slot, Steward,
+    Block, Client, Descriptor, FRAME_SHIFT, FrameNumber, Geometry, Gigantic, Memory, Refusal, Slot,
+    Steward,
 };
 use rt::GuestSpace;
 use rt::sys::Machine;
@@ -14,23 +15,6 @@ use rt::sys::Machine;
 pub const SLOTS: Range<Slot> = 128..1024;
 /// Bytes of the heap that are kept for all but descriptors.
 const HEAP_KEPT: u64 = 512 << 10;
-
-/// A block that was granted.
-struct Block {
-    base: FrameNumber,
-    order: u8,
-    slot: Slot,
-}
-
-impl Block {
-    const fn memory(&self) -> Memory {
-        Memory {
-            first: self.base,
-            frames: 1 << self.order,
-            node: 0,
-        }
-    }
-}
 
 /// Returns how the memory of this machine is described: in sections of 128 or 256 MiB, whose
 /// descriptors follow one another, and with what the second stage maps by one entry.
@@ -56,7 +40,7 @@ pub fn steward() -> Steward<Capabilities> {
     let mut steward = Steward::new(capabilities, geometry, MAX_ORDER, SLOTS);
     steward.reserve(&memory);
     for block in &blocks {
-        if let Err(refusal) = steward.grant(block.base, block.order, block.slot) {
+        if let Err(refusal) = steward.grant(block) {
             rt::log!("mem: memory at {:#x}: {refusal:?}", block.base.address());
         }
     }
@@ -76,24 +60,29 @@ pub fn steward() -> Steward<Capabilities> {
     steward
 }
 
-/// Sets the areas of the manifest apart; one without a base is the end of the largest block.
+/// Sets the areas of the manifest apart; those without a base are the end of the largest block.
 fn declare_areas(steward: &mut Steward<Capabilities>, blocks: &[Block]) {
+    let mut end = blocks
+        .first()
+        .map_or(0, |block| block.base.number() + (1 << block.order));
     for index in 0.. {
         let grants = ["area", "area-base"].map(|stem| rt::grant::indexed(stem, index));
         let [Some(bytes), Some(base)] = grants else {
             return;
         };
         let frames = bytes.value >> FRAME_SHIFT;
-        let end = blocks
-            .first()
-            .map_or(0, |block| block.base.number() + (1 << block.order));
         let first = match base.value {
-            u64::MAX => FrameNumber::new(end.saturating_sub(frames)),
+            u64::MAX => {
+                end = end.saturating_sub(frames);
+                FrameNumber::new(end)
+            }
             address => FrameNumber::of_address(address),
         };
-        let declared = first.map(|first| steward.declare_area(first, frames));
-        if !matches!(declared, Some(Ok(()))) {
-            rt::log!("mem: area {index}: {declared:?}");
+        let first = first.ok_or(Refusal::Misaligned);
+        let declared = first.and_then(|first| steward.declare_area(first, frames));
+        if let Err(refusal) = declared {
+            rt::log!("mem: area {index} is refused: {refusal:?}");
+            steward.skip_area();
         }
     }
 }
@@ -107,11 +96,14 @@ fn blocks() -> Vec<Block> {
         let (Some(memory), Some(base)) = (memory, base) else {
             break;
         };
+        let node = rt::grant(&format!("memory-node.{index}")).map_or(0, |grant| grant.value);
         let order = u8::try_from(memory.value.saturating_sub(FRAME_SHIFT.into())).unwrap_or(0);
         if let Some(base) = FrameNumber::of_address(base.value) {
             blocks.push(Block {
                 base,
                 order,
+                // Nodes with larger numbers are no memory server's to prefer.
+                node: u8::try_from(node).unwrap_or(u8::MAX),
                 slot: memory.index(),
             });
         }

@@ -52,7 +52,7 @@ impl<K: Kernel> Steward<K> {
         frames: u64,
         (align, area): (u8, u8),
     ) -> Result<Decision, Refused> {
-        let area = self.areas.get(usize::from(area)).copied();
+        let area = self.areas.get(usize::from(area)).copied().flatten();
         let area = area.ok_or(Refused::NoSuchArea)?;
         if self.underway.iter().any(|other| other.client == client) {
             return Err(Refused::TooMany);

@@ -18,7 +18,7 @@ impl<K: Kernel> Steward<K> {
         frames: u64,
         (start, node): (u64, u8),
     ) -> Result<Decision, Refused> {
-        if node != 0 {
+        if !self.folios.has_node(node) {
             return Err(Refused::NoSuchNode);
         }
         self.check_room(client, start, frames)?;
@@ -26,7 +26,7 @@ impl<K: Kernel> Steward<K> {
         let cover = Cover {
             start,
             frames,
-            node: None,
+            node: Some(node),
             max_order: self.max_order,
         };
         let pieces = self.folios.cover(row.owner, cover);
@@ -67,7 +67,7 @@ impl<K: Kernel> Steward<K> {
         (start, node): (u64, u8),
     ) -> Result<Decision, Refused> {
         self.check_order(order)?;
-        if node != 0 {
+        if !self.folios.has_node(node) {
             return Err(Refused::NoSuchNode);
         }
         let row = self.clients[client];
@@ -83,7 +83,7 @@ impl<K: Kernel> Steward<K> {
         self.check_room(client, start, frames)?;
         let want = Want {
             order,
-            node: None,
+            node: Some(node),
             movable: true,
         };
         let extent = self.folios.allocate(row.owner, want);

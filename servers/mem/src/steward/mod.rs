@@ -35,6 +35,31 @@ use mem_api::{Allocation, FOLIOS_PER_REPLY, Pages, Refusal as Refused, Reply, Re
 /// The most allocations of a client.
 const MAX_ALLOCATIONS: usize = 64;
 
+/// A block of untyped memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its first frame.
+    pub base: FrameNumber,
+    /// Base-two logarithm of its frames.
+    pub order: u8,
+    /// The NUMA node that it belongs to.
+    pub node: u8,
+    /// Its capability.
+    pub slot: Slot,
+}
+
+impl Block {
+    /// Returns the memory that it is.
+    #[must_use]
+    pub const fn memory(&self) -> Memory {
+        Memory {
+            first: self.base,
+            frames: 1 << self.order,
+            node: self.node,
+        }
+    }
+}
+
 /// A client, as the manifest describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -172,7 +197,8 @@ pub struct Steward<K> {
     folios: Folios,
     deeds: Deeds,
     clients: Vec<Row>,
-    areas: Vec<Area>,
+    /// By their numbers in the manifest; without those that could not be set apart.
+    areas: Vec<Option<Area>>,
     given: Vec<Option<Given>>,
     underway: Vec<Underway>,
     pinnings: Vec<pins::Pinning>,
@@ -222,22 +248,18 @@ impl<K: Kernel> Steward<K> {
         self.folios.reserve(memory);
     }
 
-    /// Takes over the untyped memory in `slot`: one block of an order.
+    /// Takes over a block of untyped memory.
     ///
     /// # Errors
     ///
     /// As [`Folios::donate`].
-    pub fn grant(&mut self, base: FrameNumber, order: u8, slot: Slot) -> Result<(), Refusal> {
-        if !base.number().is_multiple_of(1 << order) {
+    pub fn grant(&mut self, block: &Block) -> Result<(), Refusal> {
+        let memory = block.memory();
+        if !block.base.number().is_multiple_of(memory.frames) {
             return Err(Refusal::Misaligned);
         }
-        let memory = Memory {
-            first: base,
-            frames: 1 << order,
-            node: 0,
-        };
         self.folios.donate(memory, 0)?;
-        self.deeds.add_root(base, order, slot);
+        self.deeds.add_root(block.base, block.order, block.slot);
         Ok(())
     }
 
@@ -257,8 +279,13 @@ impl<K: Kernel> Steward<K> {
             }
         }
         let area = self.folios.declare_area(base, frames)?;
-        self.areas.push(area);
+        self.areas.push(Some(area));
         Ok(())
+    }
+
+    /// Does without the next area, which could not be set apart: those behind it keep their numbers.
+    pub fn skip_area(&mut self) {
+        self.areas.push(None);
     }
 
     /// Adds a client.

@@ -6,12 +6,15 @@ pub mod fake;
 
 use fake::Fake;
 use mem::{
-    Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward, Touch,
+    Block, Client, Decision, Emptying, FrameNumber, Geometry, Gigantic, Made, Slot, Step, Steward,
+    Touch,
 };
 use mem_api::{Allocation, Entry, Mem, Pages, Refusal, Reply, Request};
 use std::collections::BTreeMap;
 
 pub const ROOTS: [(u64, u8); 2] = [(0x400, 10), (0x1000, 9)];
+/// The node of each of them.
+pub const NODES: [u8; 2] = [0, 1];
 /// The area: a quarter of the first block.
 pub const AREA: (u64, u64) = (0x500, 0x100);
 /// Process of each client: one with an eager guest, one with a lazy one, one without.
@@ -31,8 +34,13 @@ pub fn steward() -> Steward<Fake> {
     };
     let mut steward = Steward::new(fake, geometry, 18, 100..300);
     for ((base, order), slot) in ROOTS.into_iter().zip(1..) {
-        let base = FrameNumber::new(base).unwrap();
-        steward.grant(base, order, slot).unwrap();
+        let block = Block {
+            base: FrameNumber::new(base).unwrap(),
+            order,
+            node: NODES[slot as usize - 1],
+            slot,
+        };
+        steward.grant(&block).unwrap();
     }
     let (base, frames) = AREA;
     let base = FrameNumber::new(base).unwrap();

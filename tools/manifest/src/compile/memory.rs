@@ -45,11 +45,12 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Returns the areas for contiguous requests: large pages, from a large page on.
-pub(super) fn areas(source: &SystemSource) -> Result<Vec<Area>, Problem> {
-    let area = |area: &toml::Spanned<crate::source::AreaSource>| {
-        let place = || Place::Span(area.span());
-        let source = area.get_ref();
+/// Returns the areas for contiguous requests: large pages, from a large page on, of the machine's memory.
+pub(super) fn areas(source: &SystemSource, facts: &Facts) -> Result<Vec<Area>, Problem> {
+    let mut areas: Vec<Area> = Vec::new();
+    for spanned in &source.area {
+        let place = || Place::Span(spanned.span());
+        let source = spanned.get_ref();
         let bytes = whole("size of an area", source.size, LARGE_PAGE, place())?.bytes();
         if let Some(base) = source.base.filter(|base| *base != 0) {
             whole(
@@ -59,10 +60,46 @@ pub(super) fn areas(source: &SystemSource) -> Result<Vec<Area>, Problem> {
                 place(),
             )?;
         }
-        Ok(Area {
+        let area = Area {
             base: source.base,
             bytes,
-        })
+        };
+        check_area(&areas, &area, facts).map_err(|reason| reason.at_place(place()))?;
+        areas.push(area);
+    }
+    Ok(areas)
+}
+
+/// Checks that the machine has the memory of an area, and that no area before it has some of that. Where
+/// memory is not in a row, only the memory server can tell what lies where.
+fn check_area(before: &[Area], area: &Area, facts: &Facts) -> Result<(), Reason> {
+    let machine = facts.machine;
+    let memory = facts.memory.bytes();
+    let outside = |range: String| Reason::AreaOutsideMemory {
+        area: before.len(),
+        range,
     };
-    source.area.iter().map(area).collect()
+    let all: u64 = before.iter().map(|area| area.bytes).sum();
+    if all.saturating_add(area.bytes) > memory {
+        return Err(outside(format!("{} bytes", area.bytes)));
+    }
+    let Some(base) = area.base else {
+        return Ok(());
+    };
+    let end = base.saturating_add(area.bytes);
+    let is_in_a_row = memory <= machine.memory_in_a_row;
+    if base < machine.memory_base || (is_in_a_row && end - machine.memory_base > memory) {
+        return Err(outside(format!("{base:#x} to {end:#x}")));
+    }
+    let overlaps = |other: &Area| {
+        let start = other.base?;
+        Some(start < end && base < start + other.bytes)
+    };
+    let other = before.iter().position(|area| overlaps(area) == Some(true));
+    other.map_or(Ok(()), |other| {
+        Err(Reason::OverlappingAreas {
+            area: before.len(),
+            other,
+        })
+    })
 }

@@ -157,7 +157,7 @@ impl Compiler<'_> {
             console: self.console()?,
             processes: drafts.into_iter().map(|draft| draft.process).collect(),
             guests: guests.into_iter().map(|(_, guest)| guest).collect(),
-            areas: memory::areas(self.source)?,
+            areas: memory::areas(self.source, &facts)?,
         };
         let init = self
             .source

@@ -32,6 +32,9 @@ pub struct MachineArgs {
     /// Processors of the machine, where they are not as many as the system has cores.
     #[arg(long, value_name = "N")]
     pub processors: Option<u16>,
+    /// NUMA nodes that the machine's memory is divided among, in equal parts.
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<u8>,
     /// A command for GRUB, before it loads the kernel.
     #[arg(long, value_name = "COMMAND")]
     pub grub: Option<String>,
@@ -134,6 +137,12 @@ impl MachineArgs {
             "-m",
             &format!("{}M", memory >> 20),
         ]);
+        for node in 0..self.nodes.unwrap_or(0) {
+            let size = (memory >> 20) / u64::from(self.nodes.unwrap_or(1));
+            let backend = format!("memory-backend-ram,id=node{node},size={size}M");
+            let number = format!("node,nodeid={node},memdev=node{node}");
+            command.args(["-object", &backend, "-numa", &number]);
+        }
         command.args([
             "-display",
             "none",

@@ -1,5 +1,4 @@
-//! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself, and the
-//! memory server's allocator, counted by that.
+//! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself.
 
 use std::path::Path;
 
@@ -26,24 +25,20 @@ use super::{TIMEOUT, exact, trace};
 const MEMORY: Size = Size::from_bytes(254 << 20);
 /// The same by SIE, where folios are mapped in pages of 4 KiB: one of 32 MiB, and the smallest.
 const MEMORY_BY_SIE: Size = Size::from_bytes(34 << 20);
-/// What the memory server counts of itself before it serves.
-const LOAD: &str = "load=1000000";
 /// The guest's package.
 const PACKAGE: &str = "guest-benchmark";
 
 /// What is added to the names of rows that are counted on Bochs: there the guest runs by VMX.
 const BY_VMX: &str = "_vmx";
 
-/// Returns what the guest and, where its `load` is wanted, the memory server print on QEMU, which
-/// counts instructions.
+/// Returns what the guest prints on QEMU, which counts instructions.
 pub fn measure(
     workspace: &Workspace,
-    (machine, emulator): (&Machine, &Path),
-    load: bool,
+    machine: &Machine,
+    emulator: &Path,
     runner: &Runner<'_>,
 ) -> Result<Vec<Measurement>> {
-    let load = Vec::from_iter(load.then(|| ("mem".to_owned(), LOAD.to_owned())));
-    let system = build(workspace, machine, (load, MEMORY), "bench-exits")?;
+    let system = build(workspace, machine, MEMORY, "bench-exits")?;
     let command = exact().command(workspace, emulator, &system)?;
     let _step = Step::begin("measuring exits of a guest");
     runner.run(&system, command, &[PACKAGE])
@@ -53,7 +48,7 @@ pub fn measure(
 /// processor.
 pub fn by_vmx(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measurement>> {
     let emulator = Kind::Bochs.ensure(workspace, machine, None)?;
-    let system = build(workspace, machine, (Vec::new(), MEMORY), "bench-vmx")?;
+    let system = build(workspace, machine, MEMORY, "bench-vmx")?;
     let launch = emulator.launch(workspace, &MachineArgs::default(), &system)?;
     let mut found = measured(&system, launch)?;
     for one in &mut found {
@@ -66,19 +61,13 @@ pub fn by_vmx(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measuremen
 /// there.
 pub fn by_sie(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measurement>> {
     let emulator = Kind::Hercules.ensure(workspace, machine, None)?;
-    let system = build(workspace, machine, (Vec::new(), MEMORY_BY_SIE), "bench-sie")?;
+    let system = build(workspace, machine, MEMORY_BY_SIE, "bench-sie")?;
     let launch = hercules::launch(workspace, &emulator.path, &system, Some(trace::FIRST))?;
     trace::measurements(&lines(&system, launch)?)
 }
 
-/// Builds the system with the guest on one core; `arguments` are those of servers, `memory` is the
-/// guest's.
-fn build(
-    workspace: &Workspace,
-    machine: &Machine,
-    (arguments, memory): (Vec<(String, String)>, Size),
-    name: &str,
-) -> Result<System> {
+/// Builds the system with the guest on one core.
+fn build(workspace: &Workspace, machine: &Machine, memory: Size, name: &str) -> Result<System> {
     let file = format!("bsp/{}/systems/first-guest.toml", machine.name);
     let file = workspace.root().join(file);
     let guest = GuestOverrides {
@@ -91,7 +80,6 @@ fn build(
     let overrides = Overrides {
         cores: Some(1),
         guest,
-        arguments,
         ..Overrides::default()
     };
     system::build(workspace, &file, &overrides, name)

@@ -7,6 +7,7 @@ mod html;
 mod laws;
 mod linux;
 mod measure;
+mod memory;
 mod peers;
 mod recorded;
 mod table;
@@ -75,13 +76,10 @@ pub struct Args {
     /// difference of each row.
     #[arg(long, value_name = "REV")]
     compare: Option<String>,
-    /// Measures nothing but the exits of a guest with its servers.
-    #[arg(long, conflicts_with = "compare")]
-    only_exits: bool,
-    /// Prints where the instructions of these rows are, by function and in their order, and writes a
-    /// listing of each below `target`.
-    #[arg(long, value_name = "ROW", value_delimiter = ',')]
-    trace: Vec<String>,
+    /// Prints where the instructions of this row are, by function and in their order, and writes a
+    /// listing of them below `target`.
+    #[arg(long, value_name = "ROW")]
+    trace: Option<String>,
 }
 
 /// The longest that one system may take.
@@ -173,17 +171,17 @@ fn machine_rows(
         }
     }
     let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
-    let runner = Runner::new(workspace, &args.trace)?;
-    let programs_too = !args.only_exits;
-    for file in manifests(workspace.root())?
-        .into_iter()
-        .filter(|_| programs_too)
-    {
+    let runner = Runner::new(workspace, args.trace.as_deref())?;
+    for file in manifests(workspace.root())? {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         if stem.starts_with("benchmark") && Machine::of_file(&file) == Some(machine) {
             add(&stem, programs(&runner, workspace, &emulator, &file));
         }
     }
+    add(
+        "the allocator",
+        memory::measure(workspace, machine, &emulator),
+    );
     match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",
@@ -191,10 +189,10 @@ fn machine_rows(
         ),
         None => add(
             "exits",
-            exits::measure(workspace, (machine, &emulator), programs_too, &runner),
+            exits::measure(workspace, machine, &emulator, &runner),
         ),
     }
-    if machine.name == linux::MACHINE && !args.no_linux && programs_too {
+    if machine.name == linux::MACHINE && !args.no_linux {
         add("linux", linux::measure(workspace, &emulator));
     }
     failed.extend(runner.missed());
