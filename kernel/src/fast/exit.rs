@@ -66,7 +66,7 @@ impl<A: Arch> Visit<'_, A> {
             (0, Some(ExitReply::Resume)) => 0,
             (0, Some(ExitReply::Behind)) => AccessInfo::behind(word(1)).into_bits(),
             (0, Some(ExitReply::Forward)) => {
-                let pending = self.forwarded(vcpu, [word(1), word(2), word(3)]);
+                let pending = self.forwarded(vcpu, [word(1), word(2), word(3), 0, 0, 0]);
                 return self.fast_send_exit(vcpu, &pending, || {
                     self.fast_wait(wait);
                     self.core.current.set(Some(item));

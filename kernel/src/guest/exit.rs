@@ -127,7 +127,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn answer_exit(&self, item: ExecutionRef, label: u16, words: [u64; 6]) {
         let vcpu = self.vcpu(item);
         vcpu.exit_pending.set(0);
-        let [first, second, third, ..] = words;
+        let [first, ..] = words;
         if vcpu.access.get() != 0 {
             let access = vcpu.access.replace(0);
             self.complete_access(vcpu, access, first);
@@ -139,10 +139,7 @@ impl<A: Arch> Visit<'_, A> {
                 self.complete_access(vcpu, AccessInfo::behind(first).into_bits(), 0);
                 self.make_ready(item);
             }
-            Some(ExitReply::Forward) => {
-                let pending = self.forwarded(vcpu, [first, second, third]);
-                self.send_exit(item, &pending);
-            }
+            Some(ExitReply::Forward) => self.send_exit(item, &self.forwarded(vcpu, words)),
             Some(ExitReply::Decline) => {
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }
@@ -162,7 +159,8 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns what an access that a vcpu server decoded is to its device's server.
     #[inline(never)]
-    pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, [address, info, value]: [u64; 3]) -> Pending {
+    pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, words: [u64; 6]) -> Pending {
+        let [address, info, value, ..] = words;
         let info = AccessInfo::from_bits(info);
         let key = RouteKey::from_number(u64::from(info.key()));
         match key.and_then(|key| self.find_route(vcpu, (key, address))) {
