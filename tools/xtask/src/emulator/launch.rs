@@ -86,6 +86,8 @@ impl Launch {
 
     /// Lets QEMU note resets in this file, so that one by a triple fault is told from an end.
     pub fn note_resets(&mut self, file: PathBuf) {
+        // What an earlier run left there is not this one's.
+        let _ = std::fs::remove_file(&file);
         self.command.args(["-d", "cpu_reset", "-D"]).arg(&file);
         self.resets = Some(file);
     }
