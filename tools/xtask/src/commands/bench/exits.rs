@@ -34,14 +34,15 @@ const PACKAGE: &str = "guest-benchmark";
 /// What is added to the names of rows that are counted on Bochs: there the guest runs by VMX.
 const BY_VMX: &str = "_vmx";
 
-/// Returns what the guest and the memory server print on QEMU, which counts instructions.
+/// Returns what the guest and, where its `load` is wanted, the memory server print on QEMU, which
+/// counts instructions.
 pub fn measure(
     workspace: &Workspace,
-    machine: &Machine,
-    emulator: &Path,
+    (machine, emulator): (&Machine, &Path),
+    load: bool,
     runner: &Runner<'_>,
 ) -> Result<Vec<Measurement>> {
-    let load = vec![("mem".to_owned(), LOAD.to_owned())];
+    let load = Vec::from_iter(load.then(|| ("mem".to_owned(), LOAD.to_owned())));
     let system = build(workspace, machine, (load, MEMORY), "bench-exits")?;
     let command = exact().command(workspace, emulator, &system)?;
     let _step = Step::begin("measuring exits of a guest");
