@@ -1,6 +1,6 @@
 //! Exits of guests: to a server that waits, and back into the guest.
 
-use super::{CALLS, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
+use super::{CALLS, DEVICE_CALLS, DEVICE_REPLIES, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
 use crate::guest::exit::Pending;
@@ -8,7 +8,7 @@ use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
-use crate::object::vcpu::Vcpu;
+use crate::object::vcpu::{DEVICES, Vcpu};
 use crate::visit::CURRENT;
 use abi::ObjectKind;
 use abi::exit::{AccessInfo, ExitReply};
@@ -31,11 +31,13 @@ impl<A: Arch> Visit<'_, A> {
         pending: &Pending,
         become_current: impl FnOnce(),
     ) -> Option<Fast<'e, A>> {
-        let slot = vcpu.slots.get(pending.route())?;
+        let route = pending.route();
+        let pin = if route < DEVICES { CALLS } else { DEVICE_CALLS };
+        let slot = vcpu.slots.get(route)?;
         (slot.own_tag().kind() == ObjectKind::Endpoint as u8).then_some(())?;
-        let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
+        let endpoint = self.at::<Endpoint, true>(slot.object.get(), pin)?;
         let (from, badge) = (vcpu.execution(), slot.badge.get());
-        let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
+        let waiting = self.fast_server::<true>(endpoint, (from, 0, pin))?;
         become_current();
         Self::make_pending(vcpu, pending);
         self.fast_deliver::<true>(from, &waiting, badge);
@@ -47,6 +49,16 @@ impl<A: Arch> Visit<'_, A> {
             badge,
             sequence: from.sequence.get(),
         }))
+    }
+
+    /// Returns the pin of what answers the pending exit of a vCPU.
+    #[inline(always)]
+    pub(super) fn reply_pin(vcpu: &Vcpu<A>) -> usize {
+        if vcpu.access.get() == 0 {
+            REPLIES
+        } else {
+            DEVICE_REPLIES
+        }
     }
 
     /// An answer that lets a vCPU go on with its guest, or makes an access for it.
@@ -77,7 +89,7 @@ impl<A: Arch> Visit<'_, A> {
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
-        let is_charged = self.fast_budget::<true>((budget, REPLIES))?;
+        let is_charged = self.fast_budget::<true>((budget, Self::reply_pin(vcpu)))?;
         let left =
             |it: Handle<Budget>| Some(self.at::<Budget, true>(it.address(), SIGNALS)?.left());
         (flags & flag::TURNS == 0 || budget.and_then(left)? > 0).then_some(())?;

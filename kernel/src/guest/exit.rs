@@ -1,7 +1,7 @@
 //! Exits out: calls on behalf of a vCPU, and what their answers do.
 
 use crate::Visit;
-use crate::arch::{Arch, Exit};
+use crate::arch::{Arch, Exit, GuestRegisters};
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::Route;
@@ -150,8 +150,10 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Ends the access that a device answered with `value`.
     pub(crate) fn complete_access(&self, vcpu: &Vcpu<A>, access: u64, value: u64) {
-        if let Some(registers) = self.registers(vcpu) {
-            let access = AccessInfo::from_bits(access);
+        let access = AccessInfo::from_bits(access);
+        // Of what loads nothing the registers need not be looked for.
+        let none = access.write().then_some::<GuestRegisters<'_>>(&[]);
+        if let Some(registers) = none.or_else(|| self.registers(vcpu)) {
             self.arch
                 .guest_complete(&vcpu.guest, registers, access, value);
         }
