@@ -12,7 +12,6 @@ use crate::object::vcpu::{DEVICES, Vcpu};
 use crate::visit::CURRENT;
 use abi::ObjectKind;
 use abi::exit::{AccessInfo, ExitReply};
-use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
@@ -90,9 +89,11 @@ impl<A: Arch> Visit<'_, A> {
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
         let is_charged = self.fast_budget::<true>((budget, Self::reply_pin(vcpu)))?;
-        let left =
-            |it: Handle<Budget>| Some(self.at::<Budget, true>(it.address(), SIGNALS)?.left());
-        (flags & flag::TURNS == 0 || budget.and_then(left)? > 0).then_some(())?;
+        if flags & flag::TURNS != 0
+            && self.at::<Budget, true>(budget?.address(), SIGNALS)?.left() <= 0
+        {
+            return None;
+        }
         let timer = self.arch.guest_timer(&vcpu.guest, true);
         if timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get()) {
             return None;
