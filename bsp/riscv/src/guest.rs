@@ -464,11 +464,7 @@ pub fn exit<'r>(
 
 /// Returns the exit of a guest-page fault.
 #[inline(never)]
-fn memory_exit<'r>(
-    cause: u64,
-    value: u64,
-    registers: impl FnOnce() -> GuestRegisters<'r>,
-) -> Exit {
+fn memory_exit<'r>(cause: u64, value: u64, registers: impl FnOnce() -> GuestRegisters<'r>) -> Exit {
     // htval has bits 63:2 of the guest-physical address; the rest is stval's, unless the fault was
     // met on the way through the guest's own tables.
     let address = csr::read!(number::HTVAL) << 2 | value & 3;
