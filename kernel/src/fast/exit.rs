@@ -18,7 +18,10 @@ impl<A: Arch> Visit<'_, A> {
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
     pub fn fast_exit<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
-        let pending = self.pending_exit(vcpu, exit).filter(|_| TAKEN)?;
+        if !TAKEN {
+            return None;
+        }
+        let pending = self.pending_exit(vcpu, exit)?;
         self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
     }
 

@@ -26,7 +26,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns what an exit is to a server, and sets its words; `None` where the guest only waits.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn pending_exit(&self, vcpu: &Vcpu<A>, exit: &Exit) -> Option<Pending> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
         let of = |class, words| {
