@@ -11,7 +11,7 @@ use crate::object::thread::Thread;
 use crate::object::vcpu::{DEVICES, Vcpu};
 use crate::visit::CURRENT;
 use abi::ObjectKind;
-use abi::exit::{AccessInfo, ExitReply};
+use abi::exit::{AccessInfo, ExitClass, ExitReply};
 
 impl<A: Arch> Visit<'_, A> {
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
@@ -21,8 +21,20 @@ impl<A: Arch> Visit<'_, A> {
         if !TAKEN {
             return None;
         }
-        let pending = self.pending_exit(vcpu, exit)?;
+        let pending = match exit {
+            Exit::Hypercall => self.pending_hypercall(vcpu),
+            _ => self.pending_exit(vcpu, exit)?,
+        };
         self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
+    }
+
+    /// Returns what a hypercall is to its server, and sets its words: inline, for it is the shortest.
+    #[inline(always)]
+    pub(crate) fn pending_hypercall(&self, vcpu: &Vcpu<A>) -> Pending {
+        let pc = self.arch.guest_program_counter(&vcpu.guest);
+        let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
+        vcpu.execution().set_words([pc, bits, mode, 0, 0, 0]);
+        Pending::of(ExitClass::Hypercall)
     }
 
     /// Brings an exit to its server, which waits, behind what makes its vCPU the current execution.

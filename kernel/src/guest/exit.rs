@@ -26,7 +26,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns what an exit is to a server, and sets its words; `None` where the guest only waits.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn pending_exit(&self, vcpu: &Vcpu<A>, exit: &Exit) -> Option<Pending> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
         let of = |class, words| {
@@ -35,10 +35,7 @@ impl<A: Arch> Visit<'_, A> {
         };
         Some(match *exit {
             Exit::Idle => return None,
-            Exit::Hypercall => {
-                let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
-                of(ExitClass::Hypercall, [pc, bits, mode, 0, 0, 0])
-            }
+            Exit::Hypercall => self.pending_hypercall(vcpu),
             Exit::Instruction { bits } => {
                 let [_, mode] = self.arch.guest_instruction(&vcpu.guest);
                 of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
@@ -190,7 +187,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Makes an exit of a class.
     #[inline(always)]
-    fn of(class: ExitClass) -> Self {
+    pub(crate) fn of(class: ExitClass) -> Self {
         let count = match class {
             ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
             ExitClass::Hypercall
