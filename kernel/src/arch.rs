@@ -21,6 +21,8 @@ pub trait UserFrame: FromBytes + Sync {
     /// Ends a system call: moves behind its instruction and clears every register that is neither
     /// preserved nor a result. Results are set afterwards.
     fn complete(&self);
+    /// Returns the program counter.
+    fn program_counter(&self) -> u64;
     /// Returns a register, numbered as by `abi::call::ThreadRegister` and the machine.
     fn register(&self, number: u64) -> Option<u64>;
     /// Sets a register that a user may set; `None` where there is no such register.
@@ -210,6 +212,11 @@ pub trait Arch: Sized + Sync + 'static {
     fn now(&self) -> u64;
     /// Asks for a [`Trap::Timer`] at `deadline`; `u64::MAX` is never.
     fn set_timer(&self, deadline: u64);
+    /// Copies words of one page to as many of another; `false` where it has no instruction for that.
+    #[inline(always)]
+    fn copy(&self, _: (&[AtomicU64], &[AtomicU64])) -> bool {
+        false
+    }
     /// Interrupts every core of the mask.
     fn send_ipi(&self, cores: u64);
 

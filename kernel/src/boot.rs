@@ -280,6 +280,9 @@ impl<A: Arch> Visit<'_, A> {
                 abi::Error::NeedsMemory => BootError::OutOfMemory,
                 _ => BootError::BadSegment,
             })?;
+            if place.depth != depth {
+                continue;
+            }
             let memory = Memory {
                 physical: from,
                 access,

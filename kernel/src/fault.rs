@@ -26,7 +26,7 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(always)]
     pub(crate) fn is_in_recovery(&self, thread: &Thread<A>) -> bool {
         let range = thread.recovery_start.get()..thread.recovery_end.get();
-        range.contains(&program_counter(thread))
+        range.contains(&thread.frame.program_counter())
     }
 
     /// Lets a fault inside the recovery range resume at its target.
@@ -75,7 +75,7 @@ impl<A: Arch> Visit<'_, A> {
     ) -> ([u64; 6], u64) {
         let execution = thread.execution();
         execution.raise(flag::FAULTED);
-        let values = [program_counter(thread), address, cause, 0, 0, 0];
+        let values = [thread.frame.program_counter(), address, cause, 0, 0, 0];
         execution.set_words(values);
         let info = MessageInfo::new()
             .with_words(3)
@@ -85,11 +85,4 @@ impl<A: Arch> Visit<'_, A> {
         execution.info.set(info);
         (values, info)
     }
-}
-
-/// Returns the program counter of a thread.
-#[inline(always)]
-fn program_counter<A: Arch>(thread: &Thread<A>) -> u64 {
-    let register = ThreadRegister::ProgramCounter.number();
-    thread.frame.register(register).unwrap_or(0)
 }

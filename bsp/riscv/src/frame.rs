@@ -136,6 +136,11 @@ impl UserFrame for RiscvFrame {
         a7.set(0);
     }
 
+    #[inline(always)]
+    fn program_counter(&self) -> u64 {
+        self.pc.get()
+    }
+
     fn register(&self, number: u64) -> Option<u64> {
         self.named(number).map(Word::get)
     }

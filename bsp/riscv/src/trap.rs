@@ -86,7 +86,7 @@ macro_rules! jump_with_arguments {
 /// thread pointer and program counter were saved; the other arguments are in the registers that they
 /// came in. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(
             target: u64,
@@ -98,19 +98,19 @@ macro_rules! system_calls {
             sixth: u64,
             word: u64,
         ) -> ! {
-            let visit = ManuallyDrop::new(enter_from_user());
             let words = [first, second, third, fourth, fifth, sixth];
+            if $when(word >> 32) {
+                // SAFETY: the registers are what it takes.
+                unsafe { jump_with_arguments!($first, target, words, word) }
+            }
+            let visit = ManuallyDrop::new(enter_from_user());
             let known = word & !0xff | const { $number as u64 };
             match visit.fast_call::<false, false>(current_thread(), [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume, words),
                 Some(Fast::Message(message)) => resume_with(&message),
-                // SAFETY: the registers are what it takes.
-                _ if $when(word >> 32) => unsafe {
-                    jump_with_arguments!($again, target, words, word)
-                },
-                // SAFETY: they are what `_save_arguments` takes, which fills the frame of the thread
-                // that made the call.
-                _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
+                // SAFETY: they are what it takes; `_save_arguments` fills the frame of the thread that
+                // made the call.
+                _ => unsafe { jump_with_arguments!($then, target, words, word) },
             }
         }
     )+};
@@ -118,13 +118,13 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call, long_call if is_long;
+    call: CallNumber::Call, long_call if is_long, _save_arguments;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, _save_arguments;
     /// Makes a signal.
-    signal: CallNumber::Signal, wake if always;
+    signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
-    identify: CallNumber::Identify, _save_arguments if always;
+    identify: CallNumber::Identify, _save_arguments if never, _save_arguments;
 }
 
 /// Does what [`call`] does for a long message: it puts registers aside for that.
@@ -167,9 +167,9 @@ pub extern "C" fn wake(
     }
 }
 
-/// The second attempt at a call that has one whatever its message.
-const fn always(_: u64) -> bool {
-    true
+/// The calls that have a first attempt whatever their information word.
+const fn never(_: u64) -> bool {
+    false
 }
 
 /// Returns the thread that made a system call.

@@ -34,11 +34,6 @@ pub struct S390Frame {
 }
 
 impl S390Frame {
-    /// Returns the program counter.
-    pub fn program_counter(&self) -> u64 {
-        self.address.get()
-    }
-
     /// Moves the program counter back by this many bytes.
     pub fn retreat(&self, bytes: u64) {
         self.address.set(self.address.get().wrapping_sub(bytes));
@@ -112,6 +107,11 @@ impl UserFrame for S390Frame {
             register.set(0);
         }
         self.mask.set(0);
+    }
+
+    #[inline(always)]
+    fn program_counter(&self) -> u64 {
+        self.address.get()
     }
 
     fn register(&self, number: u64) -> Option<u64> {

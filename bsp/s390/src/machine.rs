@@ -63,6 +63,11 @@ impl Arch for S390 {
         timer::set(deadline);
     }
 
+    #[inline(always)]
+    fn copy(&self, (from, to): (&[AtomicU64], &[AtomicU64])) -> bool {
+        paging::copy(from, to)
+    }
+
     fn send_ipi(&self, cores: u64) {
         let mut rest = cores;
         while rest != 0 {

@@ -108,6 +108,39 @@ fn is_same(one: &[AtomicU64], other: &[AtomicU64]) -> bool {
     condition >> 28 & 3 == 0
 }
 
+/// Copies words, up to 256 bytes with each instruction.
+#[inline(always)]
+pub fn copy(from: &[AtomicU64], to: &[AtomicU64]) -> bool {
+    let bytes = from.len().min(to.len()) as u64 * 8;
+    if bytes == 0 {
+        return true;
+    }
+    // SAFETY: MVC reads and writes as many bytes as both slices have; they are made of atomics, and
+    // memory of users.
+    unsafe {
+        asm!(
+            "srlg {blocks}, {last}, 8",
+            "ltgr {blocks}, {blocks}",
+            "jz 3f",
+            "2:  mvc 0(256,{to}),0({from})",
+            "la {to}, 256({to})",
+            "la {from}, 256({from})",
+            "brctg {blocks}, 2b",
+            "3:  exrl {last}, 4f",
+            "j 5f",
+            "4:  mvc 0(1,{to}),0({from})",
+            "5:",
+            // EXECUTE takes the eight lowest bits of how many bytes follow the first.
+            last = in(reg_addr) bytes - 1,
+            blocks = out(reg) _,
+            to = inout(reg_addr) to.as_ptr() => _,
+            from = inout(reg_addr) from.as_ptr() => _,
+            options(nostack)
+        );
+    }
+    true
+}
+
 /// Makes an entry for memory. There is no device memory: all I/O is instructions.
 pub fn leaf(memory: Memory) -> u64 {
     let (frame, access) = (memory.physical >> PAGE_SHIFT, memory.access);

@@ -14,7 +14,7 @@ use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
 use core::fmt::Write;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::sync::atomic::AtomicU64;
 use kernel::arch::{Trap, UserFrame};
 use kernel::core_state::CoreState;
@@ -43,7 +43,7 @@ const IDLE: u64 = PswMask::BITS_64
 pub extern "C" fn trap(what: u64) -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    let thread = visit.current_thread().expect("a thread trapped");
+    let thread = current_thread(cpu);
     let trap = match what {
         kind::CALL => executed_call(thread),
         kind::PROGRAM => fault(thread),
@@ -55,12 +55,25 @@ pub extern "C" fn trap(what: u64) -> ! {
     general(cpu, trap)
 }
 
+/// Returns the thread that trapped.
+#[inline(always)]
+fn current_thread(cpu: &PerCore) -> &'static Thread<S390> {
+    let frame = cpu.frame.get() as usize;
+    let thread = (frame - offset_of!(Thread<S390>, frame)) as *const Thread<S390>;
+    // SAFETY: the frame that a trap of a thread fills is that of the thread that ran, whose object
+    // the kernel keeps until this CPU has been in the kernel again.
+    unsafe { &*thread }
+}
+
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and PSW were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<S390>) -> ! {
+            if $when(word >> 32) {
+                $first()
+            }
             let cpu = percore::current();
             let visit = ManuallyDrop::new(enter_from_user(cpu));
             // SAFETY: what this CPU runs is a thread, and this is it, whose object the kernel keeps
@@ -70,8 +83,7 @@ macro_rules! system_calls {
             match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
                 Some(Fast::Message(message)) => resume_with(cpu, &message),
-                _ if $when(word >> 32) => $again(),
-                _ => rare_call(),
+                _ => $then(),
             }
         }
     )+};
@@ -79,13 +91,13 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call, long_call if is_long;
+    call: CallNumber::Call, long_call if is_long, rare_call;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call;
     /// Makes a signal.
-    signal: CallNumber::Signal, wake if always;
+    signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
-    identify: CallNumber::Identify, rare_call if always;
+    identify: CallNumber::Identify, rare_call if never, rare_call;
 }
 
 /// Makes a call or reply whose message may be long.
@@ -93,7 +105,7 @@ system_calls! {
 extern "C" fn long_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread(cpu);
     let frame = &thread.frame;
     match visit.fast_call::<false, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
@@ -106,16 +118,16 @@ extern "C" fn long_call() -> ! {
 extern "C" fn wake() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread(cpu);
     match visit.fast_wake(thread, thread.frame.argument(0)) {
         Some(Fast::Message(message)) => resume_with(cpu, &message),
         _ => rare_call(),
     }
 }
 
-/// The second attempt at a call that has one whatever its message.
-const fn always(_: u64) -> bool {
-    true
+/// The calls that have a first attempt whatever their information word.
+const fn never(_: u64) -> bool {
+    false
 }
 
 /// Makes a system call that is not one of the most frequent.
@@ -123,7 +135,7 @@ const fn always(_: u64) -> bool {
 pub extern "C" fn rare_call() -> ! {
     let cpu = percore::current();
     let visit = ManuallyDrop::new(enter_from_user(cpu));
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread(cpu);
     let frame = &thread.frame;
     match visit.fast_call::<true, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(fast) => go_on(cpu, &fast),

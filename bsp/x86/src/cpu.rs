@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+use core::sync::atomic::AtomicU64;
 
 /// Returns a leaf of CPUID, or zeros where the processor has fewer leaves.
 #[inline(never)]
@@ -156,3 +157,19 @@ port_access!(
     read_port_long,
     write_port_long
 );
+
+/// Copies words.
+#[inline(always)]
+pub fn copy(from: &[AtomicU64], to: &[AtomicU64]) {
+    // SAFETY: it reads and writes as many words as both slices have; they are made of atomics, and
+    // memory of users. The direction flag is clear in the kernel.
+    unsafe {
+        asm!(
+            "rep movsq",
+            inout("rcx") from.len().min(to.len()) => _,
+            inout("rsi") from.as_ptr() => _,
+            inout("rdi") to.as_ptr() => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}

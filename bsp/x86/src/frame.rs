@@ -163,6 +163,11 @@ impl UserFrame for X86Frame {
         self.gs_base.set(0);
     }
 
+    #[inline(always)]
+    fn program_counter(&self) -> u64 {
+        self.rip.get()
+    }
+
     fn register(&self, number: u64) -> Option<u64> {
         self.word(number).map(Word::get)
     }

@@ -40,6 +40,14 @@ pub trait Hardware: Sync {
     ///
     /// What is refused.
     fn set(&self, guest: &X86Guest, register: Register, value: u64) -> Result<(), Error>;
+    /// Sets selector, attributes, limit and base of a segment, by its number.
+    fn set_segment(&self, guest: &X86Guest, segment: u8, parts: [u64; 4]) {
+        use SegmentField::{Attributes, Base, Limit, Selector};
+        for (field, value) in [Selector, Attributes, Limit, Base].into_iter().zip(parts) {
+            // All hardware has all segments.
+            let _ = self.set(guest, Register::Segment(segment, field), value);
+        }
+    }
     /// Runs the loaded guest until it leaves, and returns its exit; `None` is an interrupt of the
     /// host.
     fn run(&self, core: &PerCore, guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit>;
@@ -179,13 +187,7 @@ impl X86Guest {
                 9 => (0, 0x8b, 0),
                 _ => (0, 0, 0),
             };
-            set(Register::Segment(segment, SegmentField::Selector), selector);
-            set(
-                Register::Segment(segment, SegmentField::Attributes),
-                attributes,
-            );
-            set(Register::Segment(segment, SegmentField::Limit), 0xffff);
-            set(Register::Segment(segment, SegmentField::Base), base);
+            hardware.set_segment(self, segment, [selector, attributes, 0xffff, base]);
         }
         set(Register::ModelSpecific(msr::EFER), 0);
         set(Register::ModelSpecific(msr::PAT), 0x0007_0406_0007_0406);

@@ -129,14 +129,17 @@ fn signal(line: u32) -> u32 {
         .map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
-/// Writes the redirection entry of a line; a line without a pin has none.
+/// Writes the redirection entry of a line; a line without a pin has none. A level is masked meanwhile:
+/// it is still there afterwards. An edge would be forgotten, and goes to the old or the new target.
 #[inline(never)]
 fn redirect(line: u32, low: u32, target: u32) {
     let found = CONTROLLERS_FOUND.lock();
     let has = |controller: &&Controller| line.wrapping_sub(controller.first) < controller.pins;
     if let Some(controller) = found.iter().flatten().find(has) {
         let register = 0x10 + (line - controller.first) * 2;
-        controller.write(register, MASKED);
+        if low & LEVEL != 0 {
+            controller.write(register, MASKED);
+        }
         controller.write(register + 1, target << 24);
         controller.write(register, low);
     }

@@ -38,6 +38,12 @@ impl Arch for X86 {
         timer::set(deadline);
     }
 
+    #[inline(always)]
+    fn copy(&self, (from, to): (&[AtomicU64], &[AtomicU64])) -> bool {
+        cpu::copy(from, to);
+        true
+    }
+
     fn send_ipi(&self, cores: u64) {
         let mut rest = cores;
         while rest != 0 {

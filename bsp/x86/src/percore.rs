@@ -118,6 +118,18 @@ pub fn seat() -> u64 {
     word::<{ offset_of!(PerCore, seat) }>()
 }
 
+/// Returns the address behind the frame of the thread that this core ran last.
+#[inline(always)]
+pub fn frame_end() -> u64 {
+    let value;
+    // SAFETY: in the kernel, GS has the address of an element of `CORES` as its base.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[{}]", out(reg) value, const FRAME_END,
+            options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
 /// Returns [`PerCore::state`] of the core that runs this code.
 #[inline(always)]
 pub fn state() -> u64 {

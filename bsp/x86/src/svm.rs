@@ -253,6 +253,14 @@ impl Hardware for Svm {
         Ok(())
     }
 
+    fn set_segment(&self, guest: &X86Guest, segment: u8, parts: [u64; 4]) {
+        let [selector, attributes, limit, base] = parts;
+        let offset = vmcb::SEGMENTS + usize::from(segment) * 16;
+        let described = selector | attributes << 16 | limit << 32;
+        guest.block.set(offset, described);
+        guest.block.set(offset + 8, base);
+    }
+
     fn run(&self, core: &PerCore, guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
         let block = &guest.block;
         // An event that waits to be injected again goes first.

@@ -2,7 +2,7 @@
 
 use crate::cores::KERNEL;
 use crate::entry::{_resume, _return_to};
-use crate::frame::X86Frame;
+use crate::frame::{X86Frame, offset};
 use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
@@ -12,7 +12,7 @@ use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
 use core::fmt::Write;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::sync::atomic::AtomicU64;
 use kernel::arch::{Trap, UserFrame};
 use kernel::core_state::CoreState;
@@ -36,7 +36,7 @@ pub static NMI_COUNT: AtomicU64 = AtomicU64::new(0);
 pub extern "C" fn trap() -> ! {
     let core = percore::current();
     let visit = ManuallyDrop::new(enter_from_user());
-    let thread = visit.current_thread().expect("a thread trapped");
+    let thread = current_thread();
     let what = thread_trap(core, &thread.frame);
     if let Some(fast) = visit.fast_fault(thread, what) {
         go_on(core, &fast);
@@ -44,12 +44,25 @@ pub extern "C" fn trap() -> ! {
     general(core, what)
 }
 
+/// Returns the thread that trapped.
+#[inline(always)]
+fn current_thread() -> &'static Thread<X86> {
+    let frame = percore::frame_end() as usize - offset::END;
+    let thread = (frame - offset_of!(Thread<X86>, frame)) as *const Thread<X86>;
+    // SAFETY: the frame that a trap out of user mode fills is that of the thread that ran, whose
+    // object the kernel keeps until this core has been in the kernel again.
+    unsafe { &*thread }
+}
+
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and program counter were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $again:ident if $when:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<X86>) -> ! {
+            if $when(word >> 32) {
+                $first()
+            }
             let visit = ManuallyDrop::new(enter_from_user());
             // SAFETY: what this core runs is a thread, and this is it, whose object the kernel keeps
             // until this core has been in the kernel again.
@@ -58,8 +71,7 @@ macro_rules! system_calls {
             match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume),
                 Some(Fast::Message(message)) => resume_with(&message),
-                _ if $when(word >> 32) => $again(),
-                _ => rare_call(),
+                _ => $then(),
             }
         }
     )+};
@@ -67,20 +79,20 @@ macro_rules! system_calls {
 
 system_calls! {
     /// Makes a call of an endpoint.
-    call: CallNumber::Call, long_call if is_long;
+    call: CallNumber::Call, long_call if is_long, rare_call;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call;
     /// Makes a signal.
-    signal: CallNumber::Signal, wake if always;
+    signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
-    identify: CallNumber::Identify, rare_call if always;
+    identify: CallNumber::Identify, rare_call if never, rare_call;
 }
 
 /// Makes a call or reply whose message may be long.
 #[inline(never)]
 fn long_call() -> ! {
     let visit = ManuallyDrop::new(enter_from_user());
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread();
     let frame = &thread.frame;
     match visit.fast_call::<false, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(Fast::Behind(resume)) => resume_thread(&resume),
@@ -92,16 +104,16 @@ fn long_call() -> ! {
 #[inline(never)]
 fn wake() -> ! {
     let visit = ManuallyDrop::new(enter_from_user());
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread();
     match visit.fast_wake(thread, thread.frame.argument(0)) {
         Some(Fast::Message(message)) => resume_with(&message),
         _ => rare_call(),
     }
 }
 
-/// The second attempt at a call that has one whatever its message.
-const fn always(_: u64) -> bool {
-    true
+/// The calls that have a first attempt whatever their information word.
+const fn never(_: u64) -> bool {
+    false
 }
 
 /// Makes a system call that is not one of the most frequent.
@@ -109,7 +121,7 @@ const fn always(_: u64) -> bool {
 pub extern "C" fn rare_call() -> ! {
     let core = percore::current();
     let visit = ManuallyDrop::new(enter_from_user());
-    let thread = visit.current_thread().expect("a thread made it");
+    let thread = current_thread();
     let frame = &thread.frame;
     match visit.fast_call::<true, true>(thread, [frame.argument(0), frame.call_word()]) {
         Some(fast) => go_on(core, &fast),
@@ -132,10 +144,11 @@ fn go_on(core: &PerCore, fast: &Fast<'_, X86>) -> ! {
 /// Returns to a thread behind its system call, with words of the caller's.
 #[inline(always)]
 fn resume_thread(resume: &Resume<'_, X86>) -> ! {
-    let frame = &resume.from.frame;
+    // Written out, for the compiler calls `from_fn`.
+    let word = |index: usize| resume.from.frame.argument(index);
     resume_with(&Message {
         to: resume.to,
-        words: core::array::from_fn(|index| frame.argument(index + 1)),
+        words: [word(1), word(2), word(3), word(4), word(5), word(6)],
         info: resume.info,
         badge: resume.badge,
         sequence: 0,

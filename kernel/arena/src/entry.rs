@@ -86,12 +86,6 @@ impl<'a> Entry<'a> {
     /// objects are `stride` apart. One function for all types, for calls are shorter than copies.
     #[inline(never)]
     fn locate(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
-        self.locate_here(address, kind, stride)
-    }
-
-    /// Does what [`Entry::locate`] does.
-    #[inline(always)]
-    fn locate_here(&self, address: u64, kind: u8, stride: u64) -> Option<NonNull<u8>> {
         // Below the arena this wraps to a page that has no kind byte.
         let arena = self.arena;
         let offset = usize::try_from(address.wrapping_sub(arena.physical)).ok()?;
@@ -118,17 +112,25 @@ impl<'a> Entry<'a> {
         Some(unsafe { pointer.cast::<T>().as_ref() })
     }
 
-    /// Returns the object at an address, and pins it, unless a grace period is under way: between its
-    /// acknowledgement and the end of a period a core may still find what goes then.
+    /// Returns the object at an address, and pins it.
     #[inline(always)]
     fn pin<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
         let pin = self.seat.pin::<T>(pin)?;
-        let pointer = self.locate(address, T::KIND, T::STRIDE)?;
+        let pointer = self.look(pin, address, (T::KIND, T::STRIDE))?;
+        // SAFETY: as in `find`.
+        Some(unsafe { pointer.cast::<T>().as_ref() })
+    }
+
+    /// Does what [`Entry::locate`] does, and notes the address in a pin, unless a grace period is
+    /// under way: between its acknowledgement and the end of a period a core may still find what goes
+    /// then.
+    #[inline(always)]
+    fn look(&self, pin: &AtomicU64, address: u64, of: (u8, u64)) -> Option<NonNull<u8>> {
+        let pointer = self.locate(address, of.0, of.1)?;
         if self.arena.grace().is_idle() {
             pin.store(address, Ordering::Relaxed);
         }
-        // SAFETY: as in `find`.
-        Some(unsafe { pointer.cast::<T>().as_ref() })
+        Some(pointer)
     }
 
     /// Returns the object at an address, which is looked at unless pin number `pin` of its type names
@@ -191,13 +193,17 @@ impl<'a> Entry<'a> {
         Some(unsafe { slice::from_raw_parts(pointer, count) })
     }
 
-    /// Returns the 64-bit words of the raw page at `address`: memory of users.
+    /// Returns the 64-bit words of the raw page at `address`, memory of users, which is looked at
+    /// unless pin number `pin` of pages names it, and pinned then.
     #[must_use]
     #[inline(always)]
-    pub fn page(&self, address: u64) -> Option<&[AtomicU64; PAGE_WORDS]> {
-        let page = self.locate_here(address, RAW, PAGE_SIZE)?;
-        // SAFETY: as in `words`, for one page, at whose start `locate_here` looked.
-        Some(unsafe { page.cast::<[AtomicU64; PAGE_WORDS]>().as_ref() })
+    pub fn page(&self, address: u64, pin: usize) -> Option<&[AtomicU64; PAGE_WORDS]> {
+        let pin = self.seat.pins[crate::seat::PAGES].get(pin)?;
+        if pin.load(Ordering::Relaxed) != address {
+            self.look(pin, address, (RAW, PAGE_SIZE))?;
+        }
+        // SAFETY: as in `words`, for one page, at whose start this core looked: it is in the arena.
+        Some(unsafe { &*self.origin.wrapping_add(address as usize).cast() })
     }
 
     /// Returns `Some` if every page of a page-aligned range has this kind.

@@ -10,6 +10,8 @@ pub const PINS: usize = 4;
 pub const NOTES: usize = 9;
 /// Kinds of objects that can be pinned.
 const KINDS: usize = 16;
+/// Where the pins of raw pages are: behind those of objects.
+pub(crate) const PAGES: usize = KINDS;
 /// A pin that names nothing: no object begins at an odd address.
 const EMPTY: u64 = 1;
 
@@ -26,7 +28,7 @@ pub struct Seat {
     origin: AtomicPtr<u8>,
     core: AtomicUsize,
     pub(crate) notes: [Note; NOTES],
-    pins: [[AtomicU64; PINS]; KINDS],
+    pub(crate) pins: [[AtomicU64; PINS]; KINDS + 1],
 }
 
 impl Seat {
@@ -37,7 +39,7 @@ impl Seat {
             origin: AtomicPtr::new(null_mut()),
             core: AtomicUsize::new(0),
             notes: [const { [const { AtomicU64::new(EMPTY) }; 4] }; NOTES],
-            pins: [const { [const { AtomicU64::new(EMPTY) }; PINS] }; KINDS],
+            pins: [const { [const { AtomicU64::new(EMPTY) }; PINS] }; KINDS + 1],
         }
     }
 

@@ -13,8 +13,7 @@ pub struct CapLock {
 
 impl CapLock {
     /// Makes a free lock.
-    #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             held: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -51,11 +50,5 @@ impl CapLock {
             return 0;
         }
         self.waiting.swap(0, Ordering::SeqCst)
-    }
-}
-
-impl Default for CapLock {
-    fn default() -> Self {
-        Self::new()
     }
 }

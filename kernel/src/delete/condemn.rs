@@ -56,7 +56,8 @@ impl<A: Arch> Visit<'_, A> {
         let mut depth = 0;
         while inclusive || self.first_child(self.slot(target)).is_some() {
             at = self.first_leaf(at);
-            match self.inner_slot(at) {
+            let slot = self.slot(at);
+            match self.inner_slot(at, slot) {
                 Err(SearchOn) => return Ending::Restart,
                 Ok(Some(inner)) => {
                     let Some(place) = outer.get_mut(depth) else {
@@ -69,11 +70,11 @@ impl<A: Arch> Visit<'_, A> {
                 }
                 Ok(None) => {}
             }
-            if !self.condemn_bindings(at) {
+            if !self.condemn_bindings(slot) {
                 return Ending::Restart;
             }
-            let before = self.slot(at).previous.get();
-            if !self.condemn(at) {
+            let before = slot.previous.get();
+            if !self.condemn(at, slot) {
                 return Ending::Restart;
             }
             match before {
@@ -93,8 +94,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Condemns what is bound to a thread that dies with `slot`: all in one round with the thread, which
     /// may be the caller, and makes no call again without them. `false` where that is the next round.
-    fn condemn_bindings(&self, slot: SlotRef) -> bool {
-        let holder = self.slot(slot);
+    fn condemn_bindings(&self, holder: &Slot) -> bool {
         let (tag, object) = (holder.tag(), holder.object.get());
         if !tag.original() || tag.object_kind() != Some(ObjectKind::Thread) {
             return true;
@@ -110,7 +110,7 @@ impl<A: Arch> Visit<'_, A> {
                 (None, _) => {}
                 (_, Role::Budget | Role::Notification) => {
                     if let Some(binding) = nth(first, index) {
-                        self.condemn(binding);
+                        self.condemn(binding, slot);
                     }
                 }
                 // No round has anything to do about the others, and nobody fills them again.
@@ -126,8 +126,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns a filled slot inside the object that dies with `slot`, if there is another than
     /// `slot` itself: the first process's table lies in itself. Nobody can fill one any more; the
     /// search goes on where it was the last time.
-    fn inner_slot(&self, slot: SlotRef) -> Result<Option<SlotRef>, SearchOn> {
-        let holder = self.slot(slot);
+    fn inner_slot(&self, slot: SlotRef, holder: &Slot) -> Result<Option<SlotRef>, SearchOn> {
         let tag = holder.tag();
         let (offset, count) = match tag.object_kind().filter(|_| tag.original()) {
             Some(ObjectKind::CapTable) => (0, 1 << tag.order()),
@@ -164,8 +163,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Takes a slot out of the tree and marks it as dying; `false` where a mapping, or memory, is so
     /// large that taking it away has to go on later.
-    fn condemn(&self, victim: SlotRef) -> bool {
-        let slot = self.slot(victim);
+    fn condemn(&self, victim: SlotRef, slot: &Slot) -> bool {
         let tag = slot.tag();
         if tag.mapped() && !self.unmap_some(slot) || !self.release_some(slot) {
             return false;
@@ -181,7 +179,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Takes a binding, which has no descendants, out of the tree and marks it as dying.
     pub(crate) fn condemn_binding(&self, place: SlotRef) {
-        self.condemn(place);
+        self.condemn(place, self.slot(place));
     }
 
     /// Makes all memory of an Untyped without children available again: what had objects in it as far

@@ -43,10 +43,11 @@ impl<A: Arch> Visit<'_, A> {
         let here = self.entry.core() as u64;
         match tag.object_kind() {
             Some(ObjectKind::Thread | ObjectKind::Vcpu) => {
-                if let Some(item) = ExecutionRef::from_address(object)
-                    && self.execution(item).core.get() == here
-                {
-                    self.kill(item);
+                if let Some(item) = ExecutionRef::from_address(object) {
+                    let execution = self.execution(item);
+                    if execution.core.get() == here {
+                        self.kill(item, execution);
+                    }
                 }
             }
             Some(ObjectKind::Endpoint) => {
@@ -125,11 +126,11 @@ impl<A: Arch> Visit<'_, A> {
             return;
         };
         match tag.role() {
-            Role::Space | Role::CapTable | Role::GuestSpace => self.stop(item),
-            Role::MessagePage if execution.is_vcpu() => self.stop(item),
+            Role::Space | Role::CapTable | Role::GuestSpace => self.end(item, execution),
+            Role::MessagePage if execution.is_vcpu() => self.end(item, execution),
             Role::Budget => {
-                self.stop(item);
-                self.unbind_budget(item, object);
+                self.end(item, execution);
+                self.unbind_budget(item, execution, object);
             }
             Role::Notification => {
                 if let Some(found) = self.entry.at::<Notification>(object) {
@@ -144,8 +145,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Takes the budget away from the execution that it was bound to.
-    fn unbind_budget(&self, item: ExecutionRef, budget: u64) {
-        let execution = self.execution(item);
+    fn unbind_budget(&self, item: ExecutionRef, execution: &Execution, budget: u64) {
         execution.own_budget.set(0);
         execution.lower(flag::TURNS);
         let core = self.core;
@@ -168,7 +168,11 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Stops an execution of this core: what it waits for is given up.
     pub(crate) fn stop(&self, item: ExecutionRef) {
-        let execution = self.execution(item);
+        self.end(item, self.execution(item));
+    }
+
+    /// Does it.
+    fn end(&self, item: ExecutionRef, execution: &Execution) {
         let state = execution.state();
         match state {
             State::Dead | State::Stopped => return,
@@ -180,7 +184,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         self.leave_queue(item);
         if !execution.is_vcpu() {
-            self.abandon_call(item, state);
+            self.abandon_call(item, execution, state);
         }
         execution.set_state(State::Stopped);
         let core = self.core;
@@ -190,8 +194,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Gives a thread that is being stopped the result of the call that it waited in.
-    fn abandon_call(&self, item: ExecutionRef, state: State) {
-        let execution = self.execution(item);
+    fn abandon_call(&self, item: ExecutionRef, execution: &Execution, state: State) {
         if execution.has(flag::KERNEL_MESSAGE) {
             execution.lower(flag::KERNEL_MESSAGE);
             return;
@@ -207,9 +210,8 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Ends an execution of this core.
-    fn kill(&self, item: ExecutionRef) {
-        let execution = self.execution(item);
-        self.stop(item);
+    fn kill(&self, item: ExecutionRef, execution: &Execution) {
+        self.end(item, execution);
         execution.set_state(State::Dead);
         self.round.forget_caller(item);
         if execution.is_vcpu() {

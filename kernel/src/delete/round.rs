@@ -59,8 +59,7 @@ pub struct Round {
 
 impl Round {
     /// Makes the state without a round.
-    #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             phase: Word::new(IDLE),
             count: Word::new(0),
@@ -160,12 +159,6 @@ impl Round {
         if self.caller.get() == Some(dying) {
             self.caller.set(None);
         }
-    }
-}
-
-impl Default for Round {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

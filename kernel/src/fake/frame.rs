@@ -119,6 +119,11 @@ impl UserFrame for FakeFrame {
         }
     }
 
+    fn program_counter(&self) -> u64 {
+        let [counter, ..] = &self.pointers;
+        counter.load(Ordering::Relaxed)
+    }
+
     fn register(&self, number: u64) -> Option<u64> {
         Some(self.place(number)?.load(Ordering::Relaxed))
     }

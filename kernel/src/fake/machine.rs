@@ -433,7 +433,9 @@ impl Machine {
                 return true;
             }
             let other = current.filter(|it| self.with_thread(*it, |_| ()).is_some());
-            let Some(current) = other.filter(|_| self.state(thread) != State::Exhausted) else {
+            // What other threads go on with may stop it.
+            let waits = !matches!(self.state(thread), State::Exhausted | State::Stopped);
+            let Some(current) = other.filter(|_| waits) else {
                 return false;
             };
             if !self.is_calling(current) {

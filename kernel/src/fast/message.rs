@@ -18,42 +18,50 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// The words of a long message, and where they go.
 type Pages<'e> = Option<(&'e [AtomicU64], &'e [AtomicU64])>;
 
-/// Copies the words of a long message, eight in a round.
-#[inline(always)]
-fn copy(pages: Pages<'_>) {
-    let Some((from, to)) = pages else { return };
-    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks::<8>());
-    let copy = |from: &AtomicU64, to: &AtomicU64| {
-        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-    };
-    for (from, to) in from.iter().zip(to) {
-        // Written out, for the compiler makes loops of loops.
-        let ([f0, f1, f2, f3, f4, f5, f6, f7], [t0, t1, t2, t3, t4, t5, t6, t7]) = (from, to);
-        copy(f0, t0);
-        copy(f1, t1);
-        copy(f2, t2);
-        copy(f3, t3);
-        copy(f4, t4);
-        copy(f5, t5);
-        copy(f6, t6);
-        copy(f7, t7);
-    }
-    for (from, to) in from_rest.iter().zip(to_rest) {
-        copy(from, to);
-    }
-}
-
 impl<A: Arch> Visit<'_, A> {
+    /// Copies the words of a long message: where the machine knows no better, eight in a round.
+    #[inline(always)]
+    pub(crate) fn copy_words(&self, pages: Pages<'_>) {
+        let Some((from, to)) = pages.filter(|pages| !self.arch.copy(*pages)) else {
+            return;
+        };
+        let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks::<8>());
+        let copy = |from: &AtomicU64, to: &AtomicU64| {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        for (from, to) in from.iter().zip(to) {
+            // Written out, for the compiler makes loops of loops.
+            let ([f0, f1, f2, f3, f4, f5, f6, f7], [t0, t1, t2, t3, t4, t5, t6, t7]) = (from, to);
+            copy(f0, t0);
+            copy(f1, t1);
+            copy(f2, t2);
+            copy(f3, t3);
+            copy(f4, t4);
+            copy(f5, t5);
+            copy(f6, t6);
+            copy(f7, t7);
+        }
+        for (from, to) in from_rest.iter().zip(to_rest) {
+            copy(from, to);
+        }
+    }
+
     /// Returns the words of both message pages that a message has beyond registers: none of a short
     /// one. `None` where the general path is needed.
     #[inline(always)]
-    fn fast_pages(&self, from: &Thread<A>, to: &Thread<A>, info: u64) -> Option<Pages<'_>> {
+    fn fast_pages(
+        &self,
+        (from, from_pin): (&Thread<A>, usize),
+        (to, to_pin): (&Thread<A>, usize),
+        info: u64,
+    ) -> Option<Pages<'_>> {
         let words = usize::try_from(info & SHAPE).ok()?;
         if words <= REGISTER_WORDS {
             return Some(None);
         }
         let range = REGISTER_WORDS..words.min(MAX_WORDS + 1);
-        let (from, to) = (self.message_page(from)?, self.message_page(to)?);
+        let from = self.page_of(from.message_page(), from_pin)?;
+        let to = self.page_of(to.message_page(), to_pin)?;
         (words <= MAX_WORDS).then_some(Some((from.get(range.clone())?, to.get(range)?)))
     }
 
@@ -65,7 +73,7 @@ impl<A: Arch> Visit<'_, A> {
         target: u64,
     ) -> Option<Fast<'e, A>> {
         // What a short message is, is not said by who sends it.
-        if !LONG && info as u16 > REGISTER_WORDS as u16 {
+        if !LONG && is_long(info) {
             return None;
         }
         let need = (CALL, |it: &Endpoint| it.core.get());
@@ -77,7 +85,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let waiting = self.fast_server::<RARE>(endpoint, (from, from.flags()))?;
         if LONG {
-            copy(self.fast_pages(thread, waiting.server, info)?);
+            self.copy_words(self.fast_pages((thread, CALLS), (waiting.server, REPLIES), info)?);
         }
         self.fast_deliver::<RARE>(from, &waiting, badge);
         Some(Fast::Behind(Resume {
@@ -140,7 +148,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let switch = self.fast_way::<RARE>((client, REPLIES), to.budget.get())?;
         let pages = if LONG {
-            self.fast_pages(thread, client, info)?
+            self.fast_pages((thread, REPLIES), (client, CALLS), info)?
         } else {
             None
         };
@@ -152,7 +160,7 @@ impl<A: Arch> Visit<'_, A> {
             to.lower(flag::KERNEL_MESSAGE | flag::FAULTED);
             return Some(Fast::Thread(client));
         }
-        copy(pages);
+        self.copy_words(pages);
         Some(Fast::Behind(Resume {
             from: thread,
             to: client,
@@ -184,13 +192,10 @@ impl<A: Arch> Visit<'_, A> {
             kind,
             address,
             cause,
-        } = trap
+        } = (if TAKEN { trap } else { Trap::Ipi })
         else {
             return None;
         };
-        if !TAKEN {
-            return None;
-        }
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;

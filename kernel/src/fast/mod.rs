@@ -63,11 +63,11 @@ pub enum Fast<'e, A: Arch> {
 
 /// Bits of the information word that say how many words and capabilities there are.
 const SHAPE: u64 = 0x3ff;
-/// Returns whether a message, or what its information word says of it, is more than registers have.
+/// Returns whether a message is more than words in registers.
 #[inline(always)]
 #[must_use]
 pub const fn is_long(info: u64) -> bool {
-    info & SHAPE > REGISTER_WORDS as u64
+    info as u16 > REGISTER_WORDS as u16
 }
 
 /// Bits of the information word that say what a message is.
@@ -77,7 +77,7 @@ const KIND: u64 = 0x3f << 10;
 /// looked at once, until this core acknowledges the next round.
 const CALLS: usize = 0;
 const REPLIES: usize = 1;
-const SIGNALS: usize = 2;
+pub(crate) const SIGNALS: usize = 2;
 /// What the notes behind those of what calls name are about: spaces, by the same numbers.
 const SPACES: usize = 3;
 /// And behind those pairs of budgets, what goes over from one to the other.

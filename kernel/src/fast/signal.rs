@@ -30,10 +30,7 @@ impl<A: Arch> Visit<'_, A> {
             bits.fetch_or(bits_of(badge), Ordering::SeqCst);
             return Some(Self::done(thread, [0; 2]));
         }
-        if !WAKES || !TAKEN {
-            return None;
-        }
-        self.fast_hand_over::<RARE>(thread, notification, badge)
+        (WAKES && TAKEN).then(|| self.fast_hand_over::<RARE>(thread, notification, badge))?
     }
 
     /// A signal of a notification of this core for which somebody waits who is more urgent than the

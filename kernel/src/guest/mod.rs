@@ -9,6 +9,7 @@ mod inject;
 
 use crate::Visit;
 use crate::arch::{Arch, GuestRegisters};
+use crate::fast::SIGNALS;
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::space::GuestSpace;
 use crate::object::vcpu::Vcpu;
@@ -36,7 +37,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns the general registers of a vCPU.
     pub fn registers(&self, vcpu: &Vcpu<A>) -> Option<GuestRegisters<'_>> {
-        self.page_of(vcpu.register_page())
+        self.page_of(vcpu.register_page(), SIGNALS)
     }
 
     /// Returns whether the state of a vCPU is in this core.

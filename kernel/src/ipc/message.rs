@@ -6,9 +6,10 @@ use crate::cap::Slot;
 use crate::object::budget::Budget;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
+use crate::visit::CURRENT;
 use abi::message::{MAX_CAPS, MAX_WORDS, REGISTER_WORDS};
 use abi::{CallWord, DeliveryKind, Error, MessageInfo, ObjectKind};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 
 impl<A: Arch> Visit<'_, A> {
     /// Checks the shape of a message that a thread is about to send.
@@ -24,18 +25,17 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the words of a thread's message page.
-    #[inline(always)]
     pub(crate) fn message_page(&self, thread: &Thread<A>) -> Option<&[AtomicU64]> {
-        self.page_of(thread.message_page())
+        self.page_of(thread.message_page(), CURRENT)
     }
 
-    /// Returns the words of the page that a binding of an object of this core names.
+    /// Returns the words of the page that a binding of an object of this core names, by this pin.
     #[inline(always)]
-    pub(crate) fn page_of(&self, slot: &Slot) -> Option<&[AtomicU64]> {
+    pub(crate) fn page_of(&self, slot: &Slot, pin: usize) -> Option<&[AtomicU64]> {
         if slot.own_tag().kind() != ObjectKind::Frame as u8 {
             return None;
         }
-        Some(self.entry.page(slot.object.get())?)
+        Some(self.entry.page(slot.object.get(), pin)?)
     }
 
     /// Hands a call to its receiver, which is then the one to answer it.
@@ -91,10 +91,7 @@ impl<A: Arch> Visit<'_, A> {
                 .with_caps(0);
         };
         let long = REGISTER_WORDS..info.words().max(REGISTER_WORDS);
-        let (from, to) = (from.get(long.clone()), to.get(long));
-        for (from, to) in from.unwrap_or(&[]).iter().zip(to.unwrap_or(&[])) {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+        self.copy_words(from.get(long.clone()).zip(to.get(long)));
         let caps = if info.caps() > 0 {
             self.transfer(source, target, info)
         } else {

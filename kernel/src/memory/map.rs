@@ -9,8 +9,9 @@ use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
 use crate::delete::Ending;
 use crate::object::execution::ExecutionRef;
-use crate::object::space::AddressSpace;
+use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
+use crate::visit::CURRENT;
 use crate::word::Word;
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
@@ -104,10 +105,18 @@ impl<A: Arch> Visit<'_, A> {
         slot: &Slot,
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
-        let (mut done, end) = (slot.badge.get(), slot.bytes());
-        let at = |done| self.walk_making(space, slot.address.get() + done, depth);
-        let mut place = at(done)?;
+        let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
+        let mut place = self.walk_making(space, slot.address.get() + done, depth)?;
         loop {
+            if place.depth != depth {
+                if self.spend(0) {
+                    // The tables so far are empty: nothing else leads to them.
+                    slot.badge.set(done | FREEING);
+                    return Ok(false);
+                }
+                place = self.walk_making(space, slot.address.get() + done, depth)?;
+                continue;
+            }
             if self.arch.decode(place.stage, place.bits(), place.level) != TableEntry::Empty {
                 return Err(Error::AlreadyMapped);
             }
@@ -127,7 +136,7 @@ impl<A: Arch> Visit<'_, A> {
                 return Ok(done == end);
             }
             if !place.go(1) {
-                place = at(done)?;
+                place = self.walk_making(space, slot.address.get() + done, depth)?;
             }
         }
     }
@@ -167,9 +176,8 @@ impl<A: Arch> Visit<'_, A> {
             FaultKind::Fetch => Rights::new().with_execute(true),
             _ => return false,
         };
-        let handle = Handle::<AddressSpace>::from_address(thread.space().object.get());
-        let Some(space) = handle.and_then(|handle| self.entry.part::<AddressSpace, A>(handle))
-        else {
+        let address_of_space = thread.space().object.get();
+        let Some(Space { space: [space], .. }) = self.entry.again(address_of_space, CURRENT) else {
             return false;
         };
         let (own, unaware) = (1 << self.entry.core(), space.unaware.shared());

@@ -22,7 +22,7 @@ use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 /// Instructions, about, that writing or clearing a leaf costs.
-const LEAF: u64 = 75;
+const LEAF: u64 = 100;
 
 /// What both kinds of space have is where they begin.
 const _: () = assert!(offset_of!(Space, space) == 0 && offset_of!(GuestSpace, space) == 0);

@@ -17,6 +17,8 @@ pub(crate) struct Place<'e> {
     pub entry: &'e AtomicU64,
     /// The table that it is in.
     table: &'e [AtomicU64],
+    /// The entry for that table.
+    above: Option<LiveEntry<'e>>,
     /// Its level, counted from the root.
     pub depth: usize,
     /// The shape of that level.
@@ -27,7 +29,7 @@ pub(crate) struct Place<'e> {
     pub address: u64,
 }
 
-impl Place<'_> {
+impl<'e> Place<'e> {
     /// Returns the entry's bits.
     pub fn bits(&self) -> u64 {
         self.entry.load(Ordering::Relaxed)
@@ -36,6 +38,16 @@ impl Place<'_> {
     /// Returns the bytes that one entry of this level covers.
     pub const fn bytes(&self) -> u64 {
         1 << self.level.shift
+    }
+
+    /// Returns the entry as one that cores may be using.
+    const fn live(&self) -> LiveEntry<'e> {
+        LiveEntry {
+            word: self.entry,
+            stage: self.stage,
+            level: self.level,
+            address: self.address,
+        }
     }
 
     /// Goes to the next entry (1) or the one before (-1) of the same table; `false` where there is none.
@@ -67,7 +79,7 @@ impl<A: Arch> Visit<'_, A> {
         depth: usize,
     ) -> Option<Place<'_>> {
         let stage = stage_of(space);
-        let mut table = space.root.get();
+        let (mut table, mut above) = (space.root.get(), None);
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
             if table == 0 {
                 return None;
@@ -76,13 +88,16 @@ impl<A: Arch> Visit<'_, A> {
             let place = Place {
                 entry: words.get(level.index(address))?,
                 table: words,
+                above,
                 depth: at,
                 level,
                 stage,
                 address,
             };
             match self.arch.decode(stage, place.bits(), level) {
-                TableEntry::Table(next) if at < depth => table = next,
+                TableEntry::Table(next) if at < depth => {
+                    (table, above) = (next, Some(place.live()))
+                }
                 _ => return Some(place),
             }
         }
@@ -97,38 +112,32 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Changes an entry that a walk ended at.
     pub(crate) fn replace(&self, place: &Place<'_>, bits: u64) {
-        let live = LiveEntry {
-            word: place.entry,
-            stage: place.stage,
-            level: place.level,
-            address: place.address,
-        };
-        self.arch.replace(&live, bits);
+        self.arch.replace(&place.live(), bits);
     }
 
-    /// Returns the entry for `address` at level `depth`, making the tables above it.
+    /// Returns the entry for `address` at level `depth`, or, where a table is missing on the way, makes
+    /// that one and returns the entry for it: the next walk gets further.
     pub(crate) fn walk_making(
         &self,
         space: &AddressSpace,
         address: u64,
         depth: usize,
     ) -> Result<Place<'_>, Error> {
-        loop {
-            let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
-            if place.depth == depth {
-                return Ok(place);
+        let place = self.walk(space, address, depth).ok_or(Error::NeedsMemory)?;
+        if place.depth == depth {
+            return Ok(place);
+        }
+        let stage = place.stage;
+        let next = self.arch.levels(stage).get(place.depth + 1);
+        let next = next.ok_or(Error::OutOfRange)?;
+        match self.arch.decode(stage, place.bits(), place.level) {
+            TableEntry::Empty => {
+                let table = self.allocate_table(space, next);
+                let table = table.ok_or(Error::NeedsMemory)?;
+                self.replace(&place, self.arch.table(stage, place.level, table));
+                Ok(place)
             }
-            let stage = stage_of(space);
-            let next = self.arch.levels(stage).get(place.depth + 1);
-            let next = next.ok_or(Error::OutOfRange)?;
-            match self.arch.decode(stage, place.bits(), place.level) {
-                TableEntry::Empty => {
-                    let table = self.allocate_table(space, next);
-                    let table = table.ok_or(Error::NeedsMemory)?;
-                    self.replace(&place, self.arch.table(stage, place.level, table));
-                }
-                TableEntry::Table(_) | TableEntry::Leaf { .. } => return Err(Error::AlreadyMapped),
-            }
+            TableEntry::Table(_) | TableEntry::Leaf { .. } => Err(Error::AlreadyMapped),
         }
     }
 
@@ -151,9 +160,13 @@ impl<A: Arch> Visit<'_, A> {
         });
         let stride = second.wrapping_sub(bits);
         self.spend(FILLED << next.bits);
-        for word in words {
-            word.store(bits, Ordering::Relaxed);
-            bits = bits.wrapping_add(stride);
+        // As in `arena::fill`, some in a round; all tables have a multiple of that.
+        for [first, second, third, fourth] in words.as_chunks().0 {
+            first.store(bits, Ordering::Relaxed);
+            second.store(bits.wrapping_add(stride), Ordering::Relaxed);
+            third.store(bits.wrapping_add(stride << 1), Ordering::Relaxed);
+            fourth.store(bits.wrapping_add(stride.wrapping_mul(3)), Ordering::Relaxed);
+            bits = bits.wrapping_add(stride << 2);
         }
         self.replace(&place, self.arch.table(stage, place.level, table));
         Ok(())
@@ -211,29 +224,28 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Gives back the tables on the way to `address` that are empty; `false` where there may be more.
-    pub(super) fn free_empty_tables(&self, space: &AddressSpace, address: u64) -> bool {
-        let stage = stage_of(space);
-        loop {
-            let Some(place) = self.walk(space, address, usize::MAX) else {
-                return true;
-            };
-            let above = place.depth.checked_sub(1);
-            let Some(above) = above.and_then(|above| self.walk(space, address, above)) else {
-                return true;
-            };
+    /// Gives back the table of a place and those above it that are empty; `false` where there may be more.
+    pub(super) fn free_tables<'e>(&'e self, space: &AddressSpace, mut place: Place<'e>) -> bool {
+        while let Some(above) = place.above {
             let is_enough = self.spend(FILLED << place.level.bits);
-            if !self.arch.is_empty(stage, place.level, place.table) {
+            if !self.arch.is_empty(place.stage, place.level, place.table) {
                 return true;
             }
-            if let TableEntry::Table(table) = self.arch.decode(stage, above.bits(), above.level) {
-                self.replace(&above, self.arch.empty(stage, above.level));
+            let bits = above.word.load(Ordering::Relaxed);
+            if let TableEntry::Table(table) = self.arch.decode(place.stage, bits, above.level) {
+                let empty = self.arch.empty(place.stage, above.level);
+                self.arch.replace(&above, empty);
                 self.free_table(space, table, place.level);
             }
             if is_enough {
-                return false;
+                return place.depth == 1;
+            }
+            match self.walk(space, place.address, usize::MAX) {
+                Some(next) => place = next,
+                None => return true,
             }
         }
+        true
     }
 
     /// Gives an empty table of a level below the root back to the fund of its space.

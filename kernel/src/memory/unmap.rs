@@ -1,5 +1,6 @@
 //! Unmapping frames, and the shoot-down that follows.
 
+use super::tables::Place;
 use super::{LEAF, stage_of};
 use crate::Visit;
 use crate::arch::{Arch, SpaceTag, Stage, UserFrame};
@@ -66,13 +67,19 @@ impl<A: Arch> Visit<'_, A> {
         if slot.tag().refusal() == 0 {
             Self::refuse(slot, Error::AlreadyMapped);
         }
+        let mut cleared = None;
         loop {
             let left = slot.badge.get();
             let goes_on = if left & FREEING == 0 {
+                let is_enough;
+                (is_enough, cleared) = self.clear_some(space, slot);
                 // A look at a whole table is too long for the end of a step.
-                self.clear_some(space, slot) && self.core.work.get() <= self.arch.step() / 8
+                !is_enough && self.core.work.get() <= self.arch.step() / 8
             } else {
-                let freed = self.free_empty_tables(space, slot.address.get() + left - FREEING);
+                let address = slot.address.get() + left - FREEING;
+                let place = cleared.take();
+                let place = place.or_else(|| self.walk(space, address, usize::MAX));
+                let freed = place.is_none_or(|place| self.free_tables(space, place));
                 slot.badge.set(left - u64::from(freed) * FREEING);
                 freed
             };
@@ -88,29 +95,29 @@ impl<A: Arch> Visit<'_, A> {
         slot.set_tag(slot.tag().with_refusal(number));
     }
 
-    /// Clears entries of a mapped frame down to the start of a table, which may be empty then; `false`
-    /// where that is enough for one step.
-    fn clear_some(&self, space: &AddressSpace, slot: &Slot) -> bool {
+    /// Clears entries of a mapped frame down to the start of a table, which may be empty then; returns
+    /// whether that is enough for one step, and a place in that table.
+    fn clear_some(&self, space: &AddressSpace, slot: &Slot) -> (bool, Option<Place<'_>>) {
         let mut left = slot.badge.get();
         let last = slot.address.get() + left - 1;
         let Some(mut place) = self.walk(space, last, usize::MAX) else {
             slot.badge.set(0);
-            return true;
+            return (false, None);
         };
         // Where there is a table of smaller leaves, the next walk ends there.
         while !self.is_table(&place) {
             self.replace(&place, self.arch.empty(place.stage, place.level));
             left = left.saturating_sub(place.bytes());
+            slot.badge.set(left);
             let is_enough = self.spend(LEAF);
             if left == 0 || !place.go(-1) {
                 slot.badge.set(left | FREEING);
-                return !is_enough;
+                return (is_enough, Some(place));
             }
-            slot.badge.set(left);
             if is_enough {
-                return false;
+                return (true, None);
             }
         }
-        true
+        (false, None)
     }
 }

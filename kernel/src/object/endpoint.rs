@@ -16,8 +16,7 @@ pub struct Queue {
 
 impl Queue {
     /// Makes an empty queue.
-    #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             first: Link::none(),
             last: Link::none(),
@@ -27,12 +26,6 @@ impl Queue {
     /// Returns whether nobody is in it.
     pub fn is_empty(&self) -> bool {
         self.first.get().is_none()
-    }
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

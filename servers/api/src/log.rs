@@ -7,7 +7,8 @@ use crate::packing::{MESSAGE_BYTES, Words, unpack};
 pub const LABEL: u16 = 0x4c4f;
 /// Label of a defmt frame: words as those of a text, at most [`crate::frame::MAX_EVENT`] bytes.
 pub const EVENT_LABEL: u16 = 0x4c45;
-/// Label of a message without words that is answered when all text of before is on the wire.
+/// Label of a message without words that is answered when all text of before is on the wire; the word
+/// of the answer is 1 where the wire takes nothing and that was given up.
 pub const FLUSH_LABEL: u16 = 0x4c46;
 /// The most bytes of one piece.
 pub const MAX_TEXT: usize = MESSAGE_BYTES - 8;

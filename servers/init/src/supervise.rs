@@ -254,15 +254,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Lets the console print what it has, and switches the machine off.
+    /// Lets the console print what it has, and switches the machine off; that failed where nobody saw
+    /// all of it.
     fn finish(&mut self, failed: bool) -> ! {
         self.report_stacks();
-        if let Some(console) = self.console()
-            && let Err(error) = console.call(&Outgoing::new(rt::api::log::FLUSH_LABEL))
-        {
-            rt::log!("skerry: the console did not flush: {error:?}");
-        }
-        switch_off(failed)
+        let flush = Outgoing::new(rt::api::log::FLUSH_LABEL);
+        let is_shown = self.console().is_none_or(|console| {
+            let answer = console.call(&flush);
+            answer.is_ok_and(|answer| answer.words.first() == Some(&0))
+        });
+        switch_off(failed || !is_shown)
     }
 
     /// Returns the console's endpoint on the core of the main thread.

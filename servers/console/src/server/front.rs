@@ -1,6 +1,6 @@
 //! The first thread: rings, bells and the user.
 
-use super::{FLUSHES_ASKED, FLUSHES_DONE, SHARED, Shared, take_log};
+use super::{FLUSHES_ASKED, FLUSHES_DONE, FLUSHES_FAILED, SHARED, Shared, flushed, take_log};
 use crate::desk::Outcome;
 use crate::{CONSOLES, ConsoleId, Desk, Multiplexer};
 use abi::call::FOREVER;
@@ -9,12 +9,13 @@ use alloc::format;
 use alloc::vec::Vec;
 use api::ring::Ends;
 use core::sync::atomic::Ordering::SeqCst;
-use rt::{Endpoint, Incoming, Notification, Outgoing, grant};
+use rt::{Endpoint, Incoming, Notification, grant};
 
 /// Idle times per second: after one, an open line is a prompt that others may go before.
 const IDLE_TIMES: u64 = 10;
-/// Seconds after which a flush gives up: the driver takes nothing any more.
-const FLUSH_SECONDS: u64 = 2;
+/// Seconds after which a flush gives up: the driver takes nothing any more. An emulator that others slow
+/// down may need some.
+const FLUSH_SECONDS: u64 = 10;
 
 /// What the first thread has.
 pub(super) struct Front {
@@ -81,10 +82,7 @@ impl Front {
         if message.kind() == Some(DeliveryKind::Notification) {
             return;
         }
-        let answer = take_log(message).unwrap_or_else(|| {
-            self.flush();
-            Outgoing::new(0)
-        });
+        let answer = take_log(message).unwrap_or_else(|| flushed(self.flush()));
         let _ = rt::synchronization::reply(&answer);
     }
 
@@ -148,19 +146,20 @@ impl Front {
     fn flush_where_asked(&mut self) {
         let asked = FLUSHES_ASKED.load(SeqCst);
         if asked != FLUSHES_DONE.load(SeqCst) {
-            self.flush();
+            FLUSHES_FAILED.fetch_add(u64::from(!self.flush()), SeqCst);
             FLUSHES_DONE.store(asked, SeqCst);
         }
     }
 
-    /// Shows everything, unfinished lines too, and waits until the driver gave it to the chip.
-    fn flush(&mut self) {
+    /// Shows everything, unfinished lines too, and waits until the driver gave it to the chip; returns
+    /// whether it did.
+    fn flush(&mut self) -> bool {
         let give_up = flush_deadline();
         loop {
             let again = self.turn();
             let all = !again && self.desk.is_drained() && self.finish();
             if all || rt::sys::counter() >= give_up {
-                return;
+                return all;
             }
             let _ = rt::capability::yield_now();
         }

@@ -26,6 +26,8 @@ static SHARED: TicketLock<Option<Shared>> = TicketLock::new(None);
 static FLUSHES_ASKED: AtomicU64 = AtomicU64::new(0);
 /// Those of them that were done.
 static FLUSHES_DONE: AtomicU64 = AtomicU64::new(0);
+/// Those of these that gave up.
+static FLUSHES_FAILED: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the console, which never returns.
 pub fn run() -> ! {
@@ -73,8 +75,7 @@ fn serve_core(core: u64) {
     };
     let _ = rt::serve(endpoint, |message| {
         let Some(answer) = take_log(message) else {
-            ask_for_flush(wake);
-            return ReplyAction::Reply(Outgoing::new(0));
+            return ReplyAction::Reply(flushed(ask_for_flush(wake)));
         };
         let _ = wake.signal();
         match message.kind() {
@@ -116,12 +117,20 @@ fn take_log(message: &Incoming) -> Option<Outgoing> {
     Some(Outgoing::new(0))
 }
 
-/// Lets the first thread flush, and waits for that, for as long as a flush may take.
-fn ask_for_flush(wake: Notification) {
+/// Returns the answer to who asked for a flush.
+fn flushed(all: bool) -> Outgoing {
+    Outgoing::new(0).with_words(&[u64::from(!all)])
+}
+
+/// Lets the first thread flush, and waits for that, for as long as a flush may take; returns whether
+/// all was given to the chip.
+fn ask_for_flush(wake: Notification) -> bool {
+    let failed = FLUSHES_FAILED.load(SeqCst);
     let own = FLUSHES_ASKED.fetch_add(1, SeqCst) + 1;
     let _ = wake.signal();
     let give_up = front::flush_deadline();
     while FLUSHES_DONE.load(SeqCst) < own && rt::sys::counter() < give_up {
         let _ = rt::capability::yield_now();
     }
+    FLUSHES_DONE.load(SeqCst) >= own && FLUSHES_FAILED.load(SeqCst) == failed
 }

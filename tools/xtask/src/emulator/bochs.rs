@@ -66,6 +66,7 @@ pub fn launch(
         command,
         line,
         verdict: Verdict::Line,
+        resets: None,
     })
 }
 

@@ -66,6 +66,7 @@ pub fn launch(
         command,
         line: Line::Output,
         verdict: Verdict::Wait,
+        resets: None,
     })
 }
 

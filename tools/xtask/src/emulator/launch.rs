@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,7 +43,13 @@ pub struct Launch {
     pub line: Line,
     /// What its exit status is worth.
     pub verdict: Verdict,
+    /// Where QEMU notes resets, if it does.
+    pub resets: Option<PathBuf>,
 }
+
+/// What QEMU notes where an x86 processor faults on the way to its double fault: it resets the machine
+/// then, which with `-no-reboot` is a success.
+const TRIPLE_FAULT: &str = "Triple fault";
 
 /// An emulator that runs.
 pub struct Running {
@@ -73,7 +80,29 @@ impl Launch {
             command,
             line: Line::Output,
             verdict: Verdict::Status,
+            resets: None,
         }
+    }
+
+    /// Lets QEMU note resets in this file, so that one by a triple fault is told from an end.
+    pub fn note_resets(&mut self, file: PathBuf) {
+        // What an earlier run left there is not this one's.
+        let _ = std::fs::remove_file(&file);
+        self.command.args(["-d", "cpu_reset", "-D"]).arg(&file);
+        self.resets = Some(file);
+    }
+
+    /// Tells whether a triple fault was noted; else the notes are removed.
+    fn has_faulted(&self) -> bool {
+        let Some(file) = &self.resets else {
+            return false;
+        };
+        let notes = std::fs::read_to_string(file).unwrap_or_default();
+        let is_one = notes.contains(TRIPLE_FAULT);
+        if !is_one {
+            let _ = std::fs::remove_file(file);
+        }
+        is_one
     }
 
     /// Starts the emulator.
@@ -126,6 +155,9 @@ impl Launch {
     /// these are the lines, `told` how the machine ended.
     pub fn complaint(&self, status: ExitStatus, told: bool, lines: &[String]) -> Option<String> {
         match self.verdict {
+            Verdict::Status if self.has_faulted() => {
+                Some("a triple fault reset the machine".to_owned())
+            }
             Verdict::Status => (!status.success()).then(|| status.to_string()),
             Verdict::Line => {
                 (!told).then(|| format!("it stopped without a closing line ({status})"))
@@ -204,6 +236,7 @@ mod tests {
             command,
             line,
             verdict: Verdict::Line,
+            resets: None,
         }
     }
 
@@ -236,6 +269,20 @@ mod tests {
         launch.verdict = Verdict::Status;
         assert_eq!(launch.complaint(status("exit 0"), false, &[]), None);
         assert!(launch.complaint(status("exit 1"), true, &[]).is_some());
+    }
+
+    #[test]
+    fn a_triple_fault_is_no_success() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let notes = folder.path().join("resets");
+        let mut launch = Launch::plain(Command::new("true"));
+        launch.note_resets(notes.clone());
+        let status = launch.command.status().expect("a program");
+        std::fs::write(&notes, "CPU Reset (CPU 0)\n").expect("is written");
+        assert_eq!(launch.complaint(status, true, &[]), None);
+        std::fs::write(&notes, "CPU Reset (CPU 0)\nTriple fault\n").expect("is written");
+        assert!(launch.complaint(status, true, &[]).is_some());
+        assert!(notes.exists());
     }
 
     #[test]

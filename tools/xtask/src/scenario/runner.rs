@@ -153,6 +153,15 @@ pub fn run_all(workspace: &Workspace, jobs: Vec<Job>) -> Result<Vec<Finding>> {
         .collect())
 }
 
+/// Lets QEMU note resets of an x86 machine that nobody traces.
+fn noting(mut launch: Launch, scenario: &Scenario, logs: &Path) -> Launch {
+    let program = Path::new(launch.command.get_program()).file_name();
+    if program == Some("qemu-system-x86_64".as_ref()) {
+        launch.note_resets(logs.join(format!("{}.resets", scenario.name)));
+    }
+    launch
+}
+
 /// Runs one job.
 fn run(job: Job, logs: &Path) -> Finding {
     let started = Instant::now();
@@ -174,7 +183,8 @@ fn run(job: Job, logs: &Path) -> Finding {
         (Some(tracer), Some(law), Some(system)) => {
             traced(&tracer, law, system, job.launch, &options)
         }
-        _ => session::run(job.launch, &options).map(|outcome| (outcome, Verdict::default())),
+        _ => session::run(noting(job.launch, scenario, logs), &options)
+            .map(|outcome| (outcome, Verdict::default())),
     };
     let (tally, wrong, lines) = match ran {
         Ok((outcome, verdict)) => {

@@ -2,7 +2,9 @@
 //!
 //! A program that measures reads the counter before and behind, and executes a mark when it prints a
 //! row. A row's piece is the most frequent of those before its mark that has so many instructions as the
-//! row counted; that the numbers agree is what makes sure that it is the right one.
+//! row counted; that the numbers agree is what makes sure that it is the right one. A server that reads
+//! the counter in between for its own use divides a piece: so pieces that follow each other and all
+//! enter the kernel are taken together as well.
 
 use std::collections::HashMap;
 
@@ -17,6 +19,8 @@ const LONGEST: usize = 50_000;
 /// The most instructions that belong to counting, beside those that a row counts: x86-64 moves what it
 /// reads.
 const COUNTING: u64 = 12;
+/// The most readings within a piece by somebody else than who measures.
+const READINGS: usize = 3;
 
 /// Numbers of instructions in their order.
 pub type Piece = Vec<u32>;
@@ -28,6 +32,8 @@ pub struct Rows {
     pub book: Book,
     current: Piece,
     is_too_long: bool,
+    /// The pieces before the current one that it may go on with, the last one first.
+    before: Vec<Piece>,
     /// How often which pieces were executed, before each mark and behind the last.
     pieces: Vec<HashMap<Piece, u64>>,
 }
@@ -39,6 +45,7 @@ impl Rows {
             book,
             current: Piece::new(),
             is_too_long: false,
+            before: Vec::new(),
             pieces: vec![HashMap::new()],
         }
     }
@@ -88,11 +95,32 @@ impl Rows {
         operations
     }
 
-    /// Ends the current piece.
-    fn end(&mut self) {
+    /// Ends the current piece at a reading of the counter.
+    fn end(&mut self, reading: u32) {
         let piece = std::mem::take(&mut self.current);
-        let is_whole = !std::mem::take(&mut self.is_too_long);
-        if let Some(pieces) = self.pieces.last_mut().filter(|_| is_whole) {
+        if std::mem::take(&mut self.is_too_long) {
+            self.before.clear();
+            return;
+        }
+        if !self.enters_kernel(&piece) {
+            self.before.clear();
+            self.count(piece);
+            return;
+        }
+        let mut whole = piece.clone();
+        for earlier in std::mem::take(&mut self.before) {
+            whole = [earlier.clone(), whole].concat();
+            self.count(whole.clone());
+            self.before.push(earlier);
+        }
+        self.before.truncate(READINGS - 1);
+        self.before.insert(0, [&piece[..], &[reading]].concat());
+        self.count(piece);
+    }
+
+    /// Counts a piece.
+    fn count(&mut self, piece: Piece) {
+        if let Some(pieces) = self.pieces.last_mut() {
             *pieces.entry(piece).or_default() += 1;
         }
     }
@@ -109,10 +137,11 @@ impl Sink for Rows {
                 };
                 let operation = known.operation;
                 if operation.reads_counter && !known.is_kernel {
-                    self.end();
+                    self.end(*number);
                 } else if operation.is_mark {
                     self.pieces.push(HashMap::new());
                     self.is_too_long = true;
+                    self.before.clear();
                 } else if self.current.len() < LONGEST {
                     self.current.push(*number);
                 } else {
