@@ -5,6 +5,7 @@ use crate::grants::Given;
 use crate::pool::Pool;
 use crate::process::{Process, close_window, open_window, read_write};
 use crate::system::Failure;
+use crate::tables;
 use abi::call::Binding;
 use abi::exit::{ExitClass, RouteKey};
 use abi::{Error, ObjectKind, Rights};
@@ -19,24 +20,12 @@ use rt::{Budget, Endpoint, Frame, GuestSpace, Vcpu};
 use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
 use vcpu_api::{Description, Device};
 
-/// Table memory for what is not a guest's memory: the tables down to it, of up to 16 KiB, and those of
-/// controllers and some devices, of which each may need three.
-const OTHER_TABLES: u64 = 128 << 10;
-/// The least table memory of a guest space.
+/// The least table memory of a guest space: controllers and some devices may need three tables each.
 const LEAST_TABLES: u64 = 512 << 10;
 /// Priority of vCPUs: below every server.
 const VCPU_PRIORITY: u64 = 10;
 /// Device route of the first interrupt controller; devices follow the last.
 const FIRST_CONTROLLER_ROUTE: u8 = 1;
-
-/// Returns the order of the table memory of a guest with so much memory: as much as there can be, where
-/// all of it is mapped in its smallest pages.
-fn fund_order(memory: u64) -> u64 {
-    // 2 KiB for each MiB on s390x, 4 KiB for each 2 MiB elsewhere; and up to 16 KiB for 1 GiB of these.
-    let tables = memory.div_ceil(512) + memory.div_ceil(1 << 16);
-    let bytes = (tables + OTHER_TABLES).max(LEAST_TABLES);
-    u64::from(bytes.next_power_of_two().ilog2())
-}
 
 /// Returns where the guests of this machine have their interrupt controllers; the checks of
 /// manifests have the same table (`manifest::Machine`).
@@ -95,7 +84,10 @@ impl Guest {
             Err(Failure::Kernel(Error::Unsupported)) => return Err(Failure::NoGuests),
             made => made?,
         };
-        let fund = pool.make(ObjectKind::Untyped, fund_order(plan.memory))?;
+        let fund = pool.make(
+            ObjectKind::Untyped,
+            tables::order(plan.memory, LEAST_TABLES),
+        )?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
         let space = GuestSpace::at(space.slot());
         let memory = Route {
