@@ -62,8 +62,8 @@ impl<'a> Entry<'a> {
     /// note says nothing about what that period takes away.
     pub fn make_note(&self, number: usize, words: [u64; 4]) {
         let note = self.note(number).filter(|_| self.arena.grace().is_idle());
-        for (place, word) in note.into_iter().flatten().zip(words) {
-            place.store(word, Ordering::Relaxed);
+        for (place, word) in note.into_iter().flatten().zip(&words) {
+            place.store(*word, Ordering::Relaxed);
         }
     }
 
@@ -137,7 +137,11 @@ impl<'a> Entry<'a> {
     /// it, and pinned then: for paths that are shortest.
     #[inline(always)]
     pub fn again<T: Object>(&self, address: u64, pin: usize) -> Option<&T> {
-        self.pinned(address, pin).or_else(|| self.pin(address, pin))
+        // No closure: where code is to be small, each would be a call.
+        match self.pinned(address, pin) {
+            Some(object) => Some(object),
+            None => self.pin(address, pin),
+        }
     }
 
     /// Returns the object that `handle` names.

@@ -3,15 +3,15 @@
 use super::{CALLS, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
 use crate::Visit;
 use crate::arch::{Arch, Exit, UserFrame};
+use crate::guest::exit::Pending;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use crate::visit::CURRENT;
-use crate::word::Word;
 use abi::ObjectKind;
-use abi::exit::ExitReply;
+use abi::exit::{AccessInfo, ExitReply};
 use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
@@ -19,31 +19,37 @@ impl<A: Arch> Visit<'_, A> {
     /// all as it was but the words of the exit, for [`Visit::handle`].
     #[inline(always)]
     pub fn fast_exit<'e>(&'e self, vcpu: &'e Vcpu<A>, exit: &Exit) -> Option<Fast<'e, A>> {
-        if !TAKEN {
-            return None;
-        }
-        let pending = self.pending_exit(vcpu, exit)?;
+        let pending = self.pending_exit(vcpu, exit).filter(|_| TAKEN)?;
+        self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
+    }
+
+    /// Brings an exit to its server, which waits, behind what makes its vCPU the current execution.
+    #[inline(always)]
+    fn fast_send_exit<'e>(
+        &'e self,
+        vcpu: &'e Vcpu<A>,
+        pending: &Pending,
+        become_current: impl FnOnce(),
+    ) -> Option<Fast<'e, A>> {
         let slot = vcpu.slots.get(pending.route())?;
-        if slot.own_tag().kind() != ObjectKind::Endpoint as u8 {
-            return None;
-        }
+        (slot.own_tag().kind() == ObjectKind::Endpoint as u8).then_some(())?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let from = vcpu.execution();
+        let (from, badge) = (vcpu.execution(), slot.badge.get());
         let waiting = self.fast_server::<true>(endpoint, (from, 0))?;
-        let badge = slot.badge.get();
-        self.leave_vcpu(vcpu);
-        Self::make_pending(vcpu, &pending);
+        become_current();
+        Self::make_pending(vcpu, pending);
         self.fast_deliver::<true>(from, &waiting, badge);
+        let [a, b, c, d, e, f] = &from.words;
         Some(Fast::Message(Message {
             to: waiting.server,
-            words: from.words.each_ref().map(Word::get),
+            words: [a.get(), b.get(), c.get(), d.get(), e.get(), f.get()],
             info: u64::from(pending.info.into_bits()),
             badge,
             sequence: from.sequence.get(),
         }))
     }
 
-    /// An answer that lets a vCPU go on with its guest.
+    /// An answer that lets a vCPU go on with its guest, or makes an access for it.
     #[inline(always)]
     pub(super) fn fast_answer_exit<'e>(
         &'e self,
@@ -53,23 +59,28 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Option<Fast<'e, A>> {
         let vcpu = self.at::<Vcpu<A>, true>(item.address(), CURRENT)?;
         let execution = vcpu.execution();
-        let (flags, access) = (execution.flags(), vcpu.access.get());
-        let goes_on = access != 0 || info >> 16 == ExitReply::Resume.number();
-        if !goes_on
-            || is_long(info)
-            || flags & !(flag::VCPU | flag::TURNS) != 0
-            || !self.is_first(execution)
-            || !self.is_loaded(item)
-        {
-            return None;
-        }
+        let flags = execution.flags();
+        (!is_long(info) && flags & !(flag::VCPU | flag::TURNS) == 0).then_some(())?;
+        let word = |index| server.frame.argument(index);
+        let access = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
+            (0, Some(ExitReply::Resume)) => 0,
+            (0, Some(ExitReply::Behind)) => AccessInfo::behind(word(1)).into_bits(),
+            (0, Some(ExitReply::Forward)) => {
+                let pending = self.forwarded(vcpu, [word(1), word(2), word(3), 0, 0, 0]);
+                return self.fast_send_exit(vcpu, &pending, || {
+                    self.fast_wait(wait);
+                    self.core.current.set(Some(item));
+                });
+            }
+            (0, _) => return None,
+            (access, _) => access,
+        };
+        (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
         let is_charged = self.fast_budget::<true>((budget, REPLIES))?;
         let left =
             |it: Handle<Budget>| Some(self.at::<Budget, true>(it.address(), SIGNALS)?.left());
-        if flags & flag::TURNS != 0 && budget.and_then(left)? <= 0 {
-            return None;
-        }
+        (flags & flag::TURNS == 0 || budget.and_then(left)? > 0).then_some(())?;
         let timer = self.arch.guest_timer(&vcpu.guest, true);
         if timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get()) {
             return None;
@@ -77,7 +88,7 @@ impl<A: Arch> Visit<'_, A> {
         vcpu.exit_pending.set(0);
         if access != 0 {
             vcpu.access.set(0);
-            self.complete_access(vcpu, access, server.frame.argument(1));
+            self.complete_access(vcpu, access, word(1));
         }
         self.fast_wait(wait);
         execution.set_state(State::Ready);

@@ -77,7 +77,7 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Option<(u8, RouteKey)> {
         let space = self.guest_space_of(vcpu)?;
         let has = |route: &Route| {
-            route.is_in_space_of(key) && address.wrapping_sub(route.base.get()) < route.length.get()
+            address.wrapping_sub(route.base.get()) < route.length.get() && route.is_in_space_of(key)
         };
         let index = space.routes.iter().position(has)?;
         let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
@@ -127,7 +127,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn answer_exit(&self, item: ExecutionRef, label: u16, words: [u64; 6]) {
         let vcpu = self.vcpu(item);
         vcpu.exit_pending.set(0);
-        let [first, second, third, ..] = words;
+        let [first, ..] = words;
         if vcpu.access.get() != 0 {
             let access = vcpu.access.replace(0);
             self.complete_access(vcpu, access, first);
@@ -135,10 +135,11 @@ impl<A: Arch> Visit<'_, A> {
         }
         match ExitReply::from_number(u64::from(label)) {
             Some(ExitReply::Resume) => self.make_ready(item),
-            Some(ExitReply::Forward) => {
-                let info = AccessInfo::from_bits(second);
-                self.forward(item, first, (info, third));
+            Some(ExitReply::Behind) => {
+                self.complete_access(vcpu, AccessInfo::behind(first).into_bits(), 0);
+                self.make_ready(item);
             }
+            Some(ExitReply::Forward) => self.send_exit(item, &self.forwarded(vcpu, words)),
             Some(ExitReply::Decline) => {
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }
@@ -156,11 +157,13 @@ impl<A: Arch> Visit<'_, A> {
         }
     }
 
-    /// Makes an access for the guest that its vcpu server decoded.
-    fn forward(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
-        let vcpu = self.vcpu(item);
+    /// Returns what an access that a vcpu server decoded is to its device's server.
+    #[inline(never)]
+    pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, words: [u64; 6]) -> Pending {
+        let [address, info, value, ..] = words;
+        let info = AccessInfo::from_bits(info);
         let key = RouteKey::from_number(u64::from(info.key()));
-        let pending = match key.and_then(|key| self.find_route(vcpu, (key, address))) {
+        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
                 Pending::access(vcpu, (address, value), info.with_route(route))
             }
@@ -170,8 +173,7 @@ impl<A: Arch> Visit<'_, A> {
                 vcpu.execution().set_words(words);
                 Pending::of(ExitClass::Unclaimed)
             }
-        };
-        self.send_exit(item, &pending);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod calls;
 mod configure;
-mod exit;
+pub(crate) mod exit;
 mod fence;
 mod inject;
 

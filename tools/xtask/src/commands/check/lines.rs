@@ -29,12 +29,12 @@ const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
         &["kernel/src/fake/", "kernel/src/fast/"],
         6000,
     ),
-    ("fast paths", &["kernel/src/fast/"], &[], 700),
+    ("fast paths", &["kernel/src/fast/"], &[], 715),
     (
         "arena",
         &["kernel/arena/src/"],
         &["kernel/arena/src/tests.rs", "kernel/arena/src/host.rs"],
-        640,
+        645,
     ),
     ("abi", &["kernel/abi/src/"], &[], 750),
     (
