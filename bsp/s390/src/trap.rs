@@ -374,11 +374,11 @@ fn run_guests(cpu: &PerCore, first: *const S390Guest, page: u64) -> Visit<'stati
                 .and_then(|it| visit.fast_exit(it, exit)),
             _ => None,
         };
-        match fast {
+        match &fast {
             Some(Fast::Guest(next, registers)) => {
-                (guest, page) = (&raw const next.guest, registers);
+                (guest, page) = (&raw const next.guest, *registers);
             }
-            Some(fast) => go_on(cpu, &fast),
+            Some(fast) => go_on(cpu, fast),
             None => {
                 visit.handle(what);
                 return visit;

@@ -11,7 +11,7 @@ use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::{Exit, GuestRegisters, GuestTimer};
 use kernel::word::Word;
-use x86_regs::one_reg::{Register, SegmentField};
+use x86_regs::one_reg::{NOTED, NOTED_FROM, Register, SegmentField};
 use x86_regs::vmcs::{Event, kind};
 use x86_regs::{Cr0, Efer, feature, msr};
 use zerocopy::FromBytes;
@@ -40,6 +40,10 @@ pub trait Hardware: Sync {
     ///
     /// What is refused.
     fn set(&self, guest: &X86Guest, register: Register, value: u64) -> Result<(), Error>;
+    /// Returns the registers of [`NOTED`].
+    fn noted(&self, guest: &X86Guest) -> [u64; NOTED.len()] {
+        NOTED.map(|register| self.get(guest, register).unwrap_or(0))
+    }
     /// Sets selector, attributes, limit and base of a segment, by its number.
     fn set_segment(&self, guest: &X86Guest, segment: u8, parts: [u64; 4]) {
         use SegmentField::{Attributes, Base, Limit, Selector};
@@ -154,6 +158,15 @@ pub struct X86Guest {
     unused: [u64; 444 - size_of::<vmx::State>() / 8],
 }
 
+/// The register page: general registers, and those of [`NOTED`].
+#[repr(C)]
+pub struct Registers {
+    /// General registers.
+    general: [AtomicU64; NOTED_FROM],
+    /// Registers of [`NOTED`], as the last access left them that the hardware did not describe.
+    noted: [AtomicU64; NOTED.len()],
+}
+
 /// Line of a maskable interrupt.
 pub const INTERRUPT: u64 = 1;
 /// Line of a non-maskable interrupt.
@@ -260,8 +273,17 @@ impl X86Guest {
 
     /// Moves the program counter behind an instruction; a shadow that it was in is over.
     pub fn skip(&self, length: u64) {
+        const LONG: u64 = 1 << 9;
         let hardware = own();
-        let next = hardware.program_counter(self).wrapping_add(length);
+        let before = hardware.program_counter(self);
+        let mut next = before.wrapping_add(length);
+        if (before ^ next) >> 32 != 0 {
+            // Outside of 64-bit mode the next instruction is at the beginning.
+            let code = Register::Segment(1, SegmentField::Attributes);
+            if hardware.get(self, code).unwrap_or(0) & LONG == 0 {
+                next &= 0xffff_ffff;
+            }
+        }
         hardware.set_program_counter(self, next);
     }
 
@@ -293,8 +315,16 @@ impl X86Guest {
     }
 
     /// Runs the guest until it leaves, and returns its exit; `None` is an interrupt of the host.
-    pub fn run(&self, core: &PerCore, registers: &[AtomicU64; 16]) -> Option<Exit> {
-        own().run(core, self, registers)
+    #[inline(always)]
+    pub fn run(&self, core: &PerCore, registers: &Registers) -> Option<Exit> {
+        let hardware = own();
+        let exit = hardware.run(core, self, &registers.general);
+        if let Some(Exit::Access { access: None, .. }) = exit {
+            for (word, value) in registers.noted.iter().zip(&hardware.noted(self)) {
+                word.store(*value, Ordering::Relaxed);
+            }
+        }
+        exit
     }
 
     /// Returns the exit of a port access: direction, string, size and port in `first`, where the

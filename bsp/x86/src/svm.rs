@@ -8,7 +8,7 @@ use abi::exit::RouteKey;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::arch::Exit;
-use x86_regs::one_reg::{Register, SegmentField};
+use x86_regs::one_reg::{NOTED, Register, SegmentField};
 use x86_regs::vmcb::{self, exit};
 use x86_regs::vmcs::kind;
 use x86_regs::{Efer, msr};
@@ -251,6 +251,18 @@ impl Hardware for Svm {
             _ => {}
         }
         Ok(())
+    }
+
+    fn noted(&self, guest: &X86Guest) -> [u64; NOTED.len()] {
+        let block = &guest.block;
+        [
+            block.get(vmcb::CR0),
+            block.get(vmcb::CR3),
+            block.get(vmcb::CR4),
+            block.get(vmcb::EFER) & !SVM_ENABLED,
+            block.get_part(vmcb::SEGMENTS + 16 + 2, 16),
+            block.get(vmcb::SEGMENTS + 16 + 8),
+        ]
     }
 
     fn set_segment(&self, guest: &X86Guest, segment: u8, parts: [u64; 4]) {

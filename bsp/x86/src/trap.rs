@@ -3,7 +3,7 @@
 use crate::cores::KERNEL;
 use crate::entry::{_resume, _return_to};
 use crate::frame::{X86Frame, offset};
-use crate::guest::X86Guest;
+use crate::guest::{Registers, X86Guest};
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
@@ -14,7 +14,7 @@ use core::arch::asm;
 use core::fmt::Write;
 use core::mem::{ManuallyDrop, offset_of};
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{Trap, UserFrame};
+use kernel::arch::{Exit, Trap, UserFrame};
 use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
@@ -376,42 +376,42 @@ fn astray(frame: &X86Frame) -> Trap {
 fn run_guests(core: &PerCore, first: *const X86Guest, page: u64) -> Visit<'static, X86> {
     let (mut guest, mut page) = (first, page);
     loop {
-        let what = run_guest(core, guest, page);
+        // By reference throughout: exits and what follows them are not copied.
+        let exit = &run_guest(core, guest, page);
         let mut visit = enter_from_user();
-        let fast = match &what {
-            Trap::Exit(exit) => visit
-                .current_vcpu()
-                .and_then(|it| visit.fast_exit(it, exit)),
-            _ => None,
-        };
-        match fast {
-            Some(Fast::Guest(next, registers)) => {
-                (guest, page) = (&raw const next.guest, registers);
-            }
-            Some(fast) => go_on(core, &fast),
-            None => {
-                visit.handle(what);
-                return visit;
+        if let (Some(exit), Some(vcpu)) = (exit, visit.current_vcpu()) {
+            match &visit.fast_exit(vcpu, exit) {
+                Some(Fast::Guest(next, registers)) => {
+                    (guest, page) = (&raw const next.guest, *registers);
+                    continue;
+                }
+                Some(fast) => go_on(core, fast),
+                None => {}
             }
         }
+        visit.handle(match exit {
+            Some(exit) => Trap::Exit(*exit),
+            None => take_pending(core).unwrap_or(Trap::Ipi),
+        });
+        return visit;
     }
 }
 
-/// Runs a guest until it leaves, and returns why; `page` has its general registers.
-fn run_guest(core: &PerCore, guest: *const X86Guest, page: u64) -> Trap {
+/// Runs a guest until it leaves, and returns its exit, or `None` where interrupts were noted; `page`
+/// has its general registers.
+#[inline(always)]
+fn run_guest(core: &PerCore, guest: *const X86Guest, page: u64) -> Option<Exit> {
     // SAFETY: the guest is that of the current vCPU, which the kernel keeps until this core has been
     // in the kernel again; it is made of atomics.
     let guest = unsafe { &*guest };
-    let registers = paging::virtual_of(page) as *const [AtomicU64; 16];
+    let registers = paging::virtual_of(page) as *const Registers;
     // SAFETY: so is the page; a server that shares it writes whole words.
     let registers = unsafe { &*registers };
-    match guest.run(core, registers) {
-        Some(exit) => Trap::Exit(exit),
-        None => {
-            cpu::take_interrupts();
-            take_pending(core).unwrap_or(Trap::Ipi)
-        }
+    let exit = guest.run(core, registers);
+    if exit.is_none() {
+        cpu::take_interrupts();
     }
+    exit
 }
 
 /// Returns one of the interrupts that were noted.

@@ -46,6 +46,9 @@ crate::error::numbered! {
         /// The guest waits for an interrupt, as after its own instruction for it, and then goes on
         /// with the registers as they are now.
         Idle = 4,
+        /// The instruction was emulated: the guest goes on behind it, which has as many bytes as
+        /// word 0 says (0 to 15), with the registers as they are now.
+        Behind = 5,
     }
 }
 
@@ -85,6 +88,13 @@ impl AccessInfo {
     #[must_use]
     pub const fn size(self) -> u64 {
         1 << self.size_log2()
+    }
+
+    /// Returns what ends an instruction of so many bytes, at most 15, and does nothing else.
+    #[must_use]
+    pub const fn behind(length: u64) -> Self {
+        let length = (length & 15) as u8;
+        const { Self::new().with_write(true) }.with_instruction_length(length)
     }
 }
 

@@ -62,8 +62,8 @@ impl<'a> Entry<'a> {
     /// note says nothing about what that period takes away.
     pub fn make_note(&self, number: usize, words: [u64; 4]) {
         let note = self.note(number).filter(|_| self.arena.grace().is_idle());
-        for (place, word) in note.into_iter().flatten().zip(words) {
-            place.store(word, Ordering::Relaxed);
+        for (place, word) in note.into_iter().flatten().zip(&words) {
+            place.store(*word, Ordering::Relaxed);
         }
     }
 

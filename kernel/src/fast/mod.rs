@@ -19,6 +19,7 @@ mod signal;
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::right::CONTROL;
+use crate::cap::slot::Need;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
@@ -80,15 +81,19 @@ const KIND: u64 = 0x3f << 10;
 const CALLS: usize = 0;
 const REPLIES: usize = 1;
 pub(crate) const SIGNALS: usize = 2;
+/// Pin 3 is `CURRENT`. A guest's access to a device has pins of its own, for its server takes turns
+/// with the vCPU's: one decodes the access that the other makes.
+const DEVICE_CALLS: usize = 4;
+const DEVICE_REPLIES: usize = 5;
 /// What the notes behind those of what calls name are about: spaces, by the same numbers.
-const SPACES: usize = 3;
+const SPACES: usize = arena::PINS;
 /// And behind those pairs of budgets, what goes over from one to the other.
-const BUDGETS: usize = 6;
+const BUDGETS: usize = 2 * arena::PINS;
 /// And the last note is the space that was mapped in.
-const MAPS: usize = 9;
+const MAPS: usize = 3 * arena::PINS;
+const _: () = assert!(arena::NOTES == MAPS + 1);
 
-/// The kind and the rights that the calls need.
-use crate::cap::slot::Need;
+/// What the calls need.
 const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
 const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
 const SPACE: Need = (ObjectKind::Space, CONTROL);

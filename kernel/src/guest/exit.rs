@@ -1,7 +1,7 @@
 //! Exits out: calls on behalf of a vCPU, and what their answers do.
 
 use crate::Visit;
-use crate::arch::{Arch, Exit};
+use crate::arch::{Arch, Exit, GuestRegisters};
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::Route;
@@ -35,10 +35,7 @@ impl<A: Arch> Visit<'_, A> {
         };
         Some(match *exit {
             Exit::Idle => return None,
-            Exit::Hypercall => {
-                let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
-                of(ExitClass::Hypercall, [pc, bits, mode, 0, 0, 0])
-            }
+            Exit::Hypercall => self.pending_hypercall(vcpu),
             Exit::Instruction { bits } => {
                 let [_, mode] = self.arch.guest_instruction(&vcpu.guest);
                 of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
@@ -77,7 +74,7 @@ impl<A: Arch> Visit<'_, A> {
     ) -> Option<(u8, RouteKey)> {
         let space = self.guest_space_of(vcpu)?;
         let has = |route: &Route| {
-            route.is_in_space_of(key) && address.wrapping_sub(route.base.get()) < route.length.get()
+            address.wrapping_sub(route.base.get()) < route.length.get() && route.is_in_space_of(key)
         };
         let index = space.routes.iter().position(has)?;
         let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
@@ -127,7 +124,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn answer_exit(&self, item: ExecutionRef, label: u16, words: [u64; 6]) {
         let vcpu = self.vcpu(item);
         vcpu.exit_pending.set(0);
-        let [first, second, third, ..] = words;
+        let [first, ..] = words;
         if vcpu.access.get() != 0 {
             let access = vcpu.access.replace(0);
             self.complete_access(vcpu, access, first);
@@ -135,10 +132,11 @@ impl<A: Arch> Visit<'_, A> {
         }
         match ExitReply::from_number(u64::from(label)) {
             Some(ExitReply::Resume) => self.make_ready(item),
-            Some(ExitReply::Forward) => {
-                let info = AccessInfo::from_bits(second);
-                self.forward(item, first, (info, third));
+            Some(ExitReply::Behind) => {
+                self.complete_access(vcpu, AccessInfo::behind(first).into_bits(), 0);
+                self.make_ready(item);
             }
+            Some(ExitReply::Forward) => self.send_exit(item, &self.forwarded(vcpu, words)),
             Some(ExitReply::Decline) => {
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }
@@ -149,18 +147,22 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Ends the access that a device answered with `value`.
     pub(crate) fn complete_access(&self, vcpu: &Vcpu<A>, access: u64, value: u64) {
-        if let Some(registers) = self.registers(vcpu) {
-            let access = AccessInfo::from_bits(access);
+        let access = AccessInfo::from_bits(access);
+        // Of what loads nothing the registers need not be looked for.
+        let none = access.write().then_some::<GuestRegisters<'_>>(&[]);
+        if let Some(registers) = none.or_else(|| self.registers(vcpu)) {
             self.arch
                 .guest_complete(&vcpu.guest, registers, access, value);
         }
     }
 
-    /// Makes an access for the guest that its vcpu server decoded.
-    fn forward(&self, item: ExecutionRef, address: u64, (info, value): (AccessInfo, u64)) {
-        let vcpu = self.vcpu(item);
+    /// Returns what an access that a vcpu server decoded is to its device's server.
+    #[inline(never)]
+    pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, words: [u64; 6]) -> Pending {
+        let [address, info, value, ..] = words;
+        let info = AccessInfo::from_bits(info);
         let key = RouteKey::from_number(u64::from(info.key()));
-        let pending = match key.and_then(|key| self.find_route(vcpu, (key, address))) {
+        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
             Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
                 Pending::access(vcpu, (address, value), info.with_route(route))
             }
@@ -170,8 +172,7 @@ impl<A: Arch> Visit<'_, A> {
                 vcpu.execution().set_words(words);
                 Pending::of(ExitClass::Unclaimed)
             }
-        };
-        self.send_exit(item, &pending);
+        }
     }
 }
 
@@ -186,7 +187,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Makes an exit of a class.
     #[inline(always)]
-    fn of(class: ExitClass) -> Self {
+    pub(crate) fn of(class: ExitClass) -> Self {
         let count = match class {
             ExitClass::Device | ExitClass::Memory | ExitClass::Unclaimed => 6,
             ExitClass::Hypercall

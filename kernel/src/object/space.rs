@@ -66,11 +66,9 @@ impl Route {
     /// Returns whether the route lies in the address space that `key` is about. Devices and memory
     /// share one: guest-physical addresses.
     pub fn is_in_space_of(&self, key: RouteKey) -> bool {
-        let space = |key| match key {
-            RouteKey::Memory => RouteKey::Device,
-            RouteKey::Device | RouteKey::Port | RouteKey::Subchannel => key,
-        };
-        RouteKey::from_number(self.key.get()).map(space) == Some(space(key))
+        let (device, memory) = (RouteKey::Device.number(), RouteKey::Memory.number());
+        let space = |key| if key == memory { device } else { key };
+        space(self.key.get()) == space(key.number())
     }
 }
 

@@ -103,6 +103,15 @@ impl Stage {
         image
     }
 
+    /// Takes a step that takes so many fast paths, behind which `now` runs.
+    fn does(&self, step: &Step, taken: u64, now: u64, what: &str) {
+        let before = self.machine.fast_paths_taken();
+        self.step(step);
+        let after = self.machine.fast_paths_taken();
+        assert_eq!(after, before + taken, "{what}");
+        assert_eq!(self.machine.current(0), Some(now), "who runs behind {what}");
+    }
+
     /// Lets a thread do what it is there for.
     fn act(&self, user: u64, step: &Step) {
         let machine = &self.machine;
@@ -230,6 +239,7 @@ fn step() -> impl Strategy<Value = Step> {
     });
     let reply = prop_oneof![
         12 => Just(ExitReply::Resume),
+        3 => Just(ExitReply::Behind),
         2 => Just(ExitReply::Forward),
         1 => Just(ExitReply::Decline),
         1 => Just(ExitReply::Idle),
@@ -306,13 +316,7 @@ fn usual() -> Step {
 #[test]
 fn exits_faults_and_signals_that_wake_take_fast_paths() {
     let stage = Stage::new(true, true);
-    let machine = &stage.machine;
-    let does = |step: &Step, taken: u64, now: u64, what: &str| {
-        let before = machine.fast_paths_taken();
-        stage.step(step);
-        assert_eq!(machine.fast_paths_taken(), before + taken, "{what}");
-        assert_eq!(machine.current(0), Some(now), "who runs behind {what}");
-    };
+    let does = |step: &Step, taken: u64, now: u64, what: &str| stage.does(step, taken, now, what);
     let step = usual();
     let [first, second, waits, actor] = stage.users.each_ref().map(|user| user.id);
     does(&step, 0, stage.id, "a wait");
@@ -359,4 +363,27 @@ fn exits_faults_and_signals_that_wake_take_fast_paths() {
     };
     does(&calls, 1, second, "a call of a server on its own budget");
     does(&signals, 1, actor, "its answer");
+}
+
+#[test]
+fn what_a_server_emulated_or_decoded_takes_fast_paths() {
+    let stage = Stage::new(true, true);
+    let does = |step: &Step, now: u64, what: &str| stage.does(step, 1, now, what);
+    let step = usual();
+    let [first, second, ..] = stage.users.each_ref().map(|user| user.id);
+    stage.does(&step, 0, stage.id, "a wait");
+    let missing = Step {
+        exit: access(0x8000_0010, None),
+        reply: ExitReply::Forward,
+        ..step.clone()
+    };
+    does(&missing, second, "a missing page");
+    does(&missing, first, "an access in its place");
+    does(&step, stage.id, "its answer");
+    let emulated = Step {
+        reply: ExitReply::Behind,
+        ..step
+    };
+    does(&emulated, first, "an instruction");
+    does(&emulated, stage.id, "its answer");
 }

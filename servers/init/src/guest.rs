@@ -5,6 +5,7 @@ use crate::grants::Given;
 use crate::pool::Pool;
 use crate::process::{Process, close_window, open_window, read_write};
 use crate::system::Failure;
+use crate::tables;
 use abi::call::Binding;
 use abi::exit::{ExitClass, RouteKey};
 use abi::{Error, ObjectKind, Rights};
@@ -19,8 +20,8 @@ use rt::{Budget, Endpoint, Frame, GuestSpace, Vcpu};
 use vcpu_api::description::{PLIC_BASE, PLIC_BYTES};
 use vcpu_api::{Description, Device};
 
-/// Order of the table memory of a guest space.
-const FUND_ORDER: u64 = 19;
+/// The least table memory of a guest space: controllers and some devices may need three tables each.
+const LEAST_TABLES: u64 = 512 << 10;
 /// Priority of vCPUs: below every server.
 const VCPU_PRIORITY: u64 = 10;
 /// Device route of the first interrupt controller; devices follow the last.
@@ -83,7 +84,10 @@ impl Guest {
             Err(Failure::Kernel(Error::Unsupported)) => return Err(Failure::NoGuests),
             made => made?,
         };
-        let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
+        let fund = pool.make(
+            ObjectKind::Untyped,
+            tables::order(plan.memory, LEAST_TABLES),
+        )?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
         let space = GuestSpace::at(space.slot());
         let memory = Route {

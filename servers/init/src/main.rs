@@ -28,6 +28,8 @@ mod stacks;
 mod supervise;
 #[cfg(target_os = "none")]
 mod system;
+#[cfg(target_os = "none")]
+mod tables;
 
 #[cfg(target_os = "none")]
 mod start {

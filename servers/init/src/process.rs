@@ -5,6 +5,7 @@ use crate::image;
 use crate::pool::Pool;
 use crate::stacks::{self, Stack};
 use crate::system::Failure;
+use crate::tables;
 use abi::boot::{self, SLOT_BUDGET, SLOT_CAP_TABLE, SLOT_SPACE, SLOT_THREAD};
 use abi::call::Binding;
 use abi::{ObjectKind, Rights};
@@ -18,8 +19,8 @@ use rt::{Budget, Endpoint, Frame, Notification, Space, Thread};
 
 /// Slots of a process's table.
 pub const SLOTS: u64 = 1024;
-/// Order of the table memory of a process.
-const FUND_ORDER: u64 = 18;
+/// The least table memory of a process.
+const LEAST_TABLES: u64 = 256 << 10;
 /// First address of what init maps for a process beside image and stack.
 const EXTRAS: u64 = 0x1100_0000;
 /// Where the message pages of a process's further threads are.
@@ -58,11 +59,22 @@ fn given(capability: Capability, kind: ObjectKind) -> Given {
 }
 
 impl Process {
-    /// Makes the objects of a process.
-    pub fn new(pool: &mut Pool, index: u16, plan: &compiled::Process) -> Result<Self, Failure> {
+    /// Makes the objects of a process that maps so much memory of a guest.
+    ///
+    /// # Errors
+    ///
+    /// Memory, or a call of the kernel.
+    pub fn new(
+        pool: &mut Pool,
+        (index, plan): (u16, &compiled::Process),
+        guest_memory: u64,
+    ) -> Result<Self, Failure> {
         let table = pool.make(ObjectKind::CapTable, SLOTS)?;
         let space = pool.make(ObjectKind::Space, 0)?;
-        let fund = pool.make(ObjectKind::Untyped, FUND_ORDER)?;
+        let fund = pool.make(
+            ObjectKind::Untyped,
+            tables::order(guest_memory, LEAST_TABLES),
+        )?;
         rt::memory::fund(space, rt::Untyped::at(fund.slot()))?;
         let first = plan.cores.first().copied().map_or(0, u64::from);
         let thread = pool.make_on(ObjectKind::Thread, first)?;

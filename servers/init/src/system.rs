@@ -7,6 +7,7 @@ use crate::guest::{self, Guest};
 use crate::pool::Pool;
 use crate::process::{Process, read_write};
 use crate::supervise::{self, Supervisor, Watch};
+use crate::tables;
 use abi::boot::{SLOT_FIRMWARE, SLOT_INTERRUPT_CONTROL, SLOT_IO_PORTS};
 use abi::{Error, ObjectKind, PortRange, Rights};
 use alloc::format;
@@ -123,7 +124,8 @@ impl Builder<'_> {
     /// Makes the objects of all processes; their faults go to init.
     fn make_processes(&mut self, watch: &Watch) -> Result<(), Failure> {
         for (index, plan) in self.system.indexed_processes() {
-            let process = Process::new(&mut self.pool, index.0, plan)?;
+            let memory = tables::guest_memory(self.system, plan);
+            let process = Process::new(&mut self.pool, (index.0, plan), memory)?;
             for (core, thread) in &process.threads {
                 watch.hear_faults(&mut self.pool, *thread, *core, u64::from(index.0) + 1)?;
             }

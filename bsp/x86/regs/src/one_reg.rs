@@ -55,6 +55,19 @@ pub enum SegmentField {
     Base,
 }
 
+/// What a server needs that decodes the instruction of an access which the hardware does not describe:
+/// such an exit leaves these in the register page, from word [`NOTED_FROM`] on.
+pub const NOTED: [Register; 6] = [
+    Register::Cr0,
+    Register::Cr3,
+    Register::Cr4,
+    Register::ModelSpecific(crate::msr::EFER),
+    Register::Segment(1, SegmentField::Attributes),
+    Register::Segment(1, SegmentField::Base),
+];
+/// First word of the register page with one of [`NOTED`]; general registers are before it.
+pub const NOTED_FROM: usize = 16;
+
 impl Register {
     /// Returns the register with this id.
     #[must_use]

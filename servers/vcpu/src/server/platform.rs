@@ -15,6 +15,13 @@ pub trait Platform: Sized + 'static {
     /// Whether general register 0 is always 0.
     const HAS_ZERO: bool;
 
+    /// Returns the word of the register page in which an access that the hardware does not describe
+    /// leaves the register with this id, if it leaves that one.
+    #[must_use]
+    fn noted(_id: u64) -> Option<usize> {
+        None
+    }
+
     /// Returns a VM in which nothing runs, or `None` where `setup` describes none.
     fn machine(setup: &Setup) -> Option<Self::Machine>;
 

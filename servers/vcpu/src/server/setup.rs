@@ -52,19 +52,20 @@ impl Processor {
     /// Returns general register `register`; one that there is not is 0.
     #[must_use]
     pub fn general(&self, register: u8) -> u64 {
-        self.word(register).map_or(0, |word| word.load(Relaxed))
+        self.word(register.into()).unwrap_or(0)
     }
 
     /// Sets general register `register`.
     pub fn set_general(&self, register: u8, value: u64) {
-        if let Some(word) = self.word(register) {
+        if let Some(word) = self.registers.get(usize::from(register)) {
             word.store(value, Relaxed);
         }
     }
 
-    /// Returns the word of a register.
-    fn word(&self, register: u8) -> Option<&'static AtomicU64> {
-        self.registers.get(usize::from(register))
+    /// Returns a word of the register page.
+    #[must_use]
+    pub fn word(&self, place: usize) -> Option<u64> {
+        self.registers.get(place).map(|word| word.load(Relaxed))
     }
 }
 

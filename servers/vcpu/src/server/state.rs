@@ -74,8 +74,9 @@ impl<P: Platform> State<P> {
         if let Some(step) = self.test_hook(vcpu, exit) {
             return step;
         }
-        self.world.current = sequence;
+        self.world.begin(vcpu, &exit, sequence);
         let outcome = self.machine.exit(vcpu, exit, &mut self.world);
+        self.world.end();
         if let Outcome::Wait { address } = outcome {
             self.world.absent(vcpu, address);
             if P::try_again(&mut self.world, vcpu, exit).is_err() {

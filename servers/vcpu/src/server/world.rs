@@ -4,9 +4,11 @@ use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
 use crate::{
-    Effects, Event, FenceKind, Line, MemoryError, Outcome, RegisterError, Start, VcpuId, VcpuSet,
+    Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, Start, VcpuId,
+    VcpuSet,
 };
 use abi::Error;
+use abi::exit::ExitClass;
 use abi::register::{IS_IDLE, SEQUENCE};
 use alloc::format;
 use alloc::sync::Arc;
@@ -26,6 +28,9 @@ pub struct World<P: Platform> {
     output: Output,
     /// Number of the exit that is handled.
     pub(super) current: u64,
+    /// The vCPU whose exit is handled, if that left registers in its page ([`Platform::noted`]) of
+    /// which none was written since.
+    noted: Option<VcpuId>,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -38,6 +43,7 @@ impl<P: Platform> World<P> {
             exits,
             output: Output::default(),
             current: 0,
+            noted: None,
             platform: PhantomData,
         }
     }
@@ -45,6 +51,22 @@ impl<P: Platform> World<P> {
     /// Returns whether the VM has this vCPU.
     pub(super) fn has(&self, vcpu: VcpuId) -> bool {
         vcpu.index() < self.setup.vcpus.len()
+    }
+
+    /// Begins with an exit of a vCPU.
+    pub(super) fn begin(&mut self, vcpu: VcpuId, exit: &Exit, sequence: u64) {
+        self.current = sequence;
+        let [.., info] = exit.words;
+        let is_undescribed = match exit.class {
+            ExitClass::Device | ExitClass::Unclaimed => info == 0,
+            _ => false,
+        };
+        self.noted = is_undescribed.then_some(vcpu);
+    }
+
+    /// Ends with the exit that was begun: from now on the registers are others.
+    pub(super) fn end(&mut self) {
+        self.noted = None;
     }
 
     /// Returns what the delivery of an exit is.
@@ -142,11 +164,17 @@ impl<P: Platform> Effects for World<P> {
 
     fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError> {
         let processor = self.processor(vcpu).ok_or(RegisterError)?;
+        if self.noted == Some(vcpu)
+            && let Some(value) = P::noted(id).and_then(|place| processor.word(place))
+        {
+            return Ok(value);
+        }
         processor.capability.read(id).map_err(|_| RegisterError)
     }
 
     fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
         let processor = self.processor(vcpu).ok_or(RegisterError)?;
+        self.noted = None;
         processor
             .capability
             .write(id, value)

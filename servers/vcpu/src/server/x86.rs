@@ -10,7 +10,7 @@ use abi::exit::ExitClass;
 use core::fmt;
 use guest_memory::CopyError;
 use x86_regs::feature;
-use x86_regs::one_reg::Register;
+use x86_regs::one_reg::{NOTED, NOTED_FROM, Register};
 
 /// The server's x86.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,11 @@ impl Platform for X86Platform {
     type Failure = Failure;
 
     const HAS_ZERO: bool = false;
+
+    fn noted(id: u64) -> Option<usize> {
+        let place = NOTED.iter().position(|register| register.id() == id);
+        place.map(|place| NOTED_FROM + place)
+    }
 
     fn machine(setup: &Setup) -> Option<X86> {
         let is_pc = setup.description.memory_base == MEMORY;

@@ -1,7 +1,7 @@
 //! Exits that need the instruction: devices, privileged instructions, stray accesses.
 
 use super::walk::fetch_instruction;
-use super::{Riscv, Trouble, advance};
+use super::{Riscv, Trouble};
 use crate::{Access, Effects, Event, Outcome, VcpuId};
 use abi::exit::AccessInfo;
 use riscv_regs::Exception;
@@ -176,8 +176,7 @@ impl Riscv {
         };
         if SystemInstruction::decode(bits) == Some(SystemInstruction::Wait) {
             // Waiting may end at any time; the kernel does the real waiting.
-            advance(vcpu, program_counter, Length::Four, effects)?;
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::Behind(Length::Four.bytes().into()));
         }
         let exception = (Exception::IllegalInstruction, bits.into());
         self.raise(vcpu, program_counter, exception, effects)?;

@@ -18,10 +18,10 @@ use crate::{
 use abi::exit::ExitClass;
 use abi::register::TIMER_DEADLINE;
 use hart::{Hart, HartEvent};
+use riscv_regs::Gpr;
 use riscv_regs::Register;
 use riscv_regs::one_reg::{CsrRegister, MODE_SUPERVISOR};
 use riscv_regs::status::Sstatus;
-use riscv_regs::{Gpr, instruction};
 
 /// What identifies the machine to its guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -317,17 +317,6 @@ pub(crate) fn write<E: Effects>(
     effects
         .write_register(vcpu, id, value)
         .map_err(|_| Trouble::Register(id))
-}
-
-/// Sets the program counter behind an instruction.
-pub(crate) fn advance<E: Effects>(
-    vcpu: VcpuId,
-    program_counter: u64,
-    length: instruction::Length,
-    effects: &mut E,
-) -> Result<(), Trouble> {
-    let next = program_counter.wrapping_add(length.bytes().into());
-    write(vcpu, Register::ProgramCounter.id(), next, effects)
 }
 
 /// Returns whether a copy failed for absence, and where.

@@ -8,7 +8,7 @@ use super::arithmetic::{self, cut, extend};
 use super::exception::Event;
 use super::instruction::{Instruction, LONGEST, Operation, Operator, Part, Source};
 use super::ports::{count_down, step_index};
-use super::registers::{CODE, advance, general, linear, mode, part, read, set_part, write};
+use super::registers::{CODE, general, linear, linear_in, mode, part, read, set_part, write};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86};
 use crate::{Access, Effects, Event as Report, Outcome, VcpuId};
@@ -65,11 +65,12 @@ impl X86 {
             // Code or tables where no memory is: nothing sensible can follow.
             return Ok(None);
         }
-        let code = linear(vcpu, CODE, fault.program_counter, effects)?;
+        let mode = mode(vcpu, effects)?;
+        let code = linear_in(mode, vcpu, (CODE, fault.program_counter), effects)?;
         let mut buffer = [0; LONGEST];
         let count = fetch(vcpu, code, &mut buffer, effects)?;
         let bytes = buffer.get(..count).unwrap_or_default();
-        let Some(instruction) = Instruction::decode(bytes, mode(vcpu, effects)?) else {
+        let Some(instruction) = Instruction::decode(bytes, mode) else {
             if self.reported.is_new(fault.program_counter) {
                 let [a, b, c, d, ..] = buffer;
                 effects.event(Report::UnsupportedAccess {
@@ -97,7 +98,7 @@ impl X86 {
             }
             Operation::Store(source) => {
                 let value = operand(vcpu, source, it.size, effects)?;
-                self.store((vcpu, fault), (it, it.length), value, effects)
+                Ok(self.store(fault, (it, it.length), value))
             }
             Operation::MoveString | Operation::StoreString | Operation::LoadString => {
                 self.string(vcpu, fault, it, effects)
@@ -142,8 +143,7 @@ impl X86 {
             value
         };
         set_part(vcpu, (to, wide), value, effects)?;
-        advance(vcpu, fault.program_counter, it.length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Returns what a device has at the address: all ones where there is none.
@@ -158,27 +158,20 @@ impl X86 {
     }
 
     /// Stores a value, and lets the instruction pointer go on by `length`.
-    fn store<E: Effects>(
-        &mut self,
-        (vcpu, fault): (VcpuId, Fault),
-        (it, length): (&Instruction, u8),
-        value: u64,
-        effects: &mut E,
-    ) -> Result<Outcome, Trouble> {
+    fn store(&mut self, fault: Fault, (it, length): (&Instruction, u8), value: u64) -> Outcome {
         if !fault.claimed {
-            advance(vcpu, fault.program_counter, length, effects)?;
-            return Ok(Outcome::Resume);
+            return Outcome::Behind(length.into());
         }
         self.metrics.forwarded += 1;
         let info = AccessInfo::new()
             .with_size_log2(it.size.trailing_zeros() as u8)
             .with_write(true)
             .with_instruction_length(length);
-        Ok(Outcome::Forward(Access {
+        Outcome::Forward(Access {
             address: fault.address,
             info,
             value: cut(value, it.size),
-        }))
+        })
     }
 
     /// Loads a value, and does something with it.
@@ -223,10 +216,9 @@ impl X86 {
         if let Some(to) = destination(it.operation) {
             set_part(vcpu, (to, it.size), result, effects)?;
         } else if stores(it.operation) {
-            return self.store((vcpu, fault), (it, it.length), result, effects);
+            return Ok(self.store(fault, (it, it.length), result));
         }
-        advance(vcpu, fault.program_counter, it.length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Handles one element of a string instruction of which one side is a device.
@@ -264,7 +256,7 @@ impl X86 {
                 false => effects.general(vcpu, 0),
             };
             let length = count_element(vcpu, it, effects)?;
-            return self.store((vcpu, fault), (it, length), value, effects);
+            return Ok(self.store(fault, (it, length), value));
         }
         let value = self.value(vcpu, fault, it.size, effects);
         if is_move {
@@ -281,8 +273,7 @@ impl X86 {
             set_part(vcpu, (accumulator, it.size), value, effects)?;
         }
         let length = count_element(vcpu, it, effects)?;
-        advance(vcpu, fault.program_counter, length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(length.into()))
     }
 }
 

@@ -122,7 +122,7 @@ impl X86 {
                 effects.set_general(vcpu, 0, UNKNOWN);
                 Ok(Outcome::Resume)
             }
-            ExitClass::Instruction => self.instruction(vcpu, (program_counter, first), effects),
+            ExitClass::Instruction => self.instruction(vcpu, first, effects),
             ExitClass::Device => self.place(vcpu, exit, true, effects),
             ExitClass::Unclaimed => self.place(vcpu, exit, false, effects),
             // Absent memory is the memory server's; declined, the access is not claimed at all.
@@ -155,7 +155,7 @@ impl X86 {
             return if info.into_bits() == 0 {
                 self.port_string(vcpu, (program_counter, port, claimed), effects)
             } else {
-                self.port(vcpu, (program_counter, port, info), effects)
+                self.port(vcpu, (port, info), effects)
             };
         }
         let fault = Fault {

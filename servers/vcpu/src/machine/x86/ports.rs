@@ -3,7 +3,7 @@
 use super::arithmetic::cut;
 use super::instruction::PortString;
 use super::pit::{self, Pit};
-use super::registers::{advance, general, linear, mode, read, set_general};
+use super::registers::{general, linear, mode, read, set_general};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86, absence};
 use crate::lifecycle::LifecycleEvent;
@@ -79,14 +79,14 @@ impl X86 {
     pub(super) fn port<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        (program_counter, port, info): (u64, u16, AccessInfo),
+        (port, info): (u16, AccessInfo),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let bytes = 1 << info.size_log2();
         let rax = effects.general(vcpu, 0);
-        advance(vcpu, program_counter, info.instruction_length(), effects)?;
+        let length = info.instruction_length();
         if info.write() {
-            return Ok(self.stored(vcpu, (port, cut(rax, bytes)), effects));
+            return Ok(self.stored(vcpu, (port, cut(rax, bytes)), length, effects));
         }
         let value = load(&mut self.pit, (port, bytes), effects);
         let after = match bytes {
@@ -94,19 +94,20 @@ impl X86 {
             _ => rax ^ cut(rax, bytes) | value,
         };
         effects.set_general(vcpu, 0, after);
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(length.into()))
     }
 
-    /// Does what a store to a port does.
+    /// Does what a store to a port does, by an instruction of so many bytes.
     fn stored<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         (port, value): (u16, u64),
+        length: u8,
         effects: &mut E,
     ) -> Outcome {
         self.pit.write(port, value as u8, effects.clock());
         let event = match store(port, value) {
-            Effect::Nothing => return Outcome::Resume,
+            Effect::Nothing => return Outcome::Behind(length.into()),
             Effect::End(reason) => LifecycleEvent::PowerOff(reason),
             Effect::Reboot(kind) => LifecycleEvent::Reboot(kind, EndReason::None),
         };
@@ -152,12 +153,7 @@ impl X86 {
         }
         let value = u64::from_le_bytes(value);
         if string.write {
-            return self.string_out(
-                vcpu,
-                (program_counter, port, claimed),
-                (string, value),
-                effects,
-            );
+            return self.string_out(vcpu, (port, claimed), (string, value), effects);
         }
         let loaded = if claimed {
             effects.load_device(vcpu, true, (u64::from(port), string.size))
@@ -174,8 +170,7 @@ impl X86 {
             return Ok(outcome);
         }
         let length = self.element(vcpu, (index, string.size), &string, effects)?;
-        advance(vcpu, program_counter, length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(length.into()))
     }
 
     /// Returns what a copy that failed comes to: the guest tries again where there is no memory.
@@ -193,7 +188,7 @@ impl X86 {
     fn string_out<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        (program_counter, port, claimed): (u64, u16, bool),
+        (port, claimed): (u16, bool),
         (string, value): (PortString, u64),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
@@ -212,8 +207,7 @@ impl X86 {
                 value,
             }));
         }
-        advance(vcpu, program_counter, length, effects)?;
-        Ok(self.stored(vcpu, (port, value), effects))
+        Ok(self.stored(vcpu, (port, value), length, effects))
     }
 
     /// Counts one element: the index register goes on. Returns how far the instruction pointer does:

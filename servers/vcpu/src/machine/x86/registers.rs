@@ -86,21 +86,6 @@ pub fn set_part<E: Effects>(
     set_general(vcpu, part.register, after, effects)
 }
 
-/// Sets the instruction pointer behind an instruction.
-pub fn advance<E: Effects>(
-    vcpu: VcpuId,
-    program_counter: u64,
-    length: u8,
-    effects: &mut E,
-) -> Result<(), Trouble> {
-    let next = program_counter.wrapping_add(u64::from(length));
-    let next = match mode(vcpu, effects)? {
-        Mode::Bits64 => next,
-        Mode::Bits16 | Mode::Bits32 => cut(next, 4),
-    };
-    write(vcpu, (Register::Rip, next), effects)
-}
-
 /// Returns whether the processor is in long mode.
 pub fn is_long<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<bool, Trouble> {
     const ACTIVE: u64 = 1 << 10;
@@ -130,7 +115,18 @@ pub fn linear<E: Effects>(
     offset: u64,
     effects: &mut E,
 ) -> Result<u64, Trouble> {
-    let is_wide = mode(vcpu, effects)? == Mode::Bits64;
+    let mode = mode(vcpu, effects)?;
+    linear_in(mode, vcpu, (segment, offset), effects)
+}
+
+/// Does what [`linear`] does, in a mode that is known.
+pub fn linear_in<E: Effects>(
+    mode: Mode,
+    vcpu: VcpuId,
+    (segment, offset): (u8, u64),
+    effects: &mut E,
+) -> Result<u64, Trouble> {
+    let is_wide = mode == Mode::Bits64;
     if is_wide && segment < 4 {
         return Ok(offset);
     }

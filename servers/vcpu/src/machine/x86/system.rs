@@ -4,9 +4,7 @@ use super::arithmetic::cut;
 use super::cpuid::Processor;
 use super::exception::Event;
 use super::instruction::{LONGEST, SystemMove};
-use super::registers::{
-    CODE, EFER, advance, efer_is_good, general, linear, mode, read, set_general, write,
-};
+use super::registers::{CODE, EFER, efer_is_good, general, linear, mode, read, set_general, write};
 use super::walk::fetch;
 use super::{Trouble, X86};
 use crate::{Effects, Outcome, VcpuId};
@@ -47,7 +45,7 @@ impl X86 {
     pub(super) fn instruction<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        (program_counter, bits): (u64, u64),
+        bits: u64,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         match bits {
@@ -68,8 +66,7 @@ impl X86 {
             opcode::INVD | opcode::WBINVD => {}
             _ => return self.refuse(vcpu, Event::InvalidOpcode, effects),
         }
-        advance(vcpu, program_counter, 2, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(2))
     }
 
     /// Makes the guest take an event at its instruction, and go on.
@@ -218,8 +215,7 @@ impl X86 {
             return self.refuse(vcpu, Event::GeneralProtection, effects);
         }
         effects.controller_register(vcpu, CONTROL_REGISTER_8, Some(value));
-        advance(vcpu, program_counter, it.length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Moves a debug register. They keep what the guest writes, and no breakpoint is ever hit: those
@@ -258,8 +254,7 @@ impl X86 {
         } else {
             set_general(vcpu, it.register, *register, effects)?;
         }
-        advance(vcpu, program_counter, it.length, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::Behind(it.length.into()))
     }
 }
 

@@ -76,10 +76,13 @@ pub struct Args {
     /// difference of each row.
     #[arg(long, value_name = "REV")]
     compare: Option<String>,
-    /// Prints where the instructions of this row are, by function and in their order, and writes a
-    /// listing of them below `target`.
-    #[arg(long, value_name = "ROW")]
-    trace: Option<String>,
+    /// Measures nothing but the exits of a guest with its servers.
+    #[arg(long, conflicts_with = "compare")]
+    only_exits: bool,
+    /// Prints where the instructions of these rows are, by function and in their order, and writes a
+    /// listing of each below `target`.
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    trace: Vec<String>,
 }
 
 /// The longest that one system may take.
@@ -171,17 +174,23 @@ fn machine_rows(
         }
     }
     let emulator = setup::qemu::ensure(workspace, &machine.qemu, None)?;
-    let runner = Runner::new(workspace, args.trace.as_deref())?;
-    for file in manifests(workspace.root())? {
+    let runner = Runner::new(workspace, &args.trace)?;
+    let programs_too = !args.only_exits;
+    for file in manifests(workspace.root())?
+        .into_iter()
+        .filter(|_| programs_too)
+    {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         if stem.starts_with("benchmark") && Machine::of_file(&file) == Some(machine) {
             add(&stem, programs(&runner, workspace, &emulator, &file));
         }
     }
-    add(
-        "the allocator",
-        memory::measure(workspace, machine, &emulator),
-    );
+    if programs_too {
+        add(
+            "the allocator",
+            memory::measure(workspace, machine, &emulator),
+        );
+    }
     match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",
@@ -192,7 +201,7 @@ fn machine_rows(
             exits::measure(workspace, machine, &emulator, &runner),
         ),
     }
-    if machine.name == linux::MACHINE && !args.no_linux {
+    if machine.name == linux::MACHINE && !args.no_linux && programs_too {
         add("linux", linux::measure(workspace, &emulator));
     }
     failed.extend(runner.missed());

@@ -26,15 +26,15 @@ use super::measure::Measurement;
 pub struct Runner<'a> {
     workspace: &'a Workspace,
     tracer: Tracer,
-    /// The row to break down, if any.
-    shown: Option<&'a str>,
+    /// The rows to break down.
+    shown: &'a [String],
     /// Rows that have no piece in the trace.
     missed: RefCell<Vec<String>>,
 }
 
 impl<'a> Runner<'a> {
     /// Builds what it takes.
-    pub fn new(workspace: &'a Workspace, shown: Option<&'a str>) -> Result<Self> {
+    pub fn new(workspace: &'a Workspace, shown: &'a [String]) -> Result<Self> {
         Ok(Self {
             workspace,
             tracer: Tracer::build(workspace)?,
@@ -83,7 +83,7 @@ impl<'a> Runner<'a> {
                 continue;
             };
             one.operations = Some(rows.operations(piece));
-            if self.shown == Some(&one.name) {
+            if self.shown.contains(&one.name) {
                 self.show(system, guests, &rows, (&one.name, piece))?;
             }
         }
