@@ -189,10 +189,7 @@ impl<A: Arch> Visit<'_, A> {
         self.identify_anew(space);
         space.fund_next.set(fund);
         space.fund_end.set(fund + FUND);
-        self.make_root(space);
-        if space.root.get() == 0 {
-            return Err(BootError::OutOfMemory);
-        }
+        self.make_root(space).ok_or(BootError::OutOfMemory)?;
         let thread_address = thread;
         let thread = Handle::<Thread<A>>::from_address(thread).ok_or(BootError::OutOfMemory)?;
         let thread = self.entry.get(thread);

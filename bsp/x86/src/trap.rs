@@ -436,10 +436,14 @@ fn wait_for_interrupt(core: &PerCore) -> Trap {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // Nobody is left to hear of a console that does not take it.
+    let core = u64::from(apic::own_number());
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
+    let message = info.message();
     let _ = writeln!(
         console::Console,
-        "\nskerry: panic on core {}: {info}",
-        u64::from(apic::own_number())
+        "\nskerry: panic on core {core}: {file}:{line}: {message}"
     );
     power::off(true)
 }

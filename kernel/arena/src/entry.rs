@@ -124,7 +124,7 @@ impl<'a> Entry<'a> {
     /// Does what [`Entry::locate`] does, and notes the address in a pin, unless a grace period is
     /// under way: between its acknowledgement and the end of a period a core may still find what goes
     /// then.
-    #[inline(always)]
+    #[inline(never)]
     fn look(&self, pin: &AtomicU64, address: u64, of: (u8, u64)) -> Option<NonNull<u8>> {
         let pointer = self.locate(address, of.0, of.1)?;
         if self.arena.grace().is_idle() {

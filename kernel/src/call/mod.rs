@@ -172,17 +172,13 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Releases the capability lock and lets those who waited for it try again.
-    #[inline(always)]
     pub(crate) fn unlock(&self) {
-        let waiting = self.lock.release();
-        if waiting != 0 {
-            self.pass_on(waiting);
-        }
+        self.pass_on(self.lock.release());
     }
 
     /// Lets the threads of these cores that wait for the lock try again.
     #[inline(never)]
-    fn pass_on(&self, mut waiting: u64) {
+    pub(crate) fn pass_on(&self, mut waiting: u64) {
         if waiting >> self.entry.core() & 1 == 1 {
             waiting &= !(1 << self.entry.core());
             self.wake_lock_waiters();

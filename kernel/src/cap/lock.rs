@@ -31,7 +31,6 @@ impl CapLock {
     }
 
     /// Returns whether a thread waits for the lock.
-    #[inline(always)]
     pub fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
     }

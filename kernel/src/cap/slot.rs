@@ -102,13 +102,6 @@ impl Tag {
         ObjectKind::from_number(self.kind() as u64)
     }
 
-    /// Returns whether it says `what`, as far as the bits of `mask` go.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is(self, mask: u64, what: u64) -> bool {
-        self.into_bits() & mask == what
-    }
-
     /// Returns whether the slot can take a capability.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -123,16 +116,6 @@ impl Tag {
             .copied()
             .unwrap_or(Role::Table)
     }
-}
-
-/// The kind of object and the rights that a call needs.
-pub(crate) type Need = (ObjectKind, Rights);
-
-/// Returns whether a slot with this tag has them.
-#[inline(always)]
-pub(crate) const fn has(tag: Tag, (kind, rights): Need) -> bool {
-    let need = kind as u64 | Tag::new().with_rights(rights).into_bits();
-    tag.is(need | 0xff, need)
 }
 
 /// `Slot::badge` of a mapped Frame: tables behind the part that is mapped may be empty.

@@ -61,14 +61,6 @@ pub struct Resolved<'e, T> {
     pub object: &'e T,
 }
 
-impl<T> Clone for Resolved<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Resolved<'_, T> {}
-
 impl<A: Arch> Visit<'_, A> {
     /// Returns slot `index` of the thread's own table.
     ///

@@ -1,10 +1,10 @@
 //! What fast paths look at before anything changes.
 
-use super::{BUDGETS, DEVICE_REPLIES, REPLIES, SIGNALS, SPACES};
+use super::{BUDGETS, DEVICE_REPLIES, Need, REPLIES, SIGNALS, SPACES};
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::Slot;
-use crate::cap::slot::{Need, Role, has};
+use crate::cap::slot::{Role, Tag};
 use crate::ipc::KEEPS_OWN_BUDGET;
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
@@ -283,6 +283,19 @@ impl<A: Arch> Visit<'_, A> {
         to.set_state(State::Ready);
         self.fast_switch::<RARE>(waiting.item, waiting.switch);
     }
+}
+
+/// Returns whether a tag says `what`, as far as the bits of `mask` go.
+#[inline(always)]
+pub(super) const fn says(tag: Tag, mask: u64, what: u64) -> bool {
+    tag.into_bits() & mask == what
+}
+
+/// Returns whether a slot with this tag has what a call needs.
+#[inline(always)]
+pub(super) const fn has(tag: Tag, (kind, rights): Need) -> bool {
+    let need = kind as u64 | Tag::new().with_rights(rights).into_bits();
+    says(tag, need | 0xff, need)
 }
 
 /// Returns the address of the notification that is bound to a thread, or 0.

@@ -1,10 +1,10 @@
 //! Mapping and unmapping one page.
 
-use super::look::{key, read};
+use super::look::{has, key, read, says};
 use super::{CALLS, Fast, GUEST_SPACE, MAPS, SPACE};
 use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, UserFrame};
-use crate::cap::slot::{FREEING, Tag, has};
+use crate::cap::slot::{FREEING, Tag};
 use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
@@ -66,7 +66,10 @@ impl<A: Arch> Visit<'_, A> {
         } else {
             self.fast_unmap(thread)
         };
-        self.unlock();
+        let waiting = self.lock.release();
+        if waiting != 0 {
+            self.pass_on(waiting);
+        }
         done.map(|()| Self::done(thread, [0; 2]))
     }
 
@@ -78,7 +81,7 @@ impl<A: Arch> Visit<'_, A> {
         let access = Rights::from_bits(bits as u16);
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let (tag, need) = (slot.tag(), TAG.with_rights(access).into_bits());
-        if bits & !MORE != READ || !tag.is(LOOKED_AT | need, PAGE | need) {
+        if bits & !MORE != READ || !says(tag, LOOKED_AT | need, PAGE | need) {
             return None;
         }
         let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
@@ -108,7 +111,7 @@ impl<A: Arch> Visit<'_, A> {
     fn fast_unmap(&self, thread: &Thread<A>) -> Option<()> {
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let tag = slot.tag();
-        if !tag.is(LOOKED_AT, PAGE | MAPPED) {
+        if !says(tag, LOOKED_AT, PAGE | MAPPED) {
             return None;
         }
         let space = self.mapped_space(slot)?;
@@ -197,7 +200,7 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(never)]
     fn find_leaves(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<u64> {
         let stage = stage_of(space);
-        let depth = self.check_place(stage, address, ORDER).ok()?;
+        let depth = self.depth_at(stage, address, ORDER).ok()?;
         let place = self.walk(space, address, depth)?;
         let table = if place.depth == depth {
             place.table

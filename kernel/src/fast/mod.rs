@@ -19,7 +19,6 @@ mod signal;
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::right::CONTROL;
-use crate::cap::slot::Need;
 use crate::object::thread::Thread;
 use crate::object::vcpu::Vcpu;
 use abi::message::REGISTER_WORDS;
@@ -93,7 +92,8 @@ const BUDGETS: usize = 2 * arena::PINS;
 const MAPS: usize = 3 * arena::PINS;
 const _: () = assert!(arena::NOTES == MAPS + 1);
 
-/// What the calls need.
+/// The kind of object and the rights that a call needs.
+type Need = (ObjectKind, Rights);
 const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
 const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
 const SPACE: Need = (ObjectKind::Space, CONTROL);

@@ -2,7 +2,7 @@
 
 use super::{LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
@@ -55,7 +55,7 @@ impl<A: Arch> Visit<'_, A> {
         if self.mapped_space(slot).is_some() && (is_whole || !goes_on) {
             return Err(Error::AlreadyMapped);
         }
-        let depth = self.check_place(stage_of(space), address, tag.order())?;
+        let depth = self.depth_at(stage_of(space), address, tag.order())?;
         if !goes_on {
             slot.begin_mapping(tag, wanted, 0);
         }
@@ -114,9 +114,9 @@ impl<A: Arch> Visit<'_, A> {
         (depth, access): (usize, Rights),
     ) -> Result<bool, Error> {
         let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
-        let walk = |done| self.walk(space, slot.address.get() + done, depth);
-        let mut place = walk(done).ok_or(Error::NeedsMemory)?;
         loop {
+            let place = self.walk(space, slot.address.get() + done, depth);
+            let mut place = place.ok_or(Error::NeedsMemory)?;
             if place.depth != depth {
                 self.make_table(space, &place)?;
                 if self.spend(0) {
@@ -124,46 +124,46 @@ impl<A: Arch> Visit<'_, A> {
                     slot.badge.set(done | FREEING);
                     return Ok(false);
                 }
-                place = walk(done).ok_or(Error::NeedsMemory)?;
                 continue;
             }
-            if self.found(&place) != TableEntry::Empty {
-                return Err(Error::AlreadyMapped);
-            }
-            let memory = Memory {
-                physical: slot.object.get() + done,
-                access,
-                device: slot.tag().device(),
-            };
-            self.arch
-                .replace(&place, self.arch.leaf(place.stage, place.level, memory));
-            if place.stage == Stage::User {
-                let tag = SpaceTag(space.tag.get());
-                self.arch.flush_page(tag, place.address);
-            }
-            done += place.bytes();
-            slot.badge.set(done);
-            if self.spend(LEAF) || done == end {
-                return Ok(done == end);
-            }
-            if !self.go(&mut place, 1) {
-                place = walk(done).ok_or(Error::NeedsMemory)?;
+            loop {
+                if self.found(&place) != TableEntry::Empty {
+                    return Err(Error::AlreadyMapped);
+                }
+                let memory = Memory {
+                    physical: slot.object.get() + done,
+                    access,
+                    device: slot.tag().device(),
+                };
+                let leaf = self.arch.leaf(place.stage, place.level, memory);
+                self.arch.replace(&place, leaf);
+                if place.stage == Stage::User {
+                    let tag = SpaceTag(space.tag.get());
+                    self.arch.flush_page(tag, place.address);
+                }
+                done += place.bytes();
+                slot.badge.set(done);
+                if self.spend(LEAF) || done == end {
+                    return Ok(done == end);
+                }
+                if !self.go(&mut place, 1) {
+                    break;
+                }
             }
         }
     }
 
-    /// Checks where a block would be mapped, and returns the level of its leaves.
-    pub(crate) fn check_place(
-        &self,
-        stage: Stage,
-        address: u64,
-        order: u8,
-    ) -> Result<usize, Error> {
-        let (depth, level) = self.leaf_level(stage, order).ok_or(Error::Misaligned)?;
+    /// Checks where a block would be mapped, and returns the level of its leaves: the first one
+    /// whose entries map no more than the block.
+    pub(crate) fn depth_at(&self, stage: Stage, address: u64, order: u8) -> Result<usize, Error> {
+        let levels = self.arch.levels(stage);
+        let fits = |(_, level): &(usize, &Level)| level.leaf && level.shift <= u32::from(order);
+        let found = levels.iter().enumerate().find(fits);
+        let (depth, level) = found.ok_or(Error::Misaligned)?;
         if !address.is_multiple_of(1 << level.shift) {
             return Err(Error::Misaligned);
         }
-        let root = self.arch.levels(stage).first().ok_or(Error::Unsupported)?;
+        let root = levels.first().ok_or(Error::Unsupported)?;
         let end = match stage {
             Stage::User => A::USER_END,
             Stage::Guest => 1 << (root.shift + root.bits),

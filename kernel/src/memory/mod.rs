@@ -96,26 +96,20 @@ impl<A: Arch> Visit<'_, A> {
         slots.find(|slot| self.slot(*slot).tag().is_empty())
     }
 
-    /// Makes the root table of a space that has none.
-    pub(crate) fn make_root(&self, space: &AddressSpace) {
-        if space.root.get() != 0 {
-            return;
-        }
+    /// Makes the root table of a space; `None` where it has one, or no memory for one.
+    pub(crate) fn make_root(&self, space: &AddressSpace) -> Option<()> {
         let stage = stage_of(space);
-        let Some(level) = self.arch.levels(stage).first() else {
-            return;
-        };
-        let Some(root) = self.allocate_table(space, level) else {
-            return;
-        };
-        if stage == Stage::User
-            && let Some(words) = self.entry.words(root, level.table_bytes())
-        {
+        let levels = self.arch.levels(stage).first();
+        let level = levels.filter(|_| space.root.get() == 0)?;
+        let root = self.allocate_table(space, level)?;
+        if stage == Stage::User {
+            let words = self.entry.words(root, level.table_bytes())?;
             self.arch.initialise_root(words);
         }
         space.root.set(root);
         let tag = SpaceTag(space.tag.get());
         space.word.set(self.arch.space_word(Some((root, tag))));
+        Some(())
     }
 
     /// Returns how many more spaces can be tagged.
@@ -145,10 +139,8 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Gives the tag of a space that died back.
     pub(crate) fn free_tag(&self, space: u64) {
-        let Some(space) = Handle::from_address(space) else {
-            return;
-        };
-        let tag = self.space(space).tag.get();
+        let space = Handle::from_address(space);
+        let tag = space.map_or(u64::MAX, |space| self.space(space).tag.get());
         let index = usize::try_from(tag / 64).unwrap_or(TAG_WORDS);
         if let Some(word) = self.tags.get(index) {
             word.set(word.get() & !(1 << (tag % 64)));

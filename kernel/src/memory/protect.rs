@@ -125,7 +125,7 @@ impl<A: Arch> Visit<'_, A> {
                 if self.spend(LEAF) || done >= range.length {
                     return done;
                 }
-                if !self.go(&mut place, 1) || self.is_table(&place) {
+                if !self.go(&mut place, 1) || matches!(self.found(&place), TableEntry::Table(_)) {
                     break;
                 }
             }

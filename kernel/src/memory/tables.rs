@@ -2,7 +2,7 @@
 
 use super::stage_of;
 use crate::Visit;
-use crate::arch::{Arch, Level, LiveEntry, Memory, Stage, TableEntry};
+use crate::arch::{Arch, Level, LiveEntry, Memory, TableEntry};
 use crate::object::space::AddressSpace;
 use crate::word::Word;
 use abi::{Error, PAGE_SIZE};
@@ -41,12 +41,6 @@ impl Place<'_> {
 }
 
 impl<A: Arch> Visit<'_, A> {
-    /// Returns the largest level that can map a block of `1 << order` bytes as a row of leaves.
-    pub(crate) fn leaf_level(&self, stage: Stage, order: u8) -> Option<(usize, &'static Level)> {
-        let mut levels = self.arch.levels(stage).iter().enumerate();
-        levels.find(|(_, level)| level.leaf && level.shift <= u32::from(order))
-    }
-
     /// Returns the entry for `address` where the walk ends: at a leaf, an empty entry, or level
     /// `depth`.
     pub(crate) fn walk(
@@ -60,7 +54,7 @@ impl<A: Arch> Visit<'_, A> {
         for (at, level) in self.arch.levels(stage).iter().enumerate() {
             // No table is at 0, where the root of a space without tables is.
             let word = self.table_word(table, level.index(address))?;
-            match self.decoded(word, (stage, level)) {
+            match self.arch.decode(stage, word.load(Ordering::Relaxed), level) {
                 TableEntry::Table(next) if at < depth => (table, above) = (next, Some(word)),
                 _ => {
                     let live = LiveEntry {
@@ -103,22 +97,11 @@ impl<A: Arch> Visit<'_, A> {
         true
     }
 
-    /// Returns whether an entry is for a table of the next level.
-    pub(crate) fn is_table(&self, place: &Place<'_>) -> bool {
-        matches!(self.found(place), TableEntry::Table(_))
-    }
-
     /// Returns what an entry says.
     #[inline(always)]
     pub(crate) fn found(&self, place: &Place<'_>) -> TableEntry {
-        self.decoded(place.word, (place.stage, place.level))
-    }
-
-    /// Returns what an entry of a level says.
-    #[inline(always)]
-    fn decoded(&self, word: &AtomicU64, (stage, level): (Stage, &Level)) -> TableEntry {
-        let bits = word.load(Ordering::Relaxed);
-        self.arch.decode(stage, bits, level)
+        let bits = place.word.load(Ordering::Relaxed);
+        self.arch.decode(place.stage, bits, place.level)
     }
 
     /// Makes an empty table where there is none, and returns its address.

@@ -3,7 +3,7 @@
 use super::tables::Place;
 use super::{LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, SpaceTag, Stage, UserFrame};
+use crate::arch::{Arch, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
@@ -103,7 +103,7 @@ impl<A: Arch> Visit<'_, A> {
             return (false, None);
         };
         // Where there is a table of smaller leaves, the next walk ends there.
-        while !self.is_table(&place) {
+        while !matches!(self.found(&place), TableEntry::Table(_)) {
             self.arch
                 .replace(&place, self.arch.empty(place.stage, place.level));
             left = left.saturating_sub(place.bytes());

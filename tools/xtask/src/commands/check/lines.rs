@@ -22,7 +22,8 @@ const LIMIT: usize = 600;
 /// Code that has a limit: its name, its folders, those inside of them that do not count, the limit.
 ///
 /// Fast paths are counted apart: they do again what the portable kernel does without them. Exits that
-/// are forwarded, and the pins and notes of devices' servers, are 40 lines of them.
+/// are forwarded, and the pins and notes of devices' servers, are 40 lines of them, pages that are
+/// mapped and unmapped 190.
 const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
     (
         "portable kernel",
@@ -30,12 +31,12 @@ const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
         &["kernel/src/fake/", "kernel/src/fast/"],
         6000,
     ),
-    ("fast paths", &["kernel/src/fast/"], &[], 745),
+    ("fast paths", &["kernel/src/fast/"], &[], 950),
     (
         "arena",
         &["kernel/arena/src/"],
         &["kernel/arena/src/tests.rs", "kernel/arena/src/host.rs"],
-        645,
+        650,
     ),
     ("abi", &["kernel/abi/src/"], &[], 750),
     (
