@@ -455,7 +455,7 @@ pub fn exit<'r>(
             Exit::Idle
         }
         2 | 22 => Exit::Instruction { bits: value },
-        20 | 21 | 23 => memory_exit(cause, value, registers()),
+        20 | 21 | 23 => memory_exit(cause, value, registers),
         _ => Exit::Other {
             details: [cause, value, csr::read!(number::HTVAL)],
         },
@@ -464,7 +464,7 @@ pub fn exit<'r>(
 
 /// Returns the exit of a guest-page fault.
 #[inline(never)]
-fn memory_exit(cause: u64, value: u64, registers: GuestRegisters<'_>) -> Exit {
+fn memory_exit<'r>(cause: u64, value: u64, registers: impl FnOnce() -> GuestRegisters<'r>) -> Exit {
     // htval has bits 63:2 of the guest-physical address; the rest is stval's, unless the fault was
     // met on the way through the guest's own tables.
     let address = csr::read!(number::HTVAL) << 2 | value & 3;
@@ -486,8 +486,12 @@ fn memory_exit(cause: u64, value: u64, registers: GuestRegisters<'_>) -> Exit {
     }
 }
 
-/// Returns an access as the kernel describes it, and the value of a store.
-fn describe(data: DataAccess, registers: GuestRegisters<'_>) -> (AccessInfo, u64) {
+/// Returns an access as the kernel describes it, and the value of a store: only for that registers are
+/// looked for.
+fn describe<'r>(
+    data: DataAccess,
+    registers: impl FnOnce() -> GuestRegisters<'r>,
+) -> (AccessInfo, u64) {
     let info = AccessInfo::new()
         .with_size_log2(data.width.log2())
         .with_instruction_length(data.length.bytes());
@@ -500,7 +504,7 @@ fn describe(data: DataAccess, registers: GuestRegisters<'_>) -> (AccessInfo, u64
             0,
         ),
         Operation::Store { source } => {
-            let word = registers.get(usize::from(source.number()));
+            let word = registers().get(usize::from(source.number()));
             let value = match source.number() {
                 0 => 0,
                 _ => word.map_or(0, |word| word.load(Ordering::Relaxed)),

@@ -94,7 +94,7 @@ impl AccessInfo {
     #[must_use]
     pub const fn behind(length: u64) -> Self {
         let length = (length & 15) as u8;
-        Self::new().with_write(true).with_instruction_length(length)
+        const { Self::new().with_write(true) }.with_instruction_length(length)
     }
 }
 

@@ -5,9 +5,9 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Pins that a core has for each kind of object.
-pub const PINS: usize = 4;
+pub const PINS: usize = 6;
 /// Notes that a core has.
-pub const NOTES: usize = 9;
+pub const NOTES: usize = 18;
 /// Kinds of objects that can be pinned.
 const KINDS: usize = 16;
 /// Where the pins of raw pages are: behind those of objects.

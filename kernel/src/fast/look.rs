@@ -1,6 +1,6 @@
 //! What fast paths look at before anything changes.
 
-use super::{BUDGETS, CALLS, Need, REPLIES, SIGNALS, SPACES};
+use super::{BUDGETS, DEVICE_REPLIES, Need, REPLIES, SIGNALS, SPACES};
 use crate::Visit;
 use crate::arch::Arch;
 use crate::cap::Slot;
@@ -71,7 +71,7 @@ impl<A: Arch> Visit<'_, A> {
         let slot = self.first_slot(thread, index, need)?;
         let object = slot.object.get();
         let target = self.at::<T, true>(object, pin)?;
-        let badge = if pin == REPLIES {
+        let badge = if matches!(pin, REPLIES | DEVICE_REPLIES) {
             bound_notification(thread)
         } else {
             slot.badge.get()
@@ -234,15 +234,15 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns the server that waits at an endpoint, which is of this core, if it can run in place of `from`,
-    /// and neither it nor `hazard` has anything unusual.
+    /// and neither it nor `hazard` has anything unusual; `pin` is what such servers are pinned by.
     #[inline(always)]
     pub(super) fn fast_server<'e, const RARE: bool>(
         &'e self,
         endpoint: &'e Endpoint,
-        (from, hazard): (&Execution, u64),
+        (from, hazard, pin): (&Execution, u64, usize),
     ) -> Option<Waiting<'e, A>> {
         let item = endpoint.receivers.first.get();
-        let server = self.at::<Thread<A>, RARE>(item.map_or(0, Handle::address), CALLS)?;
+        let server = self.at::<Thread<A>, RARE>(item.map_or(0, Handle::address), pin)?;
         let (to, keeps) = (server.execution(), server.execution().detail.get());
         let hazard = hazard | to.flags() | to.next.address();
         if hazard | if RARE { 0 } else { keeps } != 0 {
@@ -257,7 +257,7 @@ impl<A: Arch> Visit<'_, A> {
             item,
             server,
             endpoint,
-            switch: self.fast_way::<RARE>((server, CALLS), budget)?,
+            switch: self.fast_way::<RARE>((server, pin), budget)?,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
+use crate::visit::CURRENT;
 use abi::call::FOREVER;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
 use arena::Handle;
@@ -83,7 +84,7 @@ impl<A: Arch> Visit<'_, A> {
         if from.depth.get() >= MAX_DEPTH {
             return None;
         }
-        let waiting = self.fast_server::<RARE>(endpoint, (from, from.flags()))?;
+        let waiting = self.fast_server::<RARE>(endpoint, (from, from.flags(), CALLS))?;
         if LONG {
             self.copy_words(self.fast_pages((thread, CALLS), (waiting.server, REPLIES), info)?);
         }
@@ -108,18 +109,24 @@ impl<A: Arch> Visit<'_, A> {
         }
         let from = thread.execution();
         let caller = from.caller.get();
-        let client = self.at::<Thread<A>, RARE>(caller.map_or(0, Handle::address), REPLIES);
+        let address = caller.map_or(0, Handle::address);
+        let guest = RARE.then(|| self.entry.pinned(address, CURRENT)).flatten();
+        let pin = guest.map_or(REPLIES, Self::reply_pin);
+        let client = match guest {
+            Some(_) => None,
+            None => self.at::<Thread<A>, RARE>(address, REPLIES),
+        };
         if !RARE && client.is_none() {
             return None;
         }
         let need = (RECEIVE, |it: &Endpoint| it.core.get());
         let (endpoint, address, bound) =
-            self.fast_target::<_, RARE>(thread, (target, REPLIES), need)?;
+            self.fast_target::<_, RARE>(thread, (target, pin), need)?;
         let has_bits = |it: &Notification| it.bits.get() != 0;
         let queued = endpoint.callers.first.address() | endpoint.receivers.first.address();
         if queued | from.flags() != 0
             || thread.frame.argument(7) != FOREVER
-            || (bound != 0 && self.at::<_, RARE>(bound, REPLIES).is_none_or(has_bits))
+            || (bound != 0 && self.at::<_, RARE>(bound, pin).is_none_or(has_bits))
         {
             return None;
         }
@@ -199,7 +206,7 @@ impl<A: Arch> Visit<'_, A> {
         let from = thread.execution();
         let slot = self.fault_handler(thread)?;
         let endpoint = self.at::<Endpoint, true>(slot.object.get(), CALLS)?;
-        let waiting = self.fast_server::<true>(endpoint, (from, from.flags()))?;
+        let waiting = self.fast_server::<true>(endpoint, (from, from.flags(), CALLS))?;
         if self.is_in_recovery(thread) {
             return None;
         }

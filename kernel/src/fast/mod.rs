@@ -78,10 +78,15 @@ const KIND: u64 = 0x3f << 10;
 const CALLS: usize = 0;
 const REPLIES: usize = 1;
 pub(crate) const SIGNALS: usize = 2;
+/// Pin 3 is `CURRENT`. A guest's access to a device has pins of its own, for its server takes turns
+/// with the vCPU's: one decodes the access that the other makes.
+const DEVICE_CALLS: usize = 4;
+const DEVICE_REPLIES: usize = 5;
 /// What the notes behind those of what calls name are about: spaces, by the same numbers.
-const SPACES: usize = 3;
+const SPACES: usize = arena::PINS;
 /// And behind those pairs of budgets, what goes over from one to the other.
-const BUDGETS: usize = 6;
+const BUDGETS: usize = 2 * arena::PINS;
+const _: () = assert!(arena::NOTES == BUDGETS + arena::PINS);
 
 /// The kind and the rights that the calls need.
 type Need = (ObjectKind, Rights);

@@ -13,8 +13,8 @@ use crate::fast::SIGNALS;
 use crate::object::execution::{Execution, ExecutionRef, State};
 use crate::object::space::GuestSpace;
 use crate::object::vcpu::Vcpu;
+use crate::visit::CURRENT;
 use abi::ObjectKind;
-use arena::Handle;
 use core::sync::atomic::{Ordering, fence};
 
 impl<A: Arch> Visit<'_, A> {
@@ -22,7 +22,7 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn guest_space_of(&self, vcpu: &Vcpu<A>) -> Option<&GuestSpace> {
         let slot = vcpu.guest_space();
         (slot.tag().object_kind() == Some(ObjectKind::GuestSpace)).then_some(())?;
-        self.entry.find(Handle::from_address(slot.object.get())?)
+        self.entry.again(slot.object.get(), CURRENT)
     }
 
     /// Returns whether a vCPU has a space with tables and a register page, so that it can run.

@@ -38,7 +38,7 @@ pub enum Outcome {
     Resume,
     /// The instruction that it left at, of so many bytes, was emulated: the guest goes on behind it
     /// with the registers as they are now.
-    Behind(u8),
+    Behind(u64),
     /// The device's server makes this access.
     Forward(Access),
     /// The guest waits for an interrupt, then goes on with the registers as they are now.
@@ -61,7 +61,7 @@ impl Outcome {
     pub const fn reply(self) -> Option<(ExitReply, [u64; 3])> {
         match self {
             Self::Resume => Some((ExitReply::Resume, [0; 3])),
-            Self::Behind(length) => Some((ExitReply::Behind, [length as u64, 0, 0])),
+            Self::Behind(length) => Some((ExitReply::Behind, [length, 0, 0])),
             Self::Forward(access) => {
                 let words = [access.address, access.info.into_bits(), access.value];
                 Some((ExitReply::Forward, words))

@@ -82,7 +82,8 @@ impl<'a> Port<'a> {
         if effects.room {
             outcome.line_moved |= self.take_input();
         }
-        let told = effects.drain || self.ring.output.waiting() >= MUCH || outcome.full;
+        let is_time = || effects.drain || outcome.full || self.ring.output.waiting() >= MUCH;
+        let told = self.untold && is_time();
         outcome.bell = self.bell(told);
         outcome
     }
@@ -148,7 +149,11 @@ impl<'a> Port<'a> {
 
     /// Moves output to the ring as far as that has room.
     fn send(&mut self) {
-        let most = self.ring.output.room().min(self.uart.output_len());
+        let held = self.uart.output_len();
+        if held == 0 {
+            return;
+        }
+        let most = self.ring.output.room().min(held);
         let mut left = most;
         while left > 0 {
             let mut piece = [0; PIECE];

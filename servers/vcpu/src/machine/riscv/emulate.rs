@@ -176,7 +176,7 @@ impl Riscv {
         };
         if SystemInstruction::decode(bits) == Some(SystemInstruction::Wait) {
             // Waiting may end at any time; the kernel does the real waiting.
-            return Ok(Outcome::Behind(Length::Four.bytes()));
+            return Ok(Outcome::Behind(Length::Four.bytes().into()));
         }
         let exception = (Exception::IllegalInstruction, bits.into());
         self.raise(vcpu, program_counter, exception, effects)?;

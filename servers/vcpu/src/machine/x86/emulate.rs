@@ -143,7 +143,7 @@ impl X86 {
             value
         };
         set_part(vcpu, (to, wide), value, effects)?;
-        Ok(Outcome::Behind(it.length))
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Returns what a device has at the address: all ones where there is none.
@@ -160,7 +160,7 @@ impl X86 {
     /// Stores a value, and lets the instruction pointer go on by `length`.
     fn store(&mut self, fault: Fault, (it, length): (&Instruction, u8), value: u64) -> Outcome {
         if !fault.claimed {
-            return Outcome::Behind(length);
+            return Outcome::Behind(length.into());
         }
         self.metrics.forwarded += 1;
         let info = AccessInfo::new()
@@ -218,7 +218,7 @@ impl X86 {
         } else if stores(it.operation) {
             return Ok(self.store(fault, (it, it.length), result));
         }
-        Ok(Outcome::Behind(it.length))
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Handles one element of a string instruction of which one side is a device.
@@ -273,7 +273,7 @@ impl X86 {
             set_part(vcpu, (accumulator, it.size), value, effects)?;
         }
         let length = count_element(vcpu, it, effects)?;
-        Ok(Outcome::Behind(length))
+        Ok(Outcome::Behind(length.into()))
     }
 }
 

@@ -94,7 +94,7 @@ impl X86 {
             _ => rax ^ cut(rax, bytes) | value,
         };
         effects.set_general(vcpu, 0, after);
-        Ok(Outcome::Behind(length))
+        Ok(Outcome::Behind(length.into()))
     }
 
     /// Does what a store to a port does, by an instruction of so many bytes.
@@ -107,7 +107,7 @@ impl X86 {
     ) -> Outcome {
         self.pit.write(port, value as u8, effects.clock());
         let event = match store(port, value) {
-            Effect::Nothing => return Outcome::Behind(length),
+            Effect::Nothing => return Outcome::Behind(length.into()),
             Effect::End(reason) => LifecycleEvent::PowerOff(reason),
             Effect::Reboot(kind) => LifecycleEvent::Reboot(kind, EndReason::None),
         };
@@ -170,7 +170,7 @@ impl X86 {
             return Ok(outcome);
         }
         let length = self.element(vcpu, (index, string.size), &string, effects)?;
-        Ok(Outcome::Behind(length))
+        Ok(Outcome::Behind(length.into()))
     }
 
     /// Returns what a copy that failed comes to: the guest tries again where there is no memory.

@@ -215,7 +215,7 @@ impl X86 {
             return self.refuse(vcpu, Event::GeneralProtection, effects);
         }
         effects.controller_register(vcpu, CONTROL_REGISTER_8, Some(value));
-        Ok(Outcome::Behind(it.length))
+        Ok(Outcome::Behind(it.length.into()))
     }
 
     /// Moves a debug register. They keep what the guest writes, and no breakpoint is ever hit: those
@@ -254,7 +254,7 @@ impl X86 {
         } else {
             set_general(vcpu, it.register, *register, effects)?;
         }
-        Ok(Outcome::Behind(it.length))
+        Ok(Outcome::Behind(it.length.into()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A guest's exits with the servers that `cargo xtask run` boots, counted by the guest itself.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -63,7 +64,12 @@ pub fn by_sie(workspace: &Workspace, machine: &Machine) -> Result<Vec<Measuremen
     let emulator = Kind::Hercules.ensure(workspace, machine, None)?;
     let system = build(workspace, machine, MEMORY_BY_SIE, "bench-sie")?;
     let launch = hercules::launch(workspace, &emulator.path, &system, Some(trace::FIRST))?;
-    trace::measurements(&lines(&system, launch)?)
+    let lines = lines(&system, launch)?;
+    let folder = workspace.target().join("skerry/traces");
+    fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{}-hercules.txt", machine.name));
+    fs::write(file, lines.join("\n"))?;
+    trace::measurements(&lines)
 }
 
 /// Builds the system with the guest on one core.

@@ -185,10 +185,12 @@ fn machine_rows(
             add(&stem, programs(&runner, workspace, &emulator, &file));
         }
     }
-    add(
-        "the allocator",
-        memory::measure(workspace, machine, &emulator),
-    );
+    if programs_too {
+        add(
+            "the allocator",
+            memory::measure(workspace, machine, &emulator),
+        );
+    }
     match without_servers(workspace, machine) {
         Some(reason) => eprintln!(
             "{}: no rows of guests with their servers: {reason}",

@@ -21,7 +21,8 @@ const LIMIT: usize = 600;
 
 /// Code that has a limit: its name, its folders, those inside of them that do not count, the limit.
 ///
-/// Fast paths are counted apart: they do again what the portable kernel does without them.
+/// Fast paths are counted apart: they do again what the portable kernel does without them. Exits that
+/// are forwarded, and the pins and notes of devices' servers, are 40 lines of them.
 const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
     (
         "portable kernel",
@@ -29,7 +30,7 @@ const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
         &["kernel/src/fake/", "kernel/src/fast/"],
         6000,
     ),
-    ("fast paths", &["kernel/src/fast/"], &[], 715),
+    ("fast paths", &["kernel/src/fast/"], &[], 745),
     (
         "arena",
         &["kernel/arena/src/"],
