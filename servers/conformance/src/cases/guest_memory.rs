@@ -140,7 +140,9 @@ fn storage_key_after(
     match guest.register(2) & 0xfe {
         // Hercules leaves the key as it is where there are no entries for the page's status.
         0 => return Err(Stop::Skipped("the machine's guests set no storage keys")),
-        set => ensure_equal!(set, KEY),
+        set => {
+            ensure_equal!(set, KEY);
+        }
     }
     guest.memory_frame.unmap()?;
     map(&guest, other)?;
