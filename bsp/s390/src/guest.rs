@@ -66,6 +66,7 @@ impl S390Guest {
         let block = &self.block;
         block.set(sie::MODE, sie::Z_ARCHITECTURE);
         block.set(sie::EXECUTION_CONTROLS, sie::EXTERNAL_ASSIST);
+        block.set(sie::KEY_CONTROLS, sie::STATUS_BYPASS);
         block.set(sie::CPU_TIMER, i64::MAX.cast_unsigned());
         block.set(sie::CLOCK_COMPARATOR, u64::MAX);
         block.set(sie::STORAGE_LIMIT, paging::USER_END - 1);

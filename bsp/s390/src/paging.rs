@@ -44,7 +44,8 @@ pub const USER_END: u64 = 1 << (REGION_SHIFT + ROOT_BITS);
 /// The machine has no numbers for spaces: the TLB tells them apart by their ASCE.
 pub const SPACE_TAGS: u64 = 1 << 12;
 
-/// `PageEntry::software` of an invalid entry that keeps memory without any access in its place.
+/// `PageEntry::software` of an invalid entry that keeps memory without any access in its place. Where
+/// it is even, there is no memory, and it is the storage key that the guest's page had.
 const RESERVED_LEAF: u8 = 1;
 
 /// Whether the machine keeps processes from executing pages (facility 130).
@@ -237,30 +238,65 @@ const PURGE: u64 = 1;
 /// CPU may use it (PoP chapter 3, "Modification of Translation Tables"): a page entry that goes is
 /// invalidated, any other valid one is exchanged, and all CPUs drop it.
 pub fn replace(place: &LiveEntry<'_>, entry: u64) {
-    let is_page = place.level.shift == PAGE_SHIFT;
     let old = place.word.load(Ordering::Relaxed);
-    if is_page && place.stage == Stage::Guest && PageEntry::from_bits(old) == PageEntry::EMPTY {
-        reset_storage_key(PageEntry::from_bits(entry));
-    }
-    if is_invalid(old, is_page) {
-        place.word.store(entry, Ordering::Release);
-    } else if is_page && is_invalid(entry, is_page) {
-        invalidate_page(place);
-        place.word.store(entry, Ordering::Relaxed);
-    } else {
+    let is_page = place.level.shift == PAGE_SHIFT;
+    let is_used = !is_invalid(old, is_page);
+    if is_used && !(is_page && is_invalid(entry, is_page)) {
         compare_and_swap_and_purge(place.word, old, entry);
+        return;
     }
+    if is_used {
+        invalidate_page(place);
+    }
+    let entry = if is_page && place.stage == Stage::Guest {
+        keep_key(PageEntry::from_bits(old), PageEntry::from_bits(entry)).into_bits()
+    } else {
+        entry
+    };
+    place.word.store(entry, Ordering::Release);
 }
 
-/// Clears the storage key of a page that a guest gets, so that it does not read, and is not bound
-/// by, what another guest set there.
-fn reset_storage_key(entry: PageEntry) {
-    // SAFETY: the page lies at its real address, which is in no prefix area; the key 0 refuses nobody
-    // an access.
+/// Lets the storage key of a guest's page stay with its address, whichever memory is there: it is in
+/// the entry's software bits while there is none. So a guest's keys are still there when its page was
+/// moved, and memory of another one comes without that one's. Returns the entry to be stored.
+fn keep_key(old: PageEntry, entry: PageEntry) -> PageEntry {
+    match (has_memory(old), has_memory(entry)) {
+        (false, true) => set_storage_key(entry, old.software()),
+        (true, false) => return entry.with_software(storage_key(old)),
+        (true, true) | (false, false) => {}
+    }
+    entry
+}
+
+/// Returns whether an entry of a page table is for memory, with access to it or without.
+fn has_memory(entry: PageEntry) -> bool {
+    !entry.invalid() || entry.software() == RESERVED_LEAF
+}
+
+/// Returns the storage key of a page that an entry is for; its last bit is zero.
+fn storage_key(entry: PageEntry) -> u8 {
+    let mut key = 0_u64;
+    // SAFETY: ISKE changes the last byte of a register; the page lies at its real address, which is in
+    // no prefix area.
+    unsafe {
+        asm!(
+            "iske {key}, {page}",
+            key = inout(reg) key,
+            page = in(reg) entry.frame() << PAGE_SHIFT,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    key as u8
+}
+
+/// Sets the storage key of a page that an entry is for.
+fn set_storage_key(entry: PageEntry, key: u8) {
+    // SAFETY: the page lies at its real address, which is in no prefix area; no key refuses an access
+    // with the key 0, which all of the host's have.
     unsafe {
         asm!(
             "sske {key}, {page}",
-            key = in(reg) 0_u64,
+            key = in(reg) u64::from(key),
             page = in(reg) entry.frame() << PAGE_SHIFT,
             options(nomem, nostack, preserves_flags),
         );

@@ -12,6 +12,7 @@ pub mod error;
 pub mod exit;
 pub mod fault;
 pub mod message;
+pub mod node;
 pub mod object;
 pub mod port;
 pub mod register;

@@ -216,19 +216,8 @@ impl Folios {
         }
         *place = head.plain();
         self.charge(owner.number(), 0_u64.wrapping_sub(frames));
-        let pool = self.pools.get_mut(usize::from(head.pool()));
-        if pool.is_some_and(|pool| pool.put(base, head.order())) {
-            return Ok(());
-        }
-        self.give_to_tree(base, head)
-    }
-
-    /// Frees a block for which its magazine has no room.
-    #[cold]
-    #[inline(never)]
-    fn give_to_tree(&mut self, base: FrameNumber, head: Descriptor) -> Result<(), Refusal> {
         if let Some(pool) = self.pools.get_mut(usize::from(head.pool())) {
-            pool.give_whole(base, head.order());
+            pool.give(base, head.order());
         }
         Ok(())
     }

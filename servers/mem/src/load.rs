@@ -34,6 +34,57 @@ pub enum Operation {
     Free(u8),
 }
 
+/// Operations from one look at the free memory to the next: what is in fragments is another part of it
+/// at any moment, so that one says little.
+pub const MOMENT: u64 = 1_000_000;
+
+/// Which part of the free memory was in fragments at several moments, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fragments {
+    sum: u64,
+    moments: u64,
+    /// The least of them.
+    pub least: u64,
+    /// The most of them.
+    pub most: u64,
+}
+
+impl Fragments {
+    /// Adds what it was at a moment.
+    pub fn add(&mut self, share: u64) {
+        self.least = match self.moments {
+            0 => share,
+            _ => self.least.min(share),
+        };
+        self.most = self.most.max(share);
+        self.sum += share;
+        self.moments += 1;
+    }
+
+    /// Adds all of another load.
+    pub fn join(&mut self, other: &Self) {
+        self.least = match self.moments {
+            0 => other.least,
+            _ => self.least.min(other.least),
+        };
+        self.most = self.most.max(other.most);
+        self.sum += other.sum;
+        self.moments += other.moments;
+    }
+
+    /// Returns the mean.
+    #[must_use]
+    pub fn mean(&self) -> u64 {
+        self.sum.checked_div(self.moments).unwrap_or(0)
+    }
+
+    /// Returns how many moments there were.
+    #[must_use]
+    pub const fn moments(&self) -> u64 {
+        self.moments
+    }
+}
+
 /// The load, and what it has in use.
 #[derive(Debug)]
 pub struct Load<B> {

@@ -4,7 +4,7 @@
 //! The load is that of `mem::load`, on frames that are described and never touched.
 
 use mem::load::buddy::Buddy;
-use mem::load::{Allocator, Load, Operation};
+use mem::load::{Allocator, Fragments, Load, MOMENT, Operation};
 use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Refusal, Want};
 use rt::sys::{counted_instructions, instruction_counter};
 
@@ -85,8 +85,8 @@ impl Sum {
     }
 }
 
-/// Makes the load, prints what its first operations took on average, and what of the free memory is
-/// in fragments at its end.
+/// Makes the load, prints what its first operations took on average, and which part of the free memory
+/// is in fragments.
 pub fn run(operations: u64) {
     let Ok(mut allocator) = OfOne::new() else {
         rt::log!("mem: there is no memory for the load");
@@ -94,12 +94,11 @@ pub fn run(operations: u64) {
     };
     let mut load = Load::new(1, FRAMES);
     count(&mut load, &mut allocator, operations.min(COUNTED));
-    for _ in COUNTED..operations {
-        load.step(&mut allocator, &mut |_, act| act());
-    }
-    let metrics = allocator.folios.metrics();
-    let fragments = metrics.fragmentation(LARGE_ORDER);
-    rt::log!("bench mem_fragments per_mille={fragments}");
+    let rest = operations.saturating_sub(COUNTED);
+    let fragments = watch(&mut load, &mut allocator, rest, |allocator| {
+        allocator.folios.metrics().fragmentation(LARGE_ORDER)
+    });
+    print_fragments("mem_fragments", &fragments);
     rt::log!(
         "mem: load: {operations} operations, {} of {FRAMES} frames used, {} bytes of descriptors",
         load.used(),
@@ -107,7 +106,7 @@ pub fn run(operations: u64) {
     );
     if cfg!(feature = "load-beside-buddy") {
         drop((load, allocator));
-        compare(operations, fragments);
+        compare(operations, &fragments);
     }
 }
 
@@ -139,17 +138,51 @@ fn count(load: &mut Load<Extent>, allocator: &mut OfOne, operations: u64) {
     all_free.print("mem_free_mixed");
 }
 
+/// Makes so many operations of the load, and looks every now and then which part of the free memory is in
+/// fragments.
+fn watch<A: Allocator>(
+    load: &mut Load<A::Block>,
+    allocator: &mut A,
+    operations: u64,
+    share: impl Fn(&mut A) -> u64,
+) -> Fragments {
+    let mut fragments = Fragments::default();
+    for operation in 1..=operations {
+        load.step(allocator, &mut |_, act| act());
+        if operation.is_multiple_of(MOMENT) {
+            fragments.add(share(allocator));
+        }
+    }
+    fragments
+}
+
+/// Prints which part of the free memory was in fragments: the mean, and from where to where it went.
+fn print_fragments(name: &str, fragments: &Fragments) {
+    let (mean, moments) = (fragments.mean(), fragments.moments());
+    rt::log!("bench {name} per_mille={mean}");
+    rt::log!(
+        "mem: load: {name}: {moments} moments, {} to {} per mille",
+        fragments.least,
+        fragments.most
+    );
+}
+
 /// Makes the same load on a plain binary buddy, and compares what is left in fragments.
-fn compare(operations: u64, ours: u64) {
+fn compare(operations: u64, ours: &Fragments) {
     let mut buddy = Buddy::new(FRAMES as u32);
     let mut load = Load::new(1, FRAMES);
-    for _ in 0..operations {
-        load.step(&mut buddy, &mut |_, act| act());
-    }
-    let theirs = buddy.fragmentation(LARGE_ORDER);
-    rt::log!("bench mem_fragments_plain_buddy per_mille={theirs}");
+    watch(&mut load, &mut buddy, operations.min(COUNTED), |_| 0);
+    let rest = operations.saturating_sub(COUNTED);
+    let theirs = watch(&mut load, &mut buddy, rest, |buddy| {
+        buddy.fragmentation(LARGE_ORDER)
+    });
+    print_fragments("mem_fragments_plain_buddy", &theirs);
     rt::log!(
         "mem: load: a plain buddy leaves {} in fragments",
-        if ours <= theirs { "no less" } else { "LESS" }
+        if ours.mean() <= theirs.mean() {
+            "no less"
+        } else {
+            "LESS"
+        }
     );
 }

@@ -1,9 +1,11 @@
-//! The free frames of a range of memory: a tree, and before it *magazines* of small blocks that
-//! were freed a moment ago or are taken next.
+//! The free frames of a range of memory: a tree, and before it *magazines* of small blocks that are
+//! taken next.
 //!
-//! Most requests are for a few frames, and most of what is freed is wanted again at once: those
-//! neither divide nor coalesce anything. What lies in a magazine is free; whoever looks at certain
-//! frames empties the magazines first.
+//! Most requests are for a few frames: a magazine gets some at once, those of the lowest addresses. What
+//! is freed below these is what the next request should get, and goes into the magazine, too; what is freed
+//! above goes back to the tree. Would that go into a magazine as well, the next request would get it, wherever
+//! it lies, and what is in use would no longer gather at low addresses (`tests/fragmentation.rs`). What lies
+//! in a magazine is free; whoever looks at certain frames empties the magazines first.
 
 use crate::geometry::FrameNumber;
 use crate::map::Memory;
@@ -36,18 +38,18 @@ pub enum Use {
 const MAX_LENT_ORDER: u8 = 9;
 /// Orders that have a magazine: below this.
 const ORDERS: usize = 4;
-/// Blocks of a magazine: so many that it is seldom empty or full where as many blocks are freed as
-/// are taken, in whatever order. With more of them, what is in use gathers less at low addresses.
-const BLOCKS: usize = 64;
+/// Blocks of a magazine. With four times as many it has to be filled a third as often, but what lies at
+/// the lowest addresses is then no longer taken first.
+const BLOCKS: usize = 128;
 /// Frames that an empty magazine gets at once.
-const REFILL: usize = 16;
-/// Blocks that a full magazine gives away at once.
-const SPILL: usize = 32;
+const REFILL: usize = 32;
 
 /// First frames of blocks of one order.
 #[derive(Clone, Debug)]
 struct Magazine {
     count: usize,
+    /// The last one that it got out of the tree, where no block of its order was free below.
+    mark: FrameNumber,
     blocks: Box<[FrameNumber; BLOCKS]>,
 }
 
@@ -55,6 +57,7 @@ impl Magazine {
     fn new() -> Self {
         Self {
             count: 0,
+            mark: FrameNumber::FIRST,
             blocks: Box::new([FrameNumber::FIRST; BLOCKS]),
         }
     }
@@ -140,7 +143,8 @@ impl Pool {
         // In used memory a word has few free frames.
         while left > 0 {
             let found = self.tree.take_some(order, left, |first| {
-                magazine.push(FrameNumber::of_tree(first));
+                magazine.mark = FrameNumber::of_tree(first);
+                magazine.push(magazine.mark);
             });
             if found == 0 {
                 break;
@@ -165,31 +169,18 @@ impl Pool {
     }
 
     /// Frees a block.
-    pub fn give(&mut self, first: FrameNumber, order: u8) {
-        if !self.put(first, order) {
-            self.give_whole(first, order);
-        }
-    }
-
-    /// Frees a block if its magazine has room; returns whether it has.
     #[inline]
-    pub fn put(&mut self, first: FrameNumber, order: u8) -> bool {
+    pub fn give(&mut self, first: FrameNumber, order: u8) {
         let magazine = self.magazines.get_mut(usize::from(order));
-        magazine.is_some_and(|magazine| magazine.push(first))
+        if !magazine.is_some_and(|magazine| first <= magazine.mark && magazine.push(first)) {
+            self.give_to_tree(first, order);
+        }
     }
 
-    /// Frees a block for which no magazine has room, and the oldest ones of a full one.
+    /// Frees a block that is not the next to be taken.
     #[inline(never)]
-    pub fn give_whole(&mut self, first: FrameNumber, order: u8) {
+    fn give_to_tree(&mut self, first: FrameNumber, order: u8) {
         self.tree.give(first.number(), order);
-        if let Some(magazine) = self.magazines.get_mut(usize::from(order)) {
-            let spilled = magazine.count.min(SPILL);
-            for first in &magazine.blocks[..spilled] {
-                self.tree.give(first.number(), order);
-            }
-            magazine.blocks.copy_within(spilled.., 0);
-            magazine.count -= spilled;
-        }
     }
 
     /// Gives what is in the magazines to the tree.

@@ -1,13 +1,15 @@
-//! How the free memory looks after a long mixed load, beside a plain binary buddy.
+//! How the free memory looks during long mixed loads, beside a plain binary buddy.
 //!
-//! `MEM_OPERATIONS` says how long.
+//! `MEM_SEEDS` says how many loads there are.
 
 use mem::load::buddy::Buddy;
-use mem::load::{Allocator, Load};
+use mem::load::{Allocator, Fragments, Load, MOMENT};
 use mem::{Extent, Folios, FrameNumber, Geometry, Gigantic, Memory, Owner, Refusal, Want};
 
-/// Frames of the memory: 1 GiB.
-const FRAMES: u64 = 1 << 18;
+/// Frames of the memories: 256 MiB, as in the load that the server makes, and 1 GiB.
+const FRAMES: [u64; 2] = [1 << 16, 1 << 18];
+/// Operations of a load.
+const OPERATIONS: u64 = 10_000_000;
 /// Order of the blocks that matter: 2 MiB.
 const ORDER: u8 = 9;
 
@@ -37,15 +39,15 @@ impl Allocator for OfOne {
     }
 }
 
-fn folios() -> OfOne {
+fn folios(frames: u64) -> OfOne {
     let mut folios = Folios::new(Geometry {
         section_shift: 15,
         vmemmap: true,
         gigantic: Gigantic::OneGib,
     });
     let memory = Memory {
-        first: FrameNumber::new(FRAMES).unwrap(),
-        frames: FRAMES,
+        first: FrameNumber::new(1 << 18).unwrap(),
+        frames,
         node: 0,
     };
     folios.donate(memory, 0).unwrap();
@@ -53,35 +55,58 @@ fn folios() -> OfOne {
     OfOne(folios, owner)
 }
 
-/// Makes the load; returns the frames in use.
-fn run<A: Allocator>(allocator: &mut A, operations: u64) -> u64 {
-    let mut load = Load::new(1, FRAMES);
-    for _ in 0..operations {
+/// Makes a load, and looks every now and then which part of the free frames `share` says.
+fn run<A: Allocator>(
+    allocator: &mut A,
+    (seed, frames): (u64, u64),
+    share: impl Fn(&mut A, u64) -> u64,
+) -> Fragments {
+    let mut fragments = Fragments::default();
+    let mut load = Load::new(seed, frames);
+    for operation in 1..=OPERATIONS {
         load.step(allocator, &mut |_, act| act());
+        if operation.is_multiple_of(MOMENT) {
+            fragments.add(share(allocator, frames - load.used()));
+        }
     }
-    load.used()
+    fragments
 }
 
 #[test]
 fn no_more_is_fragmented_than_in_a_plain_buddy() {
-    let operations = std::env::var("MEM_OPERATIONS").ok();
-    let operations = operations.and_then(|count| count.parse().ok());
-    let operations = operations.unwrap_or(10_000_000);
-    let mut ours = folios();
-    let used = run(&mut ours, operations);
-    let metrics = ours.0.metrics();
-    assert_eq!(metrics.free, FRAMES - used);
-    let mut plain = Buddy::new(u32::try_from(FRAMES).unwrap());
-    run(&mut plain, operations);
-    let (ours, theirs) = (metrics.fragmentation(ORDER), plain.fragmentation(ORDER));
-    println!(
-        "{operations} operations, {used} of {FRAMES} frames used: free below order {ORDER}: {ours} of 1000, plain buddy {theirs}"
-    );
-    assert!(ours <= theirs);
+    let seeds = std::env::var("MEM_SEEDS").ok();
+    let seeds = seeds.and_then(|count| count.parse().ok()).unwrap_or(2);
+    for frames in FRAMES {
+        let (mut ours, mut theirs) = (Fragments::default(), Fragments::default());
+        for seed in 1..=seeds {
+            let of_ours = |allocator: &mut OfOne, free: u64| {
+                let metrics = allocator.0.metrics();
+                assert_eq!(metrics.free, free);
+                metrics.fragmentation(ORDER)
+            };
+            ours.join(&run(&mut folios(frames), (seed, frames), of_ours));
+            let mut plain = Buddy::new(u32::try_from(frames).unwrap());
+            let of_plain = |buddy: &mut Buddy, _| buddy.fragmentation(ORDER);
+            theirs.join(&run(&mut plain, (seed, frames), of_plain));
+        }
+        for (name, part) in [("ours", ours), ("plain buddy", theirs)] {
+            println!(
+                "{} MiB, {seeds} loads of {OPERATIONS}, {} moments: free below order {ORDER}, of 1000: {name} {} ({} to {})",
+                frames >> 8,
+                part.moments(),
+                part.mean(),
+                part.least,
+                part.most
+            );
+        }
+        assert!(ours.mean() <= theirs.mean());
+    }
 }
 
 #[test]
 fn descriptors_and_trees_are_less_than_four_thousandths() {
-    let footprint = folios().0.footprint() as u64;
-    assert!(footprint * 1000 <= (FRAMES << 12) * 4, "{footprint} bytes");
+    for frames in FRAMES {
+        let footprint = folios(frames).0.footprint() as u64;
+        assert!(footprint * 1000 <= (frames << 12) * 4, "{footprint} bytes");
+    }
 }

@@ -1,7 +1,10 @@
 //! Every start and every length on a small map whose sections are small and have their descriptors
 //! in disorder.
 
-use mem::{Extent, Folios, FrameMap, FrameNumber, Geometry, Gigantic, Memory, Refusal};
+use mem::{
+    Area, Descriptor, Extent, Folios, FrameMap, FrameNumber, Geometry, Gigantic, Memory, Owner,
+    Refusal, Want,
+};
 
 /// Frames of the map.
 const FRAMES: u64 = 1 << 12;
@@ -154,5 +157,133 @@ fn above_the_largest_order_every_entrance_is_closed() {
         assert_eq!(folios.donate(memory, order), Err(too_large));
         assert_eq!(folios.register_size(owner, max_order), Ok(()));
         assert_eq!(folios.account(owner).unwrap().sizes(), 1 << max_order);
+    }
+}
+
+/// Frames of ordinary memory behind the map: room for what is moved.
+const ROOM: u64 = 32;
+
+/// The small map, all of it areas that are full of single frames, none of which can be moved.
+struct Full {
+    folios: Folios,
+    owner: Owner,
+    /// The area of each frame.
+    areas: Vec<Option<Area>>,
+}
+
+impl Full {
+    fn new() -> Self {
+        let mut folios = Folios::new(geometry(false, Gigantic::OneGib));
+        let room = Memory {
+            first: frame(FIRST + FRAMES),
+            frames: ROOM,
+            node: 0,
+        };
+        // Pools are few: what gets its descriptors in a row is one.
+        let mut donations: Vec<Memory> = vec![room];
+        for memory in sections() {
+            let end = |last: &Memory| last.first.number() + last.frames;
+            match donations.last_mut() {
+                Some(last) if end(last) == memory.first.number() && last.node == memory.node => {
+                    last.frames += memory.frames;
+                }
+                _ => donations.push(memory),
+            }
+        }
+        for memory in donations {
+            folios.donate(memory, 0).unwrap();
+        }
+        let mut areas = vec![None; FRAMES as usize];
+        let places = reference();
+        let mut first = 0;
+        while first < places.len() {
+            let node = places[first].map(|(_, node)| node);
+            let is_in = |place: &&Option<(usize, u8)>| place.map(|(_, node)| node) == node;
+            let count = places[first..].iter().take_while(is_in).count();
+            if node.is_some() {
+                let base = frame(FIRST + first as u64);
+                let area = folios.declare_area(base, count as u64).unwrap();
+                areas[first..first + count].fill(Some(area));
+            }
+            first += count;
+        }
+        let owner = folios.add_owner(u64::MAX).unwrap();
+        let want = Want {
+            order: 0,
+            node: None,
+            movable: true,
+        };
+        let mut full = Self {
+            folios,
+            owner,
+            areas,
+        };
+        while full.folios.allocate(owner, want).is_ok() {}
+        full.folios.free_frames(owner, room.first, ROOM).unwrap();
+        (0..FRAMES).for_each(|at| full.hold(at, true));
+        full
+    }
+
+    /// Pins a frame, or unpins it, if it is memory.
+    fn hold(&mut self, at: u64, holds: bool) {
+        if let Ok(extent) = Extent::new(self.folios.map(), frame(FIRST + at), 1) {
+            let held = if holds {
+                self.folios.pin(self.owner, extent)
+            } else {
+                self.folios.unpin(self.owner, extent, false)
+            };
+            held.unwrap();
+        }
+    }
+
+    /// All that can be seen of it.
+    fn seen(&mut self) -> (Vec<Descriptor>, mem::Metrics, mem::Account) {
+        let frames = (0..FRAMES + ROOM).map(|at| self.folios.map().get(frame(FIRST + at)));
+        let account = self.folios.account(self.owner).unwrap();
+        (frames.collect(), self.folios.metrics(), account)
+    }
+
+    /// Checks that a contiguous request gets just this place, or is refused where that is no extent.
+    fn check_request(&mut self, (start, frames): (u64, u64), align: u8, exists: bool) {
+        let Some(area) = self.areas[start as usize] else {
+            return;
+        };
+        let before = (start % 16 == 3).then(|| self.seen());
+        let claim = self.folios.claim(self.owner, area, frames, align);
+        assert_eq!(claim.is_ok(), exists, "{start:#x}, {frames} frames");
+        match claim {
+            Ok(claim) => {
+                let place = self.folios.place(claim).unwrap();
+                let wanted = (frame(FIRST + start), frames);
+                assert_eq!((place.base(), place.frames()), wanted);
+                assert_eq!(self.folios.moves(claim).unwrap().count() as u64, frames);
+                self.folios.abandon(claim).unwrap();
+            }
+            Err(refusal) => assert_eq!(refusal, Refusal::OutOfMemory),
+        }
+        assert!(before.is_none_or(|before| before == self.seen()));
+    }
+}
+
+#[test]
+fn a_contiguous_request_succeeds_wherever_a_compatible_place_exists() {
+    let mut full = Full::new();
+    let places = reference();
+    for start in 0..FRAMES {
+        for frames in 1..=1 << SHIFT {
+            let last = start + frames - 1;
+            // Nothing but this range can be moved: a request gets it, or nothing.
+            if last < FRAMES {
+                full.hold(last, false);
+            }
+            let mut range = start as usize..=last as usize;
+            let exists = range.all(|at| follows(&places, start as usize, at, false));
+            for align in 0..=SHIFT {
+                let is_aligned = (FIRST + start).is_multiple_of(1 << align);
+                full.check_request((start, frames), align, exists && is_aligned);
+            }
+        }
+        let end = FRAMES.min(start + (1 << SHIFT));
+        (start..end).for_each(|at| full.hold(at, true));
     }
 }

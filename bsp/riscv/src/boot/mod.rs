@@ -108,7 +108,7 @@ fn boot_first(
         },
         features: isa::features(host.extensions, guest::environment(), host.blocks),
         seed: host.seed,
-        nodes: &host.nodes,
+        nodes: host.nodes.words(),
     };
     let visit = trap::enter(kernel, hart);
     if let Err(error) = visit.boot(&plan) {
@@ -217,6 +217,9 @@ fn start_harts(host: &Host<'_>, free: &mut Ranges) {
             sbi::Console,
             "skerry: {more} harts above {most} are not used"
         );
+    }
+    if let Some(warning) = host.nodes.warning() {
+        let _ = writeln!(sbi::Console, "skerry: {warning}");
     }
     let mut expected = 0_u64;
     for (index, hart) in host.harts.iter().enumerate().skip(1) {

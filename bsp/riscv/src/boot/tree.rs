@@ -1,5 +1,7 @@
 //! What the device tree says of the machine (Devicetree Specification 0.4).
 
+use abi::boot::NodeRange;
+use abi::node::NodeRanges;
 use heapless::Vec;
 use kernel::boot::Range;
 use kernel::ranges::{Ranges, whole_pages};
@@ -10,8 +12,8 @@ use riscv_regs::{ExtensionSet, isa};
 pub struct Host<'a> {
     /// All memory.
     pub memory: Ranges,
-    /// Memory of NUMA nodes: the words of `BootInfo::nodes`.
-    pub nodes: Vec<u64, { 3 * abi::boot::MAX_NODE_RANGES }>,
+    /// Memory of NUMA nodes.
+    pub nodes: NodeRanges,
     /// Memory that is not the kernel's to use.
     pub reserved: Ranges,
     /// Device memory for drivers.
@@ -88,7 +90,7 @@ impl<'a> Host<'a> {
         let tree = Tree::new(bytes).ok_or("the firmware passed no device tree")?;
         let mut host = Self {
             memory: Ranges::default(),
-            nodes: Vec::new(),
+            nodes: NodeRanges::default(),
             reserved: Ranges::default(),
             devices: Ranges::default(),
             harts: Vec::new(),
@@ -123,12 +125,15 @@ impl<'a> Host<'a> {
             .flat_map(Node::children)
         {
             if lists(node, "device_type", "memory") {
-                let number = node.cells("numa-node-id").unwrap_or(0);
-                for range in ranges(node) {
+                let memory = node;
+                let node = memory.cells("numa-node-id").unwrap_or(0);
+                for range in ranges(memory) {
                     self.memory.add(range);
-                    // Ranges too many count as node 0's.
-                    let words = [range.base, range.length, number];
-                    let _ = self.nodes.extend_from_slice(&words);
+                    self.nodes.add(NodeRange {
+                        base: range.base,
+                        length: range.length,
+                        node,
+                    });
                 }
             }
             if node.name() == b"reserved-memory" {

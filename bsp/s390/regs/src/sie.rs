@@ -57,6 +57,10 @@ impl Field {
     }
 }
 
+/// [`KEY_CONTROLS`]: the guest's storage keys are those of the memory, reference and change bits too.
+/// Without it these are kept in entries for the pages' status, 2 KiB behind those of the page table: in
+/// whatever is there.
+pub const STATUS_BYPASS: u64 = 0x10;
 /// Bytes of the block, and its alignment.
 pub const BYTES: usize = 512;
 /// What wants the virtual CPU's attention: [`intervention`].
@@ -83,6 +87,8 @@ pub const STATUS: Field = Field::new(0x51, 8);
 pub const INSTRUCTION_A: Field = Field::new(0x56, 16);
 /// The four that follow; of a validity interception, the reason in the first two.
 pub const INSTRUCTION_B: Field = Field::new(0x58, 32);
+/// Controls of the guest's storage keys: [`STATUS_BYPASS`].
+pub const KEY_CONTROLS: Field = Field::new(0x62, 8);
 /// TOD programmable field.
 pub const TOD_PROGRAMMABLE: Field = Field::new(0x6c, 32);
 /// First byte of the host's primary space that is the guest's memory, in MiB.
@@ -171,7 +177,7 @@ mod tests {
     use super::*;
 
     /// All fields but the control registers.
-    const FIELDS: [Field; 22] = [
+    const FIELDS: [Field; 23] = [
         INTERVENTION,
         MODE,
         PREFIX,
@@ -183,6 +189,7 @@ mod tests {
         STATUS,
         INSTRUCTION_A,
         INSTRUCTION_B,
+        KEY_CONTROLS,
         TOD_PROGRAMMABLE,
         STORAGE_ORIGIN,
         STORAGE_LIMIT,
@@ -212,6 +219,7 @@ mod tests {
         let word = 0x0123_4567_89ab_cdef;
         assert_eq!(INTERVENTION.of(word), 0x01);
         assert_eq!(MODE.of(word), 0x45);
+        assert_eq!(KEY_CONTROLS.of(word), 0x45);
         assert_eq!(PREFIX.of(word), 0x89ab_cdef);
         assert_eq!(PREFIX.placed(word, 0x2000), 0x0123_4567_0000_2000);
         assert_eq!(MODE.placed(0, u64::MAX), 0xff << 40);

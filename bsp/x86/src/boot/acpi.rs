@@ -2,6 +2,8 @@
 //! Programming Model").
 
 use super::{number, physical_bytes};
+use abi::boot::NodeRange;
+use abi::node::NodeRanges;
 use heapless::Vec;
 
 /// A signal of an ISA interrupt that differs from the usual.
@@ -30,8 +32,8 @@ pub struct Machine {
     pub soft_off: Option<(u16, u16)>,
     /// The HPET's registers, which no driver of the kernel uses.
     pub timer: Option<u64>,
-    /// Memory of NUMA nodes: the words of `BootInfo::nodes`.
-    pub nodes: Vec<u64, { 3 * abi::boot::MAX_NODE_RANGES }>,
+    /// Memory of NUMA nodes.
+    pub nodes: NodeRanges,
     /// Whether there is a table of processors.
     pub has_processors: bool,
 }
@@ -118,8 +120,7 @@ impl Machine {
         }
     }
 
-    /// Reads which nodes memory belongs to from the System Resource Affinity Table. Ranges too many
-    /// count as node 0's.
+    /// Reads which nodes memory belongs to from the System Resource Affinity Table.
     fn read_affinity(&mut self, bytes: &[u8]) {
         const MEMORY: u8 = 1;
         const ENABLED: u64 = 1;
@@ -130,9 +131,11 @@ impl Machine {
                 return;
             };
             if kind == MEMORY && number::<4>(row, 28) & ENABLED != 0 {
-                let node = number::<4>(row, 2);
-                let words = [number::<8>(row, 8), number::<8>(row, 16), node];
-                let _ = self.nodes.extend_from_slice(&words);
+                self.nodes.add(NodeRange {
+                    base: number::<8>(row, 8),
+                    length: number::<8>(row, 16),
+                    node: number::<4>(row, 2),
+                });
             }
             rest = &rest[length..];
         }

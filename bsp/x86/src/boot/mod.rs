@@ -246,6 +246,9 @@ fn start_cores(host: &Host, free: &mut Ranges) {
         let (more, most) = (host.machine.too_many, abi::MAX_CORES as u64);
         warn(format_args!("{more} processors above {most} are not used"));
     }
+    if let Some(warning) = host.machine.nodes.warning() {
+        warn(format_args!("{warning}"));
+    }
     let trampoline = Trampoline::new(TRAMPOLINE);
     let others = host.machine.processors.iter().filter(|apic| **apic != own);
     for (index, number) in (1..).zip(others) {
@@ -294,7 +297,7 @@ fn boot_first(
         features: [guest::features(), 0, 0, 0],
         // Guests have RDRAND where there is one.
         seed: [0; 4],
-        nodes: &host.machine.nodes,
+        nodes: host.machine.nodes.words(),
     };
     let visit = trap::enter(kernel, core);
     if let Err(error) = visit.boot(&plan) {

@@ -102,8 +102,20 @@ impl Radix {
     #[inline]
     pub fn give(&mut self, first: u64, order: u8) {
         self.free += 1 << order;
-        let (level, mut order) = split(order);
-        let mut unit = first >> (level * usize::from(WORD_ORDER));
+        if order >= WORD_ORDER {
+            let (level, order) = split(order);
+            let unit = first >> (level * usize::from(WORD_ORDER));
+            self.give_units(level, unit, order);
+            return;
+        }
+        let [lowest, ..] = &mut self.levels;
+        if let Some(word) = lowest.give(first, order) {
+            self.give_units(1, word, 0);
+        }
+    }
+
+    /// Frees a run of units of a level, and what becomes whole by that in those above.
+    fn give_units(&mut self, level: usize, mut unit: u64, mut order: u8) {
         for level in &mut self.levels[level..] {
             match level.give(unit, order) {
                 Some(word) => unit = word,

@@ -36,6 +36,65 @@ impl Random {
     }
 }
 
+/// How often what was asked had which answer.
+#[derive(Default)]
+pub struct Counts(BTreeMap<String, u64>);
+
+impl Counts {
+    /// Adds those of another row of requests.
+    pub fn join(&mut self, other: &Self) {
+        for (name, count) in &other.0 {
+            *self.0.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Returns how many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Fails where a request never succeeded or never failed in a way that it can.
+    pub fn check_coverage(&self) {
+        for name in [
+            "allocate ok",
+            "allocate OutOfMemory",
+            "allocate Limit",
+            "allocate TooLarge",
+            "free ok",
+            "free NotAllocated",
+            "free Foreign",
+            "free Mapped",
+            "free Busy",
+            "free ZeroLength",
+            "divide ok",
+            "divide Misaligned",
+            "pin ok",
+            "pin Foreign",
+            "unpin ok",
+            "unpin NotAllocated",
+            "map ok",
+            "unmap ok",
+            "unmap NotAllocated",
+            "claim ok",
+            "claim OutOfMemory",
+            "claim Limit",
+            "abandon ok",
+            "poison ok",
+            "poison OutsideMemory",
+        ] {
+            assert!(self.0.contains_key(name), "{name} never happened");
+        }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} requests", self.requests())?;
+        let mut counts = self.0.iter();
+        counts.try_for_each(|(name, count)| write!(formatter, ", {name} {count}"))
+    }
+}
+
 /// What of the allocator can be observed.
 type Observed = (Vec<(Descriptor, bool)>, Vec<u64>);
 
@@ -45,7 +104,7 @@ pub struct Driver {
     reference: Reference,
     owners: Vec<Owner>,
     area: Area,
-    counts: BTreeMap<String, u64>,
+    counts: Counts,
     requests: u64,
     poisoned: u64,
 }
@@ -59,7 +118,7 @@ fn index(frame: FrameNumber) -> usize {
 }
 
 impl Driver {
-    pub fn new(seed: u64) -> Self {
+    pub fn new() -> Self {
         let mut folios = Folios::new(Geometry {
             section_shift: SHIFT,
             vmemmap: false,
@@ -95,7 +154,7 @@ impl Driver {
         let limits = [FRAMES, 700, 64];
         let owners = limits.map(|limit| folios.add_owner(limit).unwrap());
         Self {
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random: Random(1),
             folios,
             reference: Reference {
                 frames,
@@ -105,51 +164,15 @@ impl Driver {
             },
             owners: owners.to_vec(),
             area,
-            counts: BTreeMap::new(),
+            counts: Counts::default(),
             requests: 0,
             poisoned: 0,
         }
     }
 
-    pub fn counts(&self) -> String {
-        let counts = self
-            .counts
-            .iter()
-            .map(|(name, count)| format!("{name} {count}"));
-        counts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// Fails where a request never succeeded or never failed in a way that it can.
-    pub fn check_coverage(&self) {
-        for name in [
-            "allocate ok",
-            "allocate OutOfMemory",
-            "allocate Limit",
-            "allocate TooLarge",
-            "free ok",
-            "free NotAllocated",
-            "free Foreign",
-            "free Mapped",
-            "free Busy",
-            "free ZeroLength",
-            "divide ok",
-            "divide Misaligned",
-            "pin ok",
-            "pin Foreign",
-            "unpin ok",
-            "unpin NotAllocated",
-            "map ok",
-            "unmap ok",
-            "unmap NotAllocated",
-            "claim ok",
-            "claim OutOfMemory",
-            "claim Limit",
-            "abandon ok",
-            "poison ok",
-            "poison OutsideMemory",
-        ] {
-            assert!(self.counts.contains_key(name), "{name} never happened");
-        }
+    /// Returns what was asked and answered.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     fn observe(&self) -> Observed {
@@ -164,7 +187,9 @@ impl Driver {
         (frames.collect(), used.collect())
     }
 
-    pub fn step(&mut self) {
+    /// Makes the request that a number stands for.
+    pub fn step(&mut self, request: u64) {
+        self.random = Random(request.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         self.requests += 1;
         // All of the memory is looked at every now and then, as it is slow.
         let before = self.random.chance(997).then(|| self.observe());
@@ -193,7 +218,7 @@ impl Driver {
                 .unwrap()
                 .to_owned(),
         };
-        *self.counts.entry(format!("{name} {how}")).or_default() += 1;
+        *self.counts.0.entry(format!("{name} {how}")).or_default() += 1;
     }
 
     /// Draws a range, mostly one that has to do with a folio.

@@ -1,31 +1,48 @@
 //! Random requests against a reference model of a small memory: 2^12 frames, sections of 16, their
-//! descriptors in disorder.
+//! descriptors in disorder. What fails is made shorter, request by request.
 //!
-//! `MEM_REQUESTS` and `MEM_SEED` say how many and which.
+//! `MEM_CASES` says how many rows of requests there are.
 
 mod drive;
 mod reference;
 
-use drive::Driver;
+use drive::{Counts, Driver};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
 
-/// Requests of a run.
-const REQUESTS: u64 = 1_000_000;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
-}
+/// Rows of requests.
+const CASES: u32 = 80;
+/// Requests of a row are fewer.
+const REQUESTS: usize = 40_000;
+/// Requests of a run, at least.
+const LEAST: u64 = 1_000_000;
 
 #[test]
 fn random_requests_do_what_the_reference_says() {
-    let requests = from_environment("MEM_REQUESTS", REQUESTS);
-    let mut driver = Driver::new(from_environment("MEM_SEED", 1));
-    for _ in 0..requests {
-        driver.step();
+    let cases = std::env::var("MEM_CASES").ok();
+    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let mut runner = TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::with_cases(cases)
+    });
+    let counts = RefCell::new(Counts::default());
+    let requests = prop::collection::vec(any::<u64>().no_shrink(), 1..REQUESTS);
+    let result = runner.run(&requests, |requests| {
+        let mut driver = Driver::new();
+        for request in requests {
+            driver.step(request);
+        }
+        driver.check_all();
+        counts.borrow_mut().join(driver.counts());
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
     }
-    driver.check_all();
-    println!("{requests} requests: {}", driver.counts());
-    driver.check_coverage();
+    let counts = counts.into_inner();
+    println!("{counts}");
+    assert!(cases < CASES || counts.requests() >= LEAST);
+    counts.check_coverage();
 }
