@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 pub const PINS: usize = 6;
 /// Notes that a core has.
 pub const NOTES: usize = 19;
-/// Kinds of objects that can be pinned.
-const KINDS: usize = 16;
+/// Kinds of objects that can be pinned: the first ones, for each pin is forgotten in each round.
+const KINDS: usize = 7;
 /// Where the pins of raw pages are: behind those of objects.
 pub(crate) const PAGES: usize = KINDS;
 /// A pin that names nothing: no object begins at an odd address.
@@ -76,7 +76,8 @@ impl Seat {
     /// Forgets all names and notes.
     pub(crate) fn clear(&self) {
         fill(self.pins.as_flattened(), EMPTY);
-        fill(self.notes.as_flattened(), EMPTY);
+        let firsts = self.notes.iter().map(|note| &note[0]);
+        firsts.for_each(|first| first.store(EMPTY, Ordering::Relaxed));
     }
 }
 

@@ -32,9 +32,9 @@ struct Large {
 }
 
 crate::objects! {
-    [] 20 => Small,
-    [] 21 => Whole,
-    [] 22 => Large,
+    [] 8 => Small,
+    [] 9 => Whole,
+    [] 10 => Large,
 }
 
 struct Program;

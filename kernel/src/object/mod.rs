@@ -32,16 +32,16 @@ pub trait KernelObject: arena::Object {
 }
 
 arena::objects! {
-    [A: Arch] 10 => Thread<A>,
-    [A: Arch] 11 => Vcpu<A>,
-    [] 12 => Slot,
-    [] 13 => Space,
-    [] 14 => GuestSpace,
-    [] 15 => Budget,
-    [] 16 => Endpoint,
-    [] 17 => Reply,
-    [] 18 => Notification,
-    [] 19 => Interrupt,
+    [A: Arch] 8 => Thread<A>,
+    [A: Arch] 9 => Vcpu<A>,
+    [] 10 => Space,
+    [] 11 => GuestSpace,
+    [] 12 => Budget,
+    [] 13 => Endpoint,
+    [] 14 => Notification,
+    [] 15 => Slot,
+    [] 16 => Reply,
+    [] 17 => Interrupt,
 }
 
 arena::parts! {

@@ -59,6 +59,15 @@ impl Book {
         });
     }
 
+    /// Returns the instructions between two readings of the counter that belong to a program's counting:
+    /// x86-64 moves what it reads.
+    pub fn counting(&self) -> u64 {
+        match self.machine {
+            Machine::X86 => 7,
+            Machine::Riscv | Machine::S390 => 0,
+        }
+    }
+
     /// Returns the instruction with a number.
     pub fn get(&self, number: u32) -> Option<Known> {
         let known = *self.known.get(number as usize)?;

@@ -1,11 +1,12 @@
 //! The measured pieces of a benchmark's rows: what is executed between two readings of the counter.
 //!
 //! A program that measures reads the counter before and behind, and executes a mark when it prints a
-//! row. A row's piece is the most frequent of those before its mark that has so many instructions as the
+//! row. A row's piece is one of the most frequent before its mark, that which has so many instructions as the
 //! row counted; that the numbers agree is what makes sure that it is the right one. A server that reads
 //! the counter in between for its own use divides a piece: so pieces that follow each other and all
 //! enter the kernel are taken together as well.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use ::trace::operation::Operations;
@@ -73,8 +74,18 @@ impl Rows {
             slack(piece).is_some_and(|more| more <= COUNTING) && self.enters_kernel(piece)
         };
         let found = pieces.iter().filter(|(piece, _)| fits(piece));
-        // Of as frequent ones the shorter, and then the first by its numbers: the same in each run.
-        let order = |(piece, count): &(&Piece, &u64)| (**count, -(piece.len() as i64));
+        let most = found.clone().map(|(_, count)| *count).max()?;
+        // Two rows that are measured in turn can be as long but for what counting takes. Of as near and
+        // as frequent ones it is the shorter, and then the first by its numbers: the same in each run.
+        let usual = self.book.counting();
+        let order = |(piece, count): &(&Piece, &u64)| {
+            let is_frequent = **count * 2 >= most;
+            let distance = slack(piece).map(|more| usual.abs_diff(more));
+            (
+                is_frequent,
+                Reverse((distance, Reverse(**count), piece.len())),
+            )
+        };
         let best =
             found.max_by(|one, other| order(one).cmp(&order(other)).then(other.0.cmp(one.0)));
         best.map(|(piece, _)| piece)
