@@ -24,7 +24,7 @@ const PLACES: [u64; 10] = [
     HERE + 512 * TABLE,
     HERE + 1,
     1 << 38,
-    u64::MAX & !(PAGE - 1),
+    !(PAGE - 1),
 ];
 
 /// A machine with a process that has a thread on each of two cores, a guest's space, one without

@@ -205,6 +205,9 @@ fn machine_rows(
         add("linux", linux::measure(workspace, &emulator));
     }
     failed.extend(runner.missed());
+    let is_unknown = |row: &&String| !measurements.iter().any(|one| one.name == **row);
+    let unknown = args.trace.iter().filter(is_unknown);
+    failed.extend(unknown.map(|row| format!("{}: no row `{row}` to trace", machine.name)));
     Ok(Measured {
         machine,
         measurements,
