@@ -234,3 +234,19 @@ proptest! {
 fn nothing_is_no_number_of_pages() {
     assert!(postcard::from_bytes::<Request>(&[0, 0, 0, 0]).is_err());
 }
+
+/// Whoever adds a message adds its bytes above: until then this law does not hold.
+#[test]
+fn numbers_behind_the_last_message_are_none() {
+    let of = |numbers: &[u8]| {
+        let mut bytes = [0; 64];
+        bytes[..numbers.len()].copy_from_slice(numbers);
+        bytes
+    };
+    assert!(postcard::from_bytes::<Request>(&of(&[16])).is_ok());
+    assert!(postcard::from_bytes::<Request>(&of(&[17])).is_err());
+    assert!(postcard::from_bytes::<Reply>(&of(&[13])).is_ok());
+    assert!(postcard::from_bytes::<Reply>(&of(&[14])).is_err());
+    assert!(postcard::from_bytes::<Refusal>(&of(&[21])).is_ok());
+    assert!(postcard::from_bytes::<Refusal>(&of(&[22])).is_err());
+}
