@@ -4,12 +4,12 @@ use super::look::{has, key, read, says};
 use super::{CALLS, Fast, GUEST_SPACE, MAPS, SPACE};
 use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, UserFrame};
-use crate::cap::slot::{FREEING, Tag};
+use crate::cap::slot::Tag;
 use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
 use abi::{ObjectKind, PAGE_SIZE, Rights};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// The order of a frame of one page.
 const ORDER: u8 = PAGE_SIZE.trailing_zeros() as u8;
@@ -106,7 +106,8 @@ impl<A: Arch> Visit<'_, A> {
         Some(())
     }
 
-    /// Unmaps a page out of a table with another one beside it, so that the table stays.
+    /// Unmaps a page of a space that no other core ever used, out of a table with another page beside
+    /// it: so the table stays.
     #[inline(always)]
     fn fast_unmap(&self, thread: &Thread<A>) -> Option<()> {
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
@@ -119,10 +120,16 @@ impl<A: Arch> Visit<'_, A> {
         if leaf.beside.load(Ordering::Relaxed) == leaf.empty {
             return None;
         }
-        slot.badge.set(FREEING);
+        let (bits, cores) = (leaf.live.word.load(Ordering::Relaxed), space.cores.get());
+        if cores & !(1 << self.entry.core()) != 0 {
+            return None;
+        }
         self.arch.replace(&leaf.live, leaf.empty);
-        if self.others_of(space) != 0 {
-            // They have to forget it too: the general path goes on from here.
+        fence(Ordering::SeqCst);
+        if space.cores.get() != cores {
+            // A core loaded the space meanwhile and may have seen the page: a round is needed, and it
+            // finds the page where it was. Who faulted looks again, for that core is `unaware` yet.
+            self.arch.replace(&leaf.live, bits);
             return None;
         }
         slot.badge.set(0);

@@ -10,6 +10,7 @@ mod docs;
 mod format;
 mod lines;
 mod miri;
+mod paths;
 mod sizes;
 mod sources;
 mod stack;
@@ -53,6 +54,8 @@ enum Part {
     Atomics,
     /// Stacks are within their limits.
     Stack,
+    /// Paths of the kernel with interrupts off are within their limit.
+    Paths,
     /// Tests under Miri.
     Miri,
     /// Tests as programs of a big-endian machine.
@@ -85,6 +88,7 @@ impl Part {
             Self::Sizes => sizes::check(workspace),
             Self::Atomics => atomics::check(workspace),
             Self::Stack => stack::check(workspace),
+            Self::Paths => paths::check(workspace),
             Self::Miri => miri::check(workspace),
             Self::BigEndian => big_endian::check(workspace),
         }
