@@ -16,11 +16,16 @@ pub struct Capabilities {
 }
 
 /// Returns what the steward is told of a call.
+#[inline]
 fn told<T>(result: Result<T, Error>, what: &str) -> Result<(), KernelRefusal> {
-    result.map(drop).map_err(|error| {
-        rt::error!("{=str}: {}", what, error);
-        KernelRefusal
-    })
+    result.map(drop).map_err(|error| refused(error, what))
+}
+
+/// Notes in the log what the kernel refused.
+#[cold]
+fn refused(error: Error, what: &str) -> KernelRefusal {
+    rt::error!("{=str}: {}", what, error);
+    KernelRefusal
 }
 
 impl Kernel for Capabilities {
@@ -46,6 +51,7 @@ impl Kernel for Capabilities {
         );
     }
 
+    #[inline]
     fn map(&mut self, frame: Slot, guest: u64, address: u64) -> Result<(), KernelRefusal> {
         let rights = Rights::new()
             .with_read(true)

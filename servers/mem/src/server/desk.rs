@@ -67,7 +67,8 @@ impl Work {
         }
     }
 
-    /// Does it, or begins to.
+    /// Does it, or begins to; a fault in place, for that is short.
+    #[inline(always)]
     fn perform(&self, core: u64) -> Performed {
         match *self {
             Self::Request(_, Err(refused)) => Performed::Answer(refusal(refused)),
@@ -97,6 +98,7 @@ enum Performed {
 }
 
 /// Decides about a request.
+#[inline(never)]
 fn request_performed(core: u64, process: u16, request: Request) -> Performed {
     let decision = match with_steward(|steward| steward.decide(process, request)) {
         Ok(Decision::Done(reply, frames)) => {

@@ -9,7 +9,6 @@ mod start;
 
 use abi::SlotAddress;
 use abi::exit::ExitReply;
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use capabilities::Capabilities;
@@ -24,9 +23,12 @@ use rt::{Outgoing, TicketLock};
 /// What the server knows.
 struct State {
     steward: Steward<Capabilities>,
-    /// Faults, by guest and vCPU, and how they were answered.
-    faults: BTreeMap<u16, Deliveries<ExitReply, Vec<Last<ExitReply>>>>,
+    /// Those guests that faulted, and how their faults were answered.
+    faults: Vec<(u16, Faults)>,
 }
+
+/// Faults of a guest, by vCPU.
+type Faults = Deliveries<ExitReply, Vec<Last<ExitReply>>>;
 
 /// Shared by the threads of all cores; never held while memory is cleared or
 /// copied.
@@ -37,7 +39,7 @@ pub fn run() -> ! {
     let steward = start::steward();
     *STATE.lock() = Some(State {
         steward,
-        faults: BTreeMap::new(),
+        faults: Vec::new(),
     });
     rt::cores::run_on_cores(serve_core);
     rt::spawn::exit()
@@ -109,8 +111,8 @@ impl State {
         sequence: u64,
         address: u64,
     ) -> Option<ExitReply> {
-        let seen = self.faults.get(&guest);
-        if let Some(Delivery::Repeated(label)) = seen.map(|faults| faults.look(vcpu, sequence)) {
+        let faults = faults_of(&mut self.faults, guest);
+        if let Delivery::Repeated(label) = faults.look(vcpu, sequence) {
             return Some(label);
         }
         let label = match self.steward.touch(guest, address) {
@@ -122,11 +124,18 @@ impl State {
                 ExitReply::Decline
             }
         };
-        let faults = self
-            .faults
-            .entry(guest)
-            .or_insert_with(|| Deliveries::new(vec![Last::default(); MAX_VCPUS]));
         faults.record(vcpu, sequence, label);
         Some(label)
     }
+}
+
+/// Returns the faults of a guest.
+fn faults_of(faults: &mut Vec<(u16, Faults)>, guest: u16) -> &mut Faults {
+    let found = faults.iter().position(|(of, _)| *of == guest);
+    let index = found.unwrap_or_else(|| {
+        let none = vec![Last::default(); MAX_VCPUS];
+        faults.push((guest, Deliveries::new(none)));
+        faults.len() - 1
+    });
+    &mut faults[index].1
 }

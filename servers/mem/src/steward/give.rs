@@ -200,26 +200,19 @@ impl<K: Kernel> Steward<K> {
     /// Maps the folio of a guest's memory that an address lies in, unless it is mapped.
     pub fn touch(&mut self, guest: u16, address: u64) -> Touch {
         let page = address >> crate::FRAME_SHIFT;
-        let holds = |given: &Option<Given>| {
-            let given = given.as_ref().filter(|given| given.is_ready);
-            given.is_some_and(|given| {
-                given.guest.is_some_and(|(other, start)| {
-                    other == guest && page.wrapping_sub(start) < given.frames
-                })
-            })
-        };
-        let Some(number) = self.given.iter().position(holds) else {
-            return Touch::Outside;
-        };
-        let underway = &self.underway;
-        let Some(given) = self.given[number].as_mut() else {
+        let mut all = self.given.iter_mut().flatten();
+        let found = all.find_map(|given| {
+            let (other, start) = given.guest.filter(|_| given.is_ready)?;
+            let offset = page.wrapping_sub(start);
+            (other == guest && offset < given.frames).then_some((given, offset))
+        });
+        let Some((given, offset)) = found else {
             return Touch::Outside;
         };
         let owner = (self.clients[given.client].owner, given.guest);
-        let offset = page - given.guest.map_or(0, |(_, start)| start);
         match given.held_with(offset) {
             None => Touch::Outside,
-            Some(held) if is_moving(underway, held.extent) => Touch::Later,
+            Some(held) if is_moving(&self.underway, held.extent) => Touch::Later,
             Some(held) => {
                 if map_held(&mut self.folios, &mut self.kernel, owner, held) {
                     Touch::Mapped
@@ -233,6 +226,7 @@ impl<K: Kernel> Steward<K> {
 
 /// Maps a folio of an owner into the guest that has it, if there is one; returns whether it is mapped
 /// there.
+#[inline]
 fn map_held(
     folios: &mut Folios,
     kernel: &mut impl Kernel,
