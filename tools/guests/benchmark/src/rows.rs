@@ -58,12 +58,20 @@ pub fn first_touches(
     touch: impl Fn(u64) -> Counted,
 ) {
     const WHOLE: u64 = 256 << 20;
-    let mut taken = [0_u64; 6];
-    for (place, order) in taken.iter_mut().zip((21..=26).rev()) {
+    let folio = |order: u32| {
         let counted = touch(start + WHOLE - (2 << order));
-        *place = counted.instructions.wrapping_sub(cost);
-    }
+        counted.instructions.wrapping_sub(cost)
+    };
+    // The last one is one leaf of the second stage.
+    let spread = [folio(21); 3];
+    line(
+        console,
+        "stage_2_fault_leaf",
+        spread,
+        format_args!("1 folio"),
+    );
+    let mut taken = [26, 25, 24, 23, 22].map(folio);
     taken.sort_unstable();
-    let spread = [taken[0], taken[3], taken[5]];
-    line(console, "stage_2_fault", spread, format_args!("6 folios"));
+    let spread = [taken[0], taken[2], taken[4]];
+    line(console, "stage_2_fault", spread, format_args!("5 folios"));
 }
