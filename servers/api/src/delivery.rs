@@ -47,6 +47,38 @@ impl<R> Default for Last<R> {
     }
 }
 
+impl<R: Copy> Last<R> {
+    /// Returns what a delivery of this sender is.
+    #[must_use]
+    #[inline]
+    pub fn look(&self, sequence: u64) -> Delivery<R> {
+        if sequence > self.sequence {
+            return Delivery::New;
+        }
+        match self.reply {
+            Some(reply) if sequence == self.sequence => Delivery::Repeated(reply),
+            _ => Delivery::Stale,
+        }
+    }
+
+    /// Records the reply to a delivery that had its effect.
+    #[inline]
+    pub fn record(&mut self, sequence: u64, reply: R) {
+        if sequence > self.sequence {
+            let reply = Some(reply);
+            *self = Self { sequence, reply };
+        }
+    }
+
+    /// Makes everything stale that the sender sent up to `sequence`.
+    pub fn retire(&mut self, sequence: u64) {
+        if sequence >= self.sequence {
+            let reply = None;
+            *self = Self { sequence, reply };
+        }
+    }
+}
+
 /// The last number of each sender, and the reply to it, in storage `S` with a place for each sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deliveries<R, S> {
@@ -68,33 +100,21 @@ impl<R: Copy, S: AsRef<[Last<R>]> + AsMut<[Last<R>]>> Deliveries<R, S> {
     /// Returns what a delivery of a sender is.
     #[must_use]
     pub fn look(&self, sender: usize, sequence: u64) -> Delivery<R> {
-        match self.last.as_ref().get(sender) {
-            Some(last) if sequence > last.sequence => Delivery::New,
-            Some(Last {
-                sequence: last,
-                reply: Some(reply),
-            }) if sequence == *last => Delivery::Repeated(*reply),
-            _ => Delivery::Stale,
-        }
+        let last = self.last.as_ref().get(sender);
+        last.map_or(Delivery::Stale, |last| last.look(sequence))
     }
 
     /// Records the reply to a delivery that had its effect.
     pub fn record(&mut self, sender: usize, sequence: u64, reply: R) {
-        if let Some(last) = self.last.as_mut().get_mut(sender)
-            && sequence > last.sequence
-        {
-            let reply = Some(reply);
-            *last = Last { sequence, reply };
+        if let Some(last) = self.last.as_mut().get_mut(sender) {
+            last.record(sequence, reply);
         }
     }
 
     /// Makes everything that a sender sent up to `sequence` stale: it was reset behind that.
     pub fn retire(&mut self, sender: usize, sequence: u64) {
-        if let Some(last) = self.last.as_mut().get_mut(sender)
-            && sequence >= last.sequence
-        {
-            let reply = None;
-            *last = Last { sequence, reply };
+        if let Some(last) = self.last.as_mut().get_mut(sender) {
+            last.retire(sequence);
         }
     }
 

@@ -18,33 +18,34 @@ pub struct Identity {
     pub size: u64,
 }
 
-/// A slot that holds, or is to hold, a capability of any kind.
+/// A slot that holds, or is to hold, a capability of any kind: the address in its register form, as
+/// calls take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capability(SlotAddress);
+pub struct Capability(u64);
 
 impl Capability {
     /// Returns the capability in a slot of the own table.
     #[must_use]
     pub const fn own(index: u32) -> Self {
-        Self(SlotAddress::own(index))
+        Self::at(SlotAddress::own(index))
     }
 
     /// Returns the capability at a slot address.
     #[must_use]
     pub const fn at(slot: SlotAddress) -> Self {
-        Self(slot)
+        Self(slot.into_bits())
     }
 
     /// Returns the address of the slot.
     #[must_use]
     pub const fn slot(self) -> SlotAddress {
-        self.0
+        SlotAddress::from_bits(self.0)
     }
 
     /// Returns the address in its register form.
     #[must_use]
     pub const fn bits(self) -> u64 {
-        self.0.into_bits()
+        self.0
     }
 
     /// Returns what the slot holds.
@@ -70,7 +71,7 @@ impl Capability {
     /// The kernel's.
     pub fn copy(self, destination: SlotAddress) -> Result<Self, Error> {
         sys::call(CallNumber::Copy, [self.bits(), destination.into_bits()])?;
-        Ok(Self(destination))
+        Ok(Self::at(destination))
     }
 
     /// Makes a copy in `destination` with at most the rights in `mask`, and a badge unless it is 0.
@@ -82,7 +83,7 @@ impl Capability {
         let mask = u64::from(mask.into_bits());
         let arguments = [self.bits(), destination.into_bits(), mask, badge];
         sys::call(CallNumber::Mint, arguments)?;
-        Ok(Self(destination))
+        Ok(Self::at(destination))
     }
 
     /// Moves the capability to `destination`.
@@ -92,7 +93,7 @@ impl Capability {
     /// The kernel's.
     pub fn move_to(self, destination: SlotAddress) -> Result<Self, Error> {
         sys::call(CallNumber::Move, [self.bits(), destination.into_bits()])?;
-        Ok(Self(destination))
+        Ok(Self::at(destination))
     }
 
     /// Deletes the capability and all that was derived from it.

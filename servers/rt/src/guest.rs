@@ -81,6 +81,7 @@ impl Vcpu {
     /// # Errors
     ///
     /// The kernel's.
+    #[inline]
     pub fn read(self, register: u64) -> Result<u64, Error> {
         sys::call(CallNumber::VcpuRead, [self.bits(), register]).map(|values| values[0])
     }
@@ -90,6 +91,7 @@ impl Vcpu {
     /// # Errors
     ///
     /// The kernel's.
+    #[inline]
     pub fn write(self, register: u64, value: u64) -> Result<(), Error> {
         sys::call(CallNumber::VcpuWrite, [self.bits(), register, value]).map(drop)
     }
@@ -136,6 +138,7 @@ impl Vcpu {
     /// # Errors
     ///
     /// The kernel's.
+    #[inline]
     pub fn inject(self, raise: u64, lower: u64) -> Result<u64, Error> {
         sys::call(CallNumber::Inject, [self.bits(), raise, lower]).map(|values| values[0])
     }
@@ -146,6 +149,7 @@ impl Vcpu {
     /// # Errors
     ///
     /// The kernel's.
+    #[inline]
     pub fn fence(self, mask: u64, kind: u64) -> Result<(), Error> {
         sys::call(CallNumber::Fence, [self.bits(), mask, kind]).map(drop)
     }

@@ -34,8 +34,19 @@ impl<T> TicketLock<T> {
     }
 
     /// Waits for its turn and returns the access.
+    #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
         let ticket = self.next.fetch_add(1, Relaxed);
+        if self.serving.load(Acquire) != ticket {
+            self.wait(ticket);
+        }
+        Guard { lock: self }
+    }
+
+    /// Waits until it is the ticket's turn.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self, ticket: u32) {
         let mut rounds = 0_u32;
         while self.serving.load(Acquire) != ticket {
             core::hint::spin_loop();
@@ -44,7 +55,6 @@ impl<T> TicketLock<T> {
                 let _ = crate::capability::yield_now();
             }
         }
-        Guard { lock: self }
     }
 }
 
@@ -71,8 +81,11 @@ impl<T> DerefMut for Guard<'_, T> {
 }
 
 impl<T> Drop for Guard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.lock.serving.fetch_add(1, Release);
+        // Only who holds the current ticket writes it.
+        let ticket = self.lock.serving.load(Relaxed);
+        self.lock.serving.store(ticket.wrapping_add(1), Release);
     }
 }
 

@@ -29,9 +29,9 @@ pub fn serve(
     endpoint: Endpoint,
     mut handle: impl FnMut(&Incoming) -> ReplyAction,
 ) -> Result<(), Error> {
-    let mut action = ReplyAction::Wait;
+    let mut received = endpoint.receive(FOREVER);
     loop {
-        let received = match action {
+        received = match handle(&received?) {
             ReplyAction::Reply(answer) => match endpoint.reply_receive(&answer, FOREVER) {
                 Err(Error::NoCaller) => endpoint.receive(FOREVER),
                 received => received,
@@ -39,7 +39,6 @@ pub fn serve(
             ReplyAction::Wait => endpoint.receive(FOREVER),
             ReplyAction::Stop => return Ok(()),
         };
-        action = handle(&received?);
     }
 }
 

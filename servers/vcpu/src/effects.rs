@@ -95,9 +95,15 @@ impl VcpuSet {
 
     /// Returns the members in rising order.
     pub fn iter(self) -> impl Iterator<Item = VcpuId> {
-        (0..MAX_VCPUS)
-            .filter_map(VcpuId::new)
-            .filter(move |&vcpu| self.contains(vcpu))
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            if rest == 0 {
+                return None;
+            }
+            let first = rest.trailing_zeros();
+            rest &= rest - 1;
+            Some(VcpuId(first as u8))
+        })
     }
 }
 
@@ -192,6 +198,19 @@ pub trait Effects {
     /// Sets general register `register` (0 to 31); of a register that is always zero, does nothing.
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64);
 
+    /// Returns so many general registers, from `first` on.
+    fn generals<const COUNT: usize>(&mut self, vcpu: VcpuId, first: u8) -> [u64; COUNT] {
+        let mut registers = first..;
+        [(); COUNT].map(|()| self.general(vcpu, registers.next().unwrap_or_default()))
+    }
+
+    /// Sets the general registers from `first` on.
+    fn set_generals<const COUNT: usize>(&mut self, vcpu: VcpuId, first: u8, values: [u64; COUNT]) {
+        for (register, value) in (first..).zip(values) {
+            self.set_general(vcpu, register, value);
+        }
+    }
+
     /// Reads the register with this id.
     ///
     /// # Errors
@@ -263,9 +282,19 @@ pub trait Effects {
     /// Reports an event.
     fn event(&mut self, event: Event);
 
+    /// Returns the machine's counter.
+    fn counter(&mut self) -> u64 {
+        0
+    }
+
+    /// Returns the ticks per second of the machine's counter.
+    fn ticks_per_second(&mut self) -> u64 {
+        1
+    }
+
     /// Returns the machine's counter, and its ticks per second.
     fn clock(&mut self) -> (u64, u64) {
-        (0, 1)
+        (self.counter(), self.ticks_per_second())
     }
 
     /// Loads from a device, for an instruction that does more with the value than the kernel can;

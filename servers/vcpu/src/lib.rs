@@ -7,7 +7,7 @@
 //! ```
 //! A library generic over [`Effects`]; the machines are modules, so that all decoders are tested
 //! on any host. Handlers check everything before the first effect: an exit that met an absent page
-//! ([`Outcome::Wait`]) is simply handled again.
+//! ([`Absent`]) is simply handled again.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ pub mod server;
 pub use effects::{
     Effects, Event, FenceKind, Line, MemoryError, RegisterError, Start, VcpuId, VcpuSet,
 };
-pub use exit::{Access, Exit, Outcome};
+pub use exit::{Absent, Access, Exit, Outcome};
 pub use lifecycle::{EndReason, Failure, Lifecycle, RebootKind};
 pub use machine::Machine;
 pub use metrics::Metrics;

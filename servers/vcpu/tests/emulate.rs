@@ -13,20 +13,25 @@ use riscv_regs::translation::{Mode, Satp};
 use vcpu::machine::Machine;
 use vcpu::machine::riscv::Riscv;
 use vcpu::machine::riscv::walk::{WalkError, fetch, translate};
-use vcpu::{Access, Event, Exit, Failure, Lifecycle, Outcome};
+use vcpu::{Absent, Access, Event, Exit, Failure, Lifecycle, Outcome};
 
 const UART: u64 = 0x1000_0000;
 const LOAD: u64 = 21;
 const STORE: u64 = 23;
 const FETCH: u64 = 20;
 
-fn exit(vm: &mut Riscv, world: &mut World, class: ExitClass, words: [u64; 4]) -> Outcome {
+fn exit(
+    vm: &mut Riscv,
+    world: &mut World,
+    class: ExitClass,
+    words: [u64; 4],
+) -> Result<Outcome, Absent> {
     let [first, second, third, fourth] = words;
     let words = [first, second, third, fourth, 0, 0];
     vm.exit(id(0), Exit { class, words }, world)
 }
 
-fn device(instruction: &[u8], physical: u64, cause: u64) -> (Outcome, World) {
+fn device(instruction: &[u8], physical: u64, cause: u64) -> (Result<Outcome, Absent>, World) {
     let (mut vm, mut world) = booted(1);
     world.put(PC, instruction);
     world.general.insert((0, 13), 0x1122_3344_5566_7788);
@@ -53,9 +58,11 @@ fn a_load_is_forwarded_with_size_sign_and_register() {
         info,
         value: 0,
     };
-    assert_eq!(outcome, Outcome::Forward(access));
-    let reply = outcome.reply().unwrap();
-    assert_eq!(reply, (ExitReply::Forward, [UART, info.into_bits(), 0]));
+    assert_eq!(outcome, Ok(Outcome::forward(access)));
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.access(), Some(access));
+    assert_eq!(outcome.label(), ExitReply::Forward as u16);
+    assert_eq!(outcome.words(), &[UART, info.into_bits(), 0]);
 }
 
 #[test]
@@ -68,11 +75,11 @@ fn a_compressed_store_is_forwarded_with_its_value() {
         .with_instruction_length(2);
     assert_eq!(
         outcome,
-        Outcome::Forward(Access {
+        Ok(Outcome::forward(Access {
             address: UART + 4,
             info,
             value: 0x5566_7788
-        })
+        }))
     );
 }
 
@@ -88,7 +95,7 @@ fn what_no_device_can_serve_gets_the_access_fault_of_hardware() {
         (load, UART, FETCH, 1),
     ] {
         let (outcome, world) = device(&instruction, physical, cause);
-        assert_eq!(outcome, Outcome::Resume);
+        assert_eq!(outcome, Ok(Outcome::RESUME));
         assert!(took_exception(&world, fault, physical), "{instruction:x?}");
     }
 }
@@ -100,7 +107,7 @@ fn a_walk_that_ends_in_a_device_is_no_access_of_the_instruction() {
     let words = [PC, UART + 0x18, 0x4000_0000, LOAD];
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Device, words),
-        Outcome::Resume
+        Ok(Outcome::RESUME)
     );
     assert!(took_exception(&world, 5, 0x4000_0000));
 }
@@ -111,7 +118,7 @@ fn an_instruction_that_was_replaced_is_tried_again() {
     let store = 0x00d5_2423u32.to_le_bytes();
     for instruction in [nop, store] {
         let (outcome, world) = device(&instruction, UART, LOAD);
-        assert_eq!(outcome, Outcome::Resume);
+        assert_eq!(outcome, Ok(Outcome::RESUME));
         assert_eq!(world.csr(0, CsrRegister::Scause), 0, "no exception");
         assert_eq!(world.register(0, Register::ProgramCounter), PC);
     }
@@ -123,14 +130,11 @@ fn code_on_an_absent_page_is_waited_for() {
     world.absent.insert(1);
     let words = [PC, UART, UART, LOAD];
     let outcome = exit(&mut vm, &mut world, ExitClass::Device, words);
-    assert_eq!(outcome, Outcome::Wait { address: PC });
-    assert_eq!(outcome.reply(), None);
+    assert_eq!(outcome, Err(Absent { address: PC }));
     world.absent.clear();
     world.put(PC, &0x0045_2683u32.to_le_bytes());
-    assert!(matches!(
-        exit(&mut vm, &mut world, ExitClass::Device, words),
-        Outcome::Forward(_)
-    ));
+    let outcome = exit(&mut vm, &mut world, ExitClass::Device, words);
+    assert!(outcome.is_ok_and(|outcome| outcome.access().is_some()));
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn an_unknown_register_is_an_illegal_instruction_as_on_hardware() {
         let words = [PC, bits, 0, 0];
         assert_eq!(
             exit(&mut vm, &mut world, ExitClass::Instruction, words),
-            Outcome::Resume
+            Ok(Outcome::RESUME)
         );
         assert!(took_exception(&world, 2, bits));
         assert_eq!(world.register(0, Register::ProgramCounter), BASE);
@@ -163,7 +167,7 @@ fn instruction_bits_that_the_machine_did_not_give_are_fetched() {
     world.put(PC, &0x7c00_2573u32.to_le_bytes());
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Instruction, [PC, 0, 0, 0]),
-        Outcome::Resume
+        Ok(Outcome::RESUME)
     );
     assert!(took_exception(&world, 2, 0x7c00_2573));
 }
@@ -174,7 +178,7 @@ fn waiting_may_end_at_once() {
     let words = [PC, 0x1050_0073, 0, 0];
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Instruction, words),
-        Outcome::Behind(4)
+        Ok(Outcome::behind(4))
     );
     assert_eq!(vm.metrics().exceptions, 0);
 }
@@ -186,7 +190,7 @@ fn stray_accesses_fault_and_are_reported_once_per_address() {
         let words = [PC, 0x5000_0000, 0xffff_ffff_1234_5000, cause];
         assert_eq!(
             exit(&mut vm, &mut world, ExitClass::Unclaimed, words),
-            Outcome::Resume
+            Ok(Outcome::RESUME)
         );
         assert!(took_exception(&world, fault, 0xffff_ffff_1234_5000));
     }
@@ -206,15 +210,15 @@ fn memory_is_not_for_this_server_and_unknown_exits_fail_the_vm() {
     let words = [PC, 19, 0, 0];
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Memory, words),
-        Outcome::Decline
+        Ok(Outcome::DECLINE)
     );
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Window, words),
-        Outcome::Resume
+        Ok(Outcome::RESUME)
     );
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Other, words),
-        Outcome::Stop
+        Ok(Outcome::STOP)
     );
     let (vcpu, class) = (id(0), ExitClass::Other);
     let failure = Failure::UnknownExit {

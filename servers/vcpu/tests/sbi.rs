@@ -12,7 +12,7 @@ use vcpu::machine::riscv::Riscv;
 use vcpu::machine::riscv::hart::Hart;
 use vcpu::machine::riscv::sbi::{Extension, IMPLEMENTATION, SPECIFICATION};
 use vcpu::machine::{Boot, Machine};
-use vcpu::{EndReason, Event, Failure, FenceKind, Lifecycle, Outcome, RebootKind};
+use vcpu::{Absent, EndReason, Event, Failure, FenceKind, Lifecycle, Outcome, RebootKind};
 
 const NOT_SUPPORTED: (i64, u64) = (-2, 0);
 const INVALID_PARAMETER: (i64, u64) = (-3, 0);
@@ -195,7 +195,10 @@ fn a_start_that_is_put_off_is_pending() {
 fn a_hart_that_stops_is_pending_until_it_is_parked_and_can_start_again() {
     let (mut vm, mut world) = booted(2);
     start(&mut vm, &mut world, 1);
-    assert_eq!(ecall(&mut vm, &mut world, 1, (HSM, 1), &[]), Outcome::Stop);
+    assert_eq!(
+        ecall(&mut vm, &mut world, 1, (HSM, 1), &[]),
+        Ok(Outcome::STOP)
+    );
     assert_eq!(call(&mut vm, &mut world, (HSM, 2), &[1]), (0, 3));
     assert_eq!(
         call(&mut vm, &mut world, (HSM, 0), &[1, PC, 0]),
@@ -234,7 +237,7 @@ fn a_suspended_hart_waits_with_its_result_and_is_seen_waiting() {
     for kind in [0, 1 << 63] {
         let registers = world.registers.clone();
         let outcome = ecall(&mut vm, &mut world, 1, (HSM, 3), &[kind, 5, 6]);
-        assert_eq!(outcome, Outcome::Idle);
+        assert_eq!(outcome, Ok(Outcome::IDLE));
         assert_eq!((world.general[&(1, 10)], world.general[&(1, 11)]), (0, 0));
         let sie = Register::Csr(CsrRegister::Sie).id();
         assert_eq!(world.registers.get(&(1, sie)), registers.get(&(1, sie)));
@@ -262,7 +265,7 @@ fn a_hart_that_retains_nothing_goes_on_where_it_said() {
     world.registers.insert((0, TIMER_DEADLINE), 77);
     let arguments = [0x8000_0000, PC + 0x100, 0x1234];
     let outcome = ecall(&mut vm, &mut world, 0, (HSM, 3), &arguments);
-    assert_eq!(outcome, Outcome::Idle);
+    assert_eq!(outcome, Ok(Outcome::IDLE));
     assert_eq!(world.register(0, Register::ProgramCounter), PC + 0x100);
     assert_eq!(world.csr(0, satp), 0);
     assert_eq!(world.csr(0, CsrRegister::Sstatus) & 2, 0);
@@ -278,7 +281,7 @@ fn power_off_stops_every_other_hart_and_says_why() {
     start(&mut vm, &mut world, 2);
     assert_eq!(
         ecall(&mut vm, &mut world, 0, (SRST, 0), &[0, 1]),
-        Outcome::Stop
+        Ok(Outcome::STOP)
     );
     let off = Lifecycle::PoweredOff {
         reason: EndReason::SystemFailure,
@@ -289,7 +292,7 @@ fn power_off_stops_every_other_hart_and_says_why() {
     assert!(vm.running().is_empty());
     assert_eq!(
         ecall(&mut vm, &mut world, 2, (BASE_ID, 0), &[]),
-        Outcome::Stop
+        Ok(Outcome::STOP)
     );
 }
 
@@ -299,7 +302,7 @@ fn a_reboot_starts_again_from_the_first_hart() {
     start(&mut vm, &mut world, 1);
     assert_eq!(
         ecall(&mut vm, &mut world, 1, (SRST, 0), &[1, 0]),
-        Outcome::Stop
+        Ok(Outcome::STOP)
     );
     let (kind, reason) = (RebootKind::Cold, EndReason::None);
     assert_eq!(vm.lifecycle(), Lifecycle::Rebooting { kind, reason });
@@ -339,7 +342,7 @@ fn the_second_boot_is_as_the_first() {
     world.timers.extend([0, 1]);
     world.fences.clear();
     let outcome = ecall(&mut vm, &mut world, 0, (SRST, 0), &[2, 0]);
-    assert_eq!(outcome, Outcome::Stop);
+    assert_eq!(outcome, Ok(Outcome::STOP));
     vm.boot(boot, &mut world).unwrap();
     // The first hart's program counter, mode and status are set; the other's when it starts.
     let of = |registers: &std::collections::BTreeMap<(usize, u64), u64>, hart: usize| {
@@ -449,9 +452,9 @@ fn a_call_that_meets_an_absent_page_waits_and_has_done_nothing() {
         let outcome = ecall(&mut vm, &mut world, 0, (DBCN, function), &arguments);
         assert_eq!(
             outcome,
-            Outcome::Wait {
+            Err(Absent {
                 address: BASE + 0x3000
-            }
+            })
         );
     }
     assert_eq!((world.printed.len(), world.input.len()), (0, 4));
@@ -468,7 +471,10 @@ fn a_call_that_meets_an_absent_page_waits_and_has_done_nothing() {
 fn a_register_that_the_kernel_refuses_fails_the_vm() {
     let (mut vm, mut world) = booted(2);
     world.refuse.insert(TIMER_DEADLINE);
-    assert_eq!(ecall(&mut vm, &mut world, 0, (TIME, 0), &[]), Outcome::Stop);
+    assert_eq!(
+        ecall(&mut vm, &mut world, 0, (TIME, 0), &[]),
+        Ok(Outcome::STOP)
+    );
     let failure = Failure::Register {
         vcpu: id(0),
         id: TIMER_DEADLINE,
@@ -488,12 +494,12 @@ proptest! {
     ) {
         let (mut vm, mut world) = booted(3);
         match ecall(&mut vm, &mut world, 0, (extension, function), &arguments) {
-            Outcome::Resume => {
+            Ok(Outcome::RESUME) => {
                 prop_assert_eq!(world.register(0, Register::ProgramCounter), PC + 4);
                 prop_assert!((-6..=0).contains(&(world.general[&(0, 10)] as i64)));
             }
-            Outcome::Stop => prop_assert!(extension == HSM || extension == SRST),
-            Outcome::Idle => prop_assert!((extension, function) == (HSM, 3)),
+            Ok(Outcome::STOP) => prop_assert!(extension == HSM || extension == SRST),
+            Ok(Outcome::IDLE) => prop_assert!((extension, function) == (HSM, 3)),
             other => prop_assert!(false, "{other:?}"),
         }
         prop_assert!(world.lines.iter().all(|&hart| vm.hart(hart as u64) == Some(Hart::Started)));

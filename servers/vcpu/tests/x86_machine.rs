@@ -9,8 +9,8 @@ use vcpu::machine::x86::X86;
 use vcpu::machine::x86::cpuid::Vendor;
 use vcpu::machine::{Boot, Machine};
 use vcpu::{
-    Effects, EndReason, Event, Exit, FenceKind, Lifecycle, Line, MemoryError, Outcome, RebootKind,
-    RegisterError, Start, VcpuId, VcpuSet,
+    Absent, Effects, EndReason, Event, Exit, FenceKind, Lifecycle, Line, MemoryError, Outcome,
+    RebootKind, RegisterError, Start, VcpuId, VcpuSet,
 };
 use x86_regs::msr;
 use x86_regs::one_reg::{Register, SegmentField};
@@ -121,8 +121,12 @@ impl Effects for World {
 
     fn event(&mut self, _: Event) {}
 
-    fn clock(&mut self) -> (u64, u64) {
-        (2_000_000, 1_000_000)
+    fn counter(&mut self) -> u64 {
+        2_000_000
+    }
+
+    fn ticks_per_second(&mut self) -> u64 {
+        1_000_000
     }
 
     fn load_device(&mut self, _: VcpuId, _: bool, (address, _): (u64, u8)) -> Option<u64> {
@@ -166,19 +170,30 @@ fn booted(code: &[u8]) -> (X86, World) {
     (vm, world)
 }
 
-fn exit(vm: &mut X86, world: &mut World, class: ExitClass, words: [u64; 6]) -> Outcome {
+fn exit(
+    vm: &mut X86,
+    world: &mut World,
+    class: ExitClass,
+    words: [u64; 6],
+) -> Result<Outcome, Absent> {
     vm.exit(id(0), Exit { class, words }, world)
 }
 
 /// An access to a device at `address`.
-fn access(vm: &mut X86, world: &mut World, address: u64, write: bool) -> Outcome {
+fn access(vm: &mut X86, world: &mut World, address: u64, write: bool) -> Result<Outcome, Absent> {
     let cause = u64::from(write) << 1;
     let words = [CODE, address, 0, cause, 0, 0];
     exit(vm, world, ExitClass::Device, words)
 }
 
 /// An access to a port.
-fn port(vm: &mut X86, world: &mut World, class: ExitClass, port: u64, info: u64) -> Outcome {
+fn port(
+    vm: &mut X86,
+    world: &mut World,
+    class: ExitClass,
+    port: u64,
+    info: u64,
+) -> Result<Outcome, Absent> {
     let words = [CODE, port, 0, 0, RouteKey::Port.number(), info];
     exit(vm, world, class, words)
 }
@@ -209,7 +224,10 @@ fn a_plain_load_is_forwarded_and_the_rest_is_asked_for() {
         .with_size_log2(2)
         .with_register(9)
         .with_instruction_length(3);
-    let Outcome::Forward(found) = access(&mut vm, &mut world, APIC + 0x80, false) else {
+    let Some(found) = access(&mut vm, &mut world, APIC + 0x80, false)
+        .ok()
+        .and_then(Outcome::access)
+    else {
         panic!("it is forwarded");
     };
     assert_eq!(
@@ -222,7 +240,7 @@ fn a_plain_load_is_forwarded_and_the_rest_is_asked_for() {
     world.general.insert((0, 9), u64::MAX);
     assert_eq!(
         access(&mut vm, &mut world, 0xd000_0005, false),
-        Outcome::Behind(5)
+        Ok(Outcome::behind(5))
     );
     assert_eq!(world.general[&(0, 9)], 0xffff_ffff_ffff_0060);
 }
@@ -232,7 +250,10 @@ fn a_value_that_is_changed_is_loaded_at_once_and_stored_by_the_kernel() {
     // lock or dword [rdi], 0x100
     let (mut vm, mut world) = booted(&[0xf0, 0x81, 0x0f, 0, 1, 0, 0]);
     world.devices.insert(APIC + 0xf0, 0xff);
-    let Outcome::Forward(found) = access(&mut vm, &mut world, APIC + 0xf0, true) else {
+    let Some(found) = access(&mut vm, &mut world, APIC + 0xf0, true)
+        .ok()
+        .and_then(Outcome::access)
+    else {
         panic!("it is forwarded");
     };
     assert!(found.info.write() && found.info.instruction_length() == 7);
@@ -242,7 +263,7 @@ fn a_value_that_is_changed_is_loaded_at_once_and_stored_by_the_kernel() {
     world.devices.insert(0xd000_0005, 0x1f);
     assert_eq!(
         access(&mut vm, &mut world, 0xd000_0005, false),
-        Outcome::Behind(3)
+        Ok(Outcome::behind(3))
     );
     assert_eq!(world.register(Register::Rflags) & 0x8d5, 0x44);
 }
@@ -255,7 +276,7 @@ fn where_nothing_is_there_are_all_ones_and_stores_vanish() {
     let outcome = exit(&mut vm, &mut world, ExitClass::Unclaimed, words);
     assert_eq!(
         (outcome, world.general[&(0, 0)]),
-        (Outcome::Behind(2), 0xffff_ffff)
+        (Ok(Outcome::behind(2)), 0xffff_ffff)
     );
     // A port likewise: in al, dx keeps the rest.
     world.general.insert((0, 0), 0x1200);
@@ -264,7 +285,7 @@ fn where_nothing_is_there_are_all_ones_and_stores_vanish() {
         .with_instruction_length(1)
         .into_bits();
     let outcome = port(&mut vm, &mut world, ExitClass::Unclaimed, 0x1f0f, info);
-    assert_eq!(outcome, Outcome::Behind(1));
+    assert_eq!(outcome, Ok(Outcome::behind(1)));
     assert_eq!(world.general[&(0, 0)], 0x12ff);
 }
 
@@ -278,7 +299,7 @@ fn a_string_to_a_port_is_forwarded_element_by_element() {
     }
     for (byte, length, left) in [(b'h', 0, 1), (b'i', 2, 0)] {
         let outcome = port(&mut vm, &mut world, ExitClass::Device, 0x3f8, 0);
-        let Outcome::Forward(found) = outcome else {
+        let Some(found) = outcome.ok().and_then(Outcome::access) else {
             panic!("it is forwarded");
         };
         assert_eq!((found.address, found.value), (0x3f8, u64::from(byte)));
@@ -289,7 +310,7 @@ fn a_string_to_a_port_is_forwarded_element_by_element() {
     // Nothing happens while the page is absent.
     world.absent = Some(2);
     let outcome = port(&mut vm, &mut world, ExitClass::Device, 0x3f8, 0);
-    assert_eq!(outcome, Outcome::Wait { address: 0x2000 });
+    assert_eq!(outcome, Err(Absent { address: 0x2000 }));
     assert_eq!(world.general[&(0, 6)], 0x2002);
 }
 
@@ -304,9 +325,9 @@ fn registers_that_are_not_there_are_general_protections() {
         let outcome = exit(&mut vm, world, ExitClass::Instruction, words);
         let event = world.register(Register::Event);
         let goes_on = if event == 0 {
-            Outcome::Behind(2)
+            Ok(Outcome::behind(2))
         } else {
-            Outcome::Resume
+            Ok(Outcome::RESUME)
         };
         assert_eq!(outcome, goes_on);
         event
@@ -330,7 +351,7 @@ fn a_guest_ends_and_reboots_by_ports() {
         let (mut vm, mut world) = booted(&[]);
         world.general.insert((0, 0), value);
         let outcome = port(&mut vm, &mut world, ExitClass::Unclaimed, at, write);
-        (outcome == Outcome::Stop, vm.lifecycle())
+        (outcome == Ok(Outcome::STOP), vm.lifecycle())
     };
     let off = |reason| (true, Lifecycle::PoweredOff { reason });
     assert_eq!(end(0x604, 0x2000), off(EndReason::None));
@@ -379,13 +400,13 @@ fn debug_registers_keep_what_is_written() {
     let words = [CODE, 0x33, 0, 0, 0, 0];
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Other, words),
-        Outcome::Behind(4)
+        Ok(Outcome::behind(4))
     );
     world.memory[CODE as usize..][..3].copy_from_slice(&[0x0f, 0x21, 0xd8]);
     let words = [CODE, 0x23, 0, 0, 0, 0];
     assert_eq!(
         exit(&mut vm, &mut world, ExitClass::Other, words),
-        Outcome::Behind(3)
+        Ok(Outcome::behind(3))
     );
     assert_eq!(world.general[&(0, 0)], 0x1234_5678_9abc);
 }
@@ -398,18 +419,18 @@ fn a_store_into_cr8_is_the_interrupt_controllers() {
     world.general.insert((0, 9), 5);
     let words = [CODE, 0x18, 0, 0, 0, 0];
     let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
-    assert_eq!(outcome, Outcome::Behind(4));
+    assert_eq!(outcome, Ok(Outcome::behind(4)));
     assert_eq!(world.controller[&CONTROL_REGISTER_8], 5);
     // What is no priority is a general protection, and changes nothing.
     world.general.insert((0, 9), 16);
     let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
-    assert_eq!(outcome, Outcome::Resume);
+    assert_eq!(outcome, Ok(Outcome::RESUME));
     assert_eq!(world.register(Register::Event), 0x8000_0b0d);
     assert_eq!(world.controller[&CONTROL_REGISTER_8], 5);
     // By now it is another instruction: it is executed.
     world.memory[CODE as usize..][..3].copy_from_slice(&[0x0f, 0x21, 0xd8]);
     let outcome = exit(&mut vm, &mut world, ExitClass::Other, words);
-    assert_eq!(outcome, Outcome::Resume);
+    assert_eq!(outcome, Ok(Outcome::RESUME));
 }
 
 proptest! {

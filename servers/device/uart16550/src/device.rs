@@ -344,18 +344,19 @@ impl Uart {
 
     /// Returns the pending and enabled source of the highest priority.
     fn source(&self) -> Option<Source> {
-        let waiting = self.receiver.len();
-        let trigger = if self.fifo.enable() {
-            self.fifo.trigger_bytes()
-        } else {
-            1
-        };
         if self.enable.line_status() && (self.overrun || self.break_received) {
             Some(Source::LineStatus)
-        } else if self.enable.received() && waiting >= trigger {
-            Some(Source::ReceivedData)
-        } else if self.enable.received() && waiting > 0 {
-            Some(Source::CharacterTimeout)
+        } else if self.enable.received() && !self.receiver.is_empty() {
+            let trigger = if self.fifo.enable() {
+                self.fifo.trigger_bytes()
+            } else {
+                1
+            };
+            Some(if self.receiver.len() >= trigger {
+                Source::ReceivedData
+            } else {
+                Source::CharacterTimeout
+            })
         } else if self.enable.transmit_empty() && self.transmit_pending {
             Some(Source::TransmitEmpty)
         } else if self.enable.modem_status()

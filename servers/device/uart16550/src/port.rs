@@ -29,6 +29,15 @@ pub struct Outcome {
     pub full: bool,
 }
 
+impl Outcome {
+    /// Returns whether somebody is to hear of it.
+    #[must_use]
+    #[inline]
+    pub const fn tells(&self) -> bool {
+        self.bell || self.line_moved || self.exit.is_some()
+    }
+}
+
 /// A serial port.
 #[derive(Debug)]
 pub struct Port<'a> {
@@ -68,15 +77,16 @@ impl<'a> Port<'a> {
     }
 
     /// Serves an access of the guest.
+    #[inline(always)]
     pub fn access(&mut self, request: Request) -> Outcome {
         let response = self.uart.access(request);
         let effects = response.effects;
-        self.send();
+        let held = self.send();
         let mut outcome = Outcome {
             value: response.value,
             line_moved: effects.interrupt.is_some(),
             exit: effects.exit,
-            full: self.uart.output_len() >= crate::device::DRAIN_AT,
+            full: held >= crate::device::DRAIN_AT,
             ..Outcome::default()
         };
         if effects.room {
@@ -90,12 +100,12 @@ impl<'a> Port<'a> {
 
     /// The console rang, or the guest paused: moves what there is to move, and tells the console.
     pub fn refresh(&mut self) -> Outcome {
-        self.send();
+        let held = self.send();
         let line_moved = self.take_input();
         Outcome {
             line_moved,
             bell: self.bell(true),
-            full: self.uart.output_len() >= crate::device::DRAIN_AT,
+            full: held >= crate::device::DRAIN_AT,
             ..Outcome::default()
         }
     }
@@ -113,11 +123,9 @@ impl<'a> Port<'a> {
 
     /// The guest's firmware writes, behind what the guest sent; returns how many bytes were taken.
     pub fn write(&mut self, bytes: &[u8]) -> (usize, Outcome) {
-        self.send();
-        let room = if self.uart.output_len() == 0 {
-            self.ring.output.room()
-        } else {
-            0
+        let room = match self.send() {
+            0 => self.ring.output.room(),
+            _ => 0,
         };
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         let count = self.ring.output.push(taken);
@@ -147,12 +155,18 @@ impl<'a> Port<'a> {
         (count, outcome)
     }
 
-    /// Moves output to the ring as far as that has room.
-    fn send(&mut self) {
-        let held = self.uart.output_len();
-        if held == 0 {
-            return;
+    /// Moves output to the ring as far as that has room; returns how many bytes are left.
+    #[inline]
+    fn send(&mut self) -> usize {
+        match self.uart.output_len() {
+            0 => 0,
+            held => self.move_output(held),
         }
+    }
+
+    /// Does what [`Self::send`] does, where so many bytes are held.
+    #[inline(never)]
+    fn move_output(&mut self, held: usize) -> usize {
         let most = self.ring.output.room().min(held);
         let mut left = most;
         while left > 0 {
@@ -166,10 +180,12 @@ impl<'a> Port<'a> {
             left = if count == 0 { 0 } else { left - count };
         }
         self.untold |= most > 0;
+        self.uart.output_len()
     }
 
     /// Hands input to the device as far as its receiver has room; returns whether the interrupt
     /// line moved.
+    #[inline(never)]
     fn take_input(&mut self) -> bool {
         let mut moved = false;
         loop {

@@ -29,6 +29,7 @@ impl Uart {
     /// The chip has eight data lines: of a wider access it sees the low byte, at the first
     /// address, and the upper bytes read as zero. Beyond the registers reads give 0 and writes
     /// have no effect.
+    #[inline(always)]
     pub fn access(&mut self, request: Request) -> Response {
         if request.size != 1 || request.offset >= REGISTER_BYTES {
             self.metrics.odd_accesses += 1;

@@ -17,8 +17,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 use api::ring::Ends;
 use api::{Deliveries, Delivery, Last, Refused};
+use core::cell::Cell;
 use device_api::{Bytes, Device, Refusal, Reply};
 use irq_api::{Irq, LineReports, Source};
+use rt::lock::Guard;
 use rt::serve::{answer, refusal};
 use rt::{Endpoint, Incoming, Notification, Outgoing, TicketLock, grant, log};
 use vcpu_api::Description;
@@ -99,6 +101,7 @@ fn serve_core(core: u64) {
         core,
         endpoint,
         ticks_per_second: grant::value("ticks").unwrap_or(0).max(PAUSES),
+        untold: Cell::new(false),
     };
     rt::debug!("core {=u64} is served", core);
     let error = thread.serve();
@@ -110,27 +113,33 @@ struct Thread {
     core: u64,
     endpoint: Endpoint,
     ticks_per_second: u64,
+    /// The console was not told of all output when this thread saw the port last: it put the bytes,
+    /// or whoever did tells of them in time.
+    untold: Cell<bool>,
 }
 
 impl Thread {
     /// Serves until the endpoint is gone; returns why.
     fn serve(&self) -> Error {
         self.refresh();
-        let mut answer = None;
+        let mut received = self.endpoint.receive(self.deadline());
         loop {
+            let answer = match received {
+                Ok(message) => self.handle(&message),
+                Err(Error::TimedOut) => {
+                    self.refresh();
+                    None
+                }
+                Err(error) => return error,
+            };
             let deadline = self.deadline();
-            let received = match answer.take() {
+            received = match answer {
                 Some(answer) => match self.endpoint.reply_receive(&answer, deadline) {
                     Err(Error::NoCaller) => self.endpoint.receive(deadline),
                     received => received,
                 },
                 None => self.endpoint.receive(deadline),
             };
-            match received {
-                Ok(message) => answer = self.handle(&message),
-                Err(Error::TimedOut) => drop(self.refresh()),
-                Err(error) => return error,
-            }
         }
     }
 
@@ -138,9 +147,7 @@ impl Thread {
     fn handle(&self, message: &Incoming) -> Option<Outgoing> {
         match message.kind() {
             Some(DeliveryKind::Access) => Some(self.access(message)),
-            Some(DeliveryKind::Call) => Some(answer::<Device>(message, |request| {
-                self.request(message.badge, request)
-            })),
+            Some(DeliveryKind::Call) => Some(self.call(*message)),
             Some(DeliveryKind::Notification) => {
                 self.refresh();
                 None
@@ -149,8 +156,15 @@ impl Thread {
         }
     }
 
+    /// Answers a request of the vcpu server.
+    #[inline(never)]
+    fn call(&self, message: Incoming) -> Outgoing {
+        answer::<Device>(&message, |request| self.request(message.badge, request))
+    }
+
     /// Serves an access of the guest, who waits until its output has room. One that comes again has
     /// no second effect.
+    #[inline]
     fn access(&self, message: &Incoming) -> Outgoing {
         let [address, info, value, ..] = message.words;
         let info = AccessInfo::from_bits(info);
@@ -163,7 +177,9 @@ impl Thread {
         Outgoing::new(0).with_words(&[value])
     }
 
-    /// Serves an access, whose offset is its address still; returns the loaded value.
+    /// Serves an access, whose offset is its address still; returns the loaded value. Part of the loop:
+    /// nobody has registers there that a function would have to keep.
+    #[inline(always)]
     fn serve_access(&self, (vcpu, sequence): (usize, u64), access: Request) -> u64 {
         let outcome = self.with_port(|shared| match shared.accesses.look(vcpu, sequence) {
             Delivery::New => {
@@ -270,18 +286,32 @@ impl Thread {
     }
 
     /// Lets something happen to the port and performs what comes of it.
+    #[inline]
     fn with_port(&self, event: impl FnOnce(&mut Shared) -> Outcome) -> Outcome {
-        let (outcome, bell, vcpu) = match &mut *SHARED.lock() {
-            Some(shared) => {
-                let outcome = event(shared);
-                if let Some(status) = outcome.exit {
-                    rt::info!("the guest printed its exit line, with {=i64}", status.0);
-                    shared.exit.get_or_insert(status.0);
-                }
-                (outcome, shared.bell, shared.vcpu)
-            }
-            None => return Outcome::default(),
+        let mut guard = SHARED.lock();
+        let Some(shared) = guard.as_mut() else {
+            return Outcome::default();
         };
+        let outcome = event(shared);
+        self.untold.set(shared.port.is_untold());
+        if outcome.tells() {
+            self.perform(guard, outcome);
+        }
+        outcome
+    }
+
+    /// Opens the lock, and tells others what came of an event.
+    #[inline(never)]
+    fn perform(&self, mut guard: Guard<'_, Option<Shared>>, outcome: Outcome) {
+        let Some(shared) = guard.as_mut() else {
+            return;
+        };
+        if let Some(status) = outcome.exit {
+            rt::info!("the guest printed its exit line, with {=i64}", status.0);
+            shared.exit.get_or_insert(status.0);
+        }
+        let (bell, vcpu) = (shared.bell, shared.vcpu);
+        drop(guard);
         if outcome.bell {
             let _ = bell.signal();
         }
@@ -291,7 +321,6 @@ impl Thread {
         if let (Some(_), Some(vcpu)) = (outcome.exit, vcpu) {
             let _ = vcpu.signal();
         }
-        outcome
     }
 
     /// Tells the interrupt server the level of the line, where it does not know it.
@@ -323,6 +352,8 @@ impl Thread {
     }
 
     /// Lets others run until the console has taken output, but not for ever.
+    #[cold]
+    #[inline(never)]
     fn wait_for_room(&self) {
         let patience = self.ticks_per_second / PATIENCE;
         let give_up = rt::sys::counter().saturating_add(patience);
@@ -340,11 +371,7 @@ impl Thread {
 
     /// Returns until when to wait: where the console was not told of all output, for a pause.
     fn deadline(&self) -> u64 {
-        let untold = SHARED
-            .lock()
-            .as_ref()
-            .is_some_and(|shared| shared.port.is_untold());
-        if untold {
+        if self.untold.get() {
             rt::sys::counter().saturating_add(self.ticks_per_second / PAUSES)
         } else {
             FOREVER

@@ -64,12 +64,20 @@ impl Results {
     /// # Errors
     ///
     /// The kernel's; a number that this program does not know is `UnknownCall`.
+    #[inline]
     pub fn status(&self) -> Result<(), Error> {
         match self.x[0] {
             0 => Ok(()),
-            number => Err(Error::from_number(number).unwrap_or(Error::UnknownCall)),
+            number => Err(error(number)),
         }
     }
+}
+
+/// Returns the error with this number.
+#[cold]
+#[inline(never)]
+fn error(number: u64) -> Error {
+    Error::from_number(number).unwrap_or(Error::UnknownCall)
 }
 
 /// Makes a call with any number and any registers: what the typed handles are made of.

@@ -4,14 +4,23 @@ pub mod riscv;
 pub mod s390;
 pub mod x86;
 
-use crate::{Effects, EndReason, Exit, Lifecycle, Metrics, Outcome, VcpuId, VcpuSet};
+use crate::{Absent, Effects, EndReason, Exit, Lifecycle, Metrics, Outcome, VcpuId, VcpuSet};
 
 /// A kind of machine, with the state of one VM of that kind.
 pub trait Machine {
     /// Handles one exit.
-    fn exit<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome;
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`] where it has to be handled again.
+    fn exit<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        effects: &mut E,
+    ) -> Result<Outcome, Absent>;
 
-    /// The reply of an [`Outcome::Stop`] was made: the vCPU is stopped now.
+    /// The reply of an [`Outcome::STOP`] was made: the vCPU is stopped now.
     fn parked(&mut self, vcpu: VcpuId);
 
     /// A vCPU whose start was put off runs now.

@@ -30,9 +30,9 @@ pub use world::World;
 pub use x86::X86Platform;
 
 use crate::{EndReason, Exit, Machine, Outcome, RebootKind, VcpuId};
-use abi::exit::ExitReply;
 use abi::{DeliveryKind, Error};
 use alloc::sync::Arc;
+use rt::lock::Guard;
 use rt::{Incoming, Outgoing, ReplyAction, TicketLock};
 use state::{State, Step, Task};
 
@@ -76,14 +76,16 @@ impl<P: Platform> Server<P> {
     /// Begins with the guest that `setup` describes.
     fn begin(&self, setup: Setup) {
         let setup = Arc::new(setup);
-        let Some(machine) = P::machine(&setup) else {
+        let machine = P::machine(&setup);
+        let state = machine.and_then(|machine| State::new(machine, Arc::clone(&setup)));
+        let Some(state) = state else {
             rt::log!(
                 "guest {}: its vCPUs or its memory are not a machine",
                 setup.description.name
             );
             return report::publish(report::SETUP_FAILED);
         };
-        *self.state.lock() = Some(State::new(machine, setup));
+        *self.state.lock() = Some(state);
     }
 
     /// Serves the endpoint of `core`, on a thread of that core; the first thread loads and boots the
@@ -103,11 +105,18 @@ impl<P: Platform> Server<P> {
     }
 
     /// Handles one message.
+    #[inline]
     fn handle(&self, incoming: &Incoming) -> ReplyAction {
         match incoming.kind() {
             Some(DeliveryKind::Exit) => self.exit(incoming),
-            Some(DeliveryKind::Call) => self.call(incoming),
-            Some(DeliveryKind::Notification) => self.rung(),
+            Some(DeliveryKind::Call) => {
+                self.call(*incoming);
+                ReplyAction::Wait
+            }
+            Some(DeliveryKind::Notification) => {
+                self.rung();
+                ReplyAction::Wait
+            }
             // Nothing of this is routed here; the sender is not left waiting.
             Some(DeliveryKind::Access | DeliveryKind::Fault) | None => {
                 ReplyAction::Reply(Outgoing::new(0).with_words(&[0]))
@@ -116,35 +125,33 @@ impl<P: Platform> Server<P> {
     }
 
     /// Handles an exit.
+    #[inline]
     fn exit(&self, incoming: &Incoming) -> ReplyAction {
-        let exit = Exit::decode(incoming.label(), incoming.words);
-        let vcpu = VcpuId::new(incoming.vcpu());
-        let (Some(exit), Some(vcpu)) = (exit, vcpu) else {
-            return ReplyAction::Reply(answer_to(ExitReply::Decline, &[]));
+        let Some(exit) = Exit::decode(incoming.label(), incoming.words) else {
+            return ReplyAction::Reply(answer_to(Outcome::DECLINE));
+        };
+        let Some(vcpu) = VcpuId::new(incoming.vcpu()) else {
+            return ReplyAction::Reply(answer_to(Outcome::DECLINE));
         };
         match self.with(|state| state.exit(vcpu, exit, incoming.sequence)) {
-            Some(Step::Answer(Outcome::Stop)) => self.stop(vcpu),
-            Some(Step::Answer(outcome)) => match outcome.reply() {
-                Some((label, words)) => ReplyAction::Reply(answer_to(label, &words)),
-                None => ReplyAction::Reply(answer_to(ExitReply::Resume, &[])),
-            },
-            Some(Step::Panic((extension, function))) => {
-                panic!("the guest made the call {extension:#x}, {function}, as the test wants it")
+            Some(Step::Answer(outcome)) if outcome.stops() => {
+                self.stop(vcpu);
+                ReplyAction::Wait
             }
-            Some(Step::Touch(address)) => {
-                let word = rt::touch(address);
-                panic!("the server read {word:#x} at {address:#x}, which is not its own")
-            }
-            None => ReplyAction::Reply(answer_to(ExitReply::Decline, &[])),
+            Some(Step::Answer(outcome)) => ReplyAction::Reply(answer_to(outcome)),
+            Some(Step::Panic(call)) => panic_at(call),
+            Some(Step::Touch(address)) => touch(address),
+            None => ReplyAction::Reply(answer_to(Outcome::DECLINE)),
         }
     }
 
     /// Answers an exit after which the vCPU stays stopped, and does what then has to be done.
-    fn stop(&self, vcpu: VcpuId) -> ReplyAction {
-        answer(&answer_to(ExitReply::Stop, &[]));
+    #[cold]
+    #[inline(never)]
+    fn stop(&self, vcpu: VcpuId) {
+        answer(&answer_to(Outcome::STOP));
         self.with(|state| state.machine.parked(vcpu));
         self.follow();
-        ReplyAction::Wait
     }
 
     /// Does what the state of the guest's life asks for, once.
@@ -213,22 +220,49 @@ impl<P: Platform> Server<P> {
     }
 
     /// Acts on the state behind the lock, and prints outside of it what there is to print.
+    #[inline]
     fn with<R>(&self, act: impl FnOnce(&mut State<P>) -> R) -> Option<R> {
         let mut guard = self.state.lock();
         let state = guard.as_mut()?;
         let result = act(state);
-        let output = state.world.take_output();
-        drop(guard);
-        if let Some((setup, output)) = output {
-            output.print(&setup.description.name);
+        if state.world.has_output() {
+            print(guard);
         }
         Some(result)
     }
 }
 
+/// Opens the lock, and prints what there is to print.
+#[cold]
+#[inline(never)]
+fn print<P: Platform>(mut guard: Guard<'_, Option<State<P>>>) {
+    let Some(state) = guard.as_mut() else {
+        return;
+    };
+    let (setup, output) = state.world.take_output();
+    drop(guard);
+    output.print(&setup.description.name);
+}
+
+/// Dies at a call of the guest's, as a test wants it.
+#[cold]
+#[inline(never)]
+fn panic_at((extension, function): (u64, u64)) -> ! {
+    panic!("the guest made the call {extension:#x}, {function}, as the test wants it")
+}
+
+/// Reads where this server may not, as a test wants it.
+#[cold]
+#[inline(never)]
+fn touch(address: u64) -> ! {
+    let word = rt::touch(address);
+    panic!("the server read {word:#x} at {address:#x}, which is not its own")
+}
+
 /// Returns the answer to an exit.
-fn answer_to(label: ExitReply, words: &[u64]) -> Outgoing {
-    Outgoing::new(label as u16).with_words(words)
+#[inline]
+fn answer_to(outcome: Outcome) -> Outgoing {
+    Outgoing::new(outcome.label()).with_words(outcome.words())
 }
 
 /// Answers the current caller before the next message is received; one that is gone needs none.

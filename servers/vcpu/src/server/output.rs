@@ -71,16 +71,18 @@ impl Output {
         }
     }
 
-    /// Takes what there is, or `None` where that is nothing; the guest's unfinished line stays.
-    pub fn take(&mut self) -> Option<Self> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        let entries = core::mem::take(&mut self.entries);
-        Some(Self {
-            entries,
+    /// Returns whether there is something to log.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Takes what there is; the guest's unfinished line stays.
+    pub fn take(&mut self) -> Self {
+        Self {
+            entries: core::mem::take(&mut self.entries),
             ..Self::default()
-        })
+        }
     }
 
     /// Logs all of it.

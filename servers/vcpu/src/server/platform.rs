@@ -3,6 +3,7 @@
 use super::{Setup, World};
 use crate::machine::Boot;
 use crate::{Exit, FenceKind, Line, Machine, RebootKind, RegisterError, VcpuId};
+use abi::exit::ExitClass;
 use core::fmt::Display;
 
 /// A kind of machine, as the server needs it.
@@ -15,11 +16,19 @@ pub trait Platform: Sized + 'static {
     /// Whether general register 0 is always 0.
     const HAS_ZERO: bool;
 
-    /// Returns the word of the register page in which an access that the hardware does not describe
-    /// leaves the register with this id, if it leaves that one.
+    /// Ids of the registers that an access which the hardware does not describe leaves in the
+    /// register page, one behind the other.
+    const NOTED: &'static [u64] = &[];
+    /// Word of the register page with the first of them.
+    const NOTED_FROM: usize = 0;
+
+    /// Returns whether an exit left them there.
+    #[inline]
     #[must_use]
-    fn noted(_id: u64) -> Option<usize> {
-        None
+    fn notes(exit: Exit) -> bool {
+        let [.., info] = exit.words;
+        let is_access = matches!(exit.class, ExitClass::Device | ExitClass::Unclaimed);
+        !Self::NOTED.is_empty() && is_access && info == 0
     }
 
     /// Returns a VM in which nothing runs, or `None` where `setup` describes none.
@@ -43,10 +52,15 @@ pub trait Platform: Sized + 'static {
     /// Returns extension and function of the firmware call that a vCPU makes.
     fn firmware_call(world: &mut World<Self>, vcpu: VcpuId) -> (u64, u64);
 
-    /// Lets the guest meet the cause of an exit again when it goes on.
+    /// Lets the guest meet the cause of an exit of this class, which says where the guest was, again
+    /// when it goes on.
     ///
     /// # Errors
     ///
     /// [`RegisterError`] where the vCPU refuses a register that it must have.
-    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError>;
+    fn try_again(
+        world: &mut World<Self>,
+        vcpu: VcpuId,
+        exit: (ExitClass, u64),
+    ) -> Result<(), RegisterError>;
 }

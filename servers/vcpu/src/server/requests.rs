@@ -4,26 +4,27 @@ use super::state::State;
 use super::{Platform, Server, answer, devices};
 use crate::{EndReason, Failure, Lifecycle, Machine, Metrics};
 use abi::exit::ExitClass;
-use rt::{Incoming, ReplyAction};
+use rt::Incoming;
 use vcpu_api::{EXIT_CLASSES, Refusal, Reply, Request, SUPERVISOR, Statistics, Status, Vcpus};
 
 impl<P: Platform> Server<P> {
     /// Answers a request, then does what it caused.
-    pub(super) fn call(&self, incoming: &Incoming) -> ReplyAction {
+    #[inline(never)]
+    pub(super) fn call(&self, incoming: Incoming) {
         let badge = incoming.badge;
-        let reply = rt::serve::answer::<Vcpus>(incoming, |request| {
+        let reply = rt::serve::answer::<Vcpus>(&incoming, |request| {
             self.with(|state| state.request(badge, request))
                 .unwrap_or(Err(Refusal::NotSetUp))
         });
         // The asker may have to go on for the report to be printed.
         answer(&reply);
         self.follow();
-        ReplyAction::Wait
     }
 
     /// A device rang: ends the guest where that printed an exit line. Or the interrupt server did,
     /// for processors to start.
-    pub(super) fn rung(&self) -> ReplyAction {
+    #[inline(never)]
+    pub(super) fn rung(&self) {
         let _ = self.with(|state| state.machine.rung(&mut state.world));
         let devices = self.with(|state| state.world.setup.description.devices.len());
         let exits = (0..devices.unwrap_or(0)).filter_map(devices::take_exit);
@@ -31,7 +32,6 @@ impl<P: Platform> Server<P> {
             let _ = self.with(|state| state.end(EndReason::ExitLine(number)));
         }
         self.follow();
-        ReplyAction::Wait
     }
 }
 

@@ -5,7 +5,7 @@ use crate::machine::Boot;
 use crate::machine::riscv::fdt::{Description, Range, Serial, TreeError, abilities, device_tree};
 use crate::machine::riscv::loader::{Extras, Flattened, LoadError, Memory, Plan, plan_flattened};
 use crate::machine::riscv::{Identity, Riscv};
-use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
+use crate::{Effects, FenceKind, Line, RebootKind, RegisterError, VcpuId};
 use abi::exit::ExitClass;
 use alloc::vec::Vec;
 use core::fmt;
@@ -110,13 +110,16 @@ impl Platform for RiscvPlatform {
         )
     }
 
-    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError> {
-        if exit.class != ExitClass::Hypercall {
+    fn try_again(
+        world: &mut World<Self>,
+        vcpu: VcpuId,
+        (class, at): (ExitClass, u64),
+    ) -> Result<(), RegisterError> {
+        if class != ExitClass::Hypercall {
             // The program counter is on the instruction still.
             return Ok(());
         }
-        let [behind, ..] = exit.words;
-        let call = behind.wrapping_sub(Length::Four.bytes().into());
+        let call = at.wrapping_sub(Length::Four.bytes().into());
         world.write_register(vcpu, Register::ProgramCounter.id(), call)
     }
 }

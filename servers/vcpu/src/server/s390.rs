@@ -4,7 +4,7 @@ use super::{Platform, Setup, World};
 use crate::machine::Boot;
 use crate::machine::s390::S390;
 use crate::machine::s390::loader::{Image, LoadError, parameters, plan};
-use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
+use crate::{Effects, FenceKind, Line, RebootKind, RegisterError, VcpuId};
 use abi::exit::ExitClass;
 use core::fmt;
 use guest_memory::CopyError;
@@ -106,13 +106,16 @@ impl Platform for S390Platform {
         (world.general(vcpu, 1), world.general(vcpu, 2))
     }
 
-    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError> {
-        if exit.class != ExitClass::Hypercall {
+    fn try_again(
+        world: &mut World<Self>,
+        vcpu: VcpuId,
+        (class, at): (ExitClass, u64),
+    ) -> Result<(), RegisterError> {
+        if class != ExitClass::Hypercall {
             // The program counter is on the instruction still, or an interruption waits.
             return Ok(());
         }
-        let [behind, ..] = exit.words;
-        let call = behind.wrapping_sub(CALL_BYTES);
+        let call = at.wrapping_sub(CALL_BYTES);
         world.write_register(vcpu, Register::PswAddress.id(), call)
     }
 }

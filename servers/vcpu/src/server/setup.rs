@@ -44,18 +44,24 @@ pub struct Setup {
 pub struct Processor {
     /// Its capability.
     pub capability: Vcpu,
-    /// Its general registers.
-    registers: &'static [AtomicU64],
+    /// Its register page, with the general registers first.
+    registers: &'static [AtomicU64; REGISTER_WORDS],
 }
+
+/// Words of a register page: more than there are numbers of registers.
+const REGISTER_WORDS: usize = (abi::PAGE_SIZE / 8) as usize;
+const _: () = assert!(REGISTER_WORDS > u8::MAX as usize);
 
 impl Processor {
     /// Returns general register `register`; one that there is not is 0.
     #[must_use]
+    #[inline]
     pub fn general(&self, register: u8) -> u64 {
         self.word(register.into()).unwrap_or(0)
     }
 
     /// Sets general register `register`.
+    #[inline]
     pub fn set_general(&self, register: u8, value: u64) {
         if let Some(word) = self.registers.get(usize::from(register)) {
             word.store(value, Relaxed);
@@ -64,6 +70,7 @@ impl Processor {
 
     /// Returns a word of the register page.
     #[must_use]
+    #[inline]
     pub fn word(&self, place: usize) -> Option<u64> {
         self.registers.get(place).map(|word| word.load(Relaxed))
     }

@@ -16,6 +16,8 @@ pub struct State<P: Platform> {
     phase: Phase,
     /// Reboots so far.
     reboots: u32,
+    /// A test wants this server to fail at a firmware call.
+    is_tested: bool,
 }
 
 /// How far the guest is.
@@ -50,51 +52,54 @@ pub enum Task {
 }
 
 impl<P: Platform> State<P> {
-    /// Returns the state of a guest that is about to be loaded.
-    pub fn new(machine: P::Machine, setup: Arc<Setup>) -> Self {
-        Self {
+    /// Returns the state of a guest that is about to be loaded; `None` where it has no vCPU.
+    pub fn new(machine: P::Machine, setup: Arc<Setup>) -> Option<Self> {
+        let description = &setup.description;
+        let is_tested = description.panic_on_sbi.is_some() || description.touch_on_sbi.is_some();
+        Some(Self {
             machine,
-            world: World::new(setup),
+            world: World::new(setup)?,
             phase: Phase::Loading,
             reboots: 0,
-        }
+            is_tested,
+        })
     }
 
     /// Handles an exit.
+    #[inline]
     pub fn exit(&mut self, vcpu: VcpuId, exit: Exit, sequence: u64) -> Step {
-        if !self.world.has(vcpu) {
-            return Step::Answer(Outcome::Decline);
-        }
-        match self.world.delivery(vcpu, sequence) {
-            Delivery::New => {}
-            Delivery::Repeated(outcome) => return Step::Answer(outcome),
+        match self.world.begin(vcpu, exit, sequence) {
+            Some(Delivery::New) => {}
+            Some(Delivery::Repeated(outcome)) => return Step::Answer(outcome),
             // Nobody waits for this answer: the vCPU was stopped, and has new registers perhaps.
-            Delivery::Stale => return Step::Answer(Outcome::Resume),
+            Some(Delivery::Stale) => return Step::Answer(Outcome::RESUME),
+            None => return Step::Answer(Outcome::DECLINE),
         }
-        if let Some(step) = self.test_hook(vcpu, exit) {
+        if self.is_tested
+            && exit.class == ExitClass::Hypercall
+            && let Some(step) = self.test_hook(vcpu)
+        {
             return step;
         }
-        self.world.begin(vcpu, &exit, sequence);
-        let outcome = self.machine.exit(vcpu, exit, &mut self.world);
-        self.world.end();
-        if let Outcome::Wait { address } = outcome {
-            self.world.absent(vcpu, address);
-            if P::try_again(&mut self.world, vcpu, exit).is_err() {
-                self.world
-                    .note("a vCPU does not take back its program counter");
+        match self.machine.exit(vcpu, exit, &mut self.world) {
+            Ok(outcome) => {
+                self.world.end(outcome);
+                Step::Answer(outcome)
+            }
+            Err(absent) => {
+                let [program_counter, ..] = exit.words;
+                self.world.put_off((exit.class, program_counter), absent);
+                Step::Answer(Outcome::RESUME)
             }
         }
-        self.world.record(vcpu, sequence, outcome);
-        Step::Answer(outcome)
     }
 
     /// Returns what a test wants of this server at a firmware call.
-    fn test_hook(&mut self, vcpu: VcpuId, exit: Exit) -> Option<Step> {
+    #[cold]
+    #[inline(never)]
+    fn test_hook(&mut self, vcpu: VcpuId) -> Option<Step> {
         let description = &self.world.setup.description;
         let (panic, touch) = (description.panic_on_sbi, description.touch_on_sbi);
-        if exit.class != ExitClass::Hypercall || (panic.is_none() && touch.is_none()) {
-            return None;
-        }
         let call = P::firmware_call(&mut self.world, vcpu);
         match touch {
             Some((extension, function, address)) if (extension, function) == call => {

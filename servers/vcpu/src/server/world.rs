@@ -4,17 +4,16 @@ use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
 use crate::{
-    Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, Start, VcpuId,
-    VcpuSet,
+    Absent, Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, Start,
+    VcpuId, VcpuSet,
 };
 use abi::Error;
 use abi::exit::ExitClass;
 use abi::register::{IS_IDLE, SEQUENCE};
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
-use api::{Deliveries, Delivery, Last, Newest};
+use api::{Delivery, Last, Newest};
 use core::marker::PhantomData;
 use guest_memory::CopyError;
 use irq_api::floating::{Act, Answer};
@@ -23,62 +22,100 @@ use irq_api::floating::{Act, Answer};
 pub struct World<P: Platform> {
     /// What was granted.
     pub setup: Arc<Setup>,
-    /// Exits, and how they were answered.
-    exits: Deliveries<Outcome, Vec<Last<Outcome>>>,
+    seats: Vec<Seat>,
     output: Output,
-    /// Number of the exit that is handled.
-    pub(super) current: u64,
-    /// The vCPU whose exit is handled, if that left registers in its page ([`Platform::noted`]) of
-    /// which none was written since.
-    noted: Option<VcpuId>,
+    /// The exit that is handled.
+    pub(super) current: Current,
     platform: PhantomData<fn() -> P>,
 }
 
+/// What is known of a vCPU, in a cache line of its own.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Seat {
+    /// Its last exit, and how that was answered.
+    last: Last<Outcome>,
+    processor: Processor,
+}
+
+/// The exit that is handled: its vCPU is looked up once.
+pub(super) struct Current {
+    vcpu: VcpuId,
+    processor: Processor,
+    /// Its number.
+    pub sequence: u64,
+    /// It left registers in its page ([`Platform::NOTED`]), of which none was written since.
+    is_noted: bool,
+}
+
 impl<P: Platform> World<P> {
-    /// Returns the world of a guest that did nothing yet.
-    pub(super) fn new(setup: Arc<Setup>) -> Self {
-        let exits = Deliveries::new(vec![Last::default(); setup.vcpus.len()]);
-        Self {
+    /// Returns the world of a guest that did nothing yet; `None` where it has no vCPU.
+    pub(super) fn new(setup: Arc<Setup>) -> Option<Self> {
+        let current = Current {
+            vcpu: VcpuId::FIRST,
+            processor: *setup.vcpus.first()?,
+            sequence: 0,
+            is_noted: false,
+        };
+        let seat = |processor: &Processor| Seat {
+            last: Last::default(),
+            processor: *processor,
+        };
+        Some(Self {
+            seats: setup.vcpus.iter().map(seat).collect(),
             setup,
-            exits,
             output: Output::default(),
-            current: 0,
-            noted: None,
+            current,
             platform: PhantomData,
+        })
+    }
+
+    /// Begins with an exit of a vCPU: returns what its delivery is, or `None` where the VM does not
+    /// have that vCPU.
+    #[inline]
+    pub(super) fn begin(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        sequence: u64,
+    ) -> Option<Delivery<Outcome>> {
+        let seat = self.seats.get(vcpu.index())?;
+        self.current = Current {
+            vcpu,
+            processor: seat.processor,
+            sequence,
+            is_noted: P::notes(exit),
+        };
+        Some(seat.last.look(sequence))
+    }
+
+    /// Ends with the exit that was begun: from now on the registers are others. Records how it was
+    /// answered, so that it gets the same answer if it comes again.
+    #[inline]
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        self.forget_noted();
+        if let Some(seat) = self.seats.get_mut(self.current.vcpu.index()) {
+            seat.last.record(self.current.sequence, outcome);
         }
     }
 
-    /// Returns whether the VM has this vCPU.
-    pub(super) fn has(&self, vcpu: VcpuId) -> bool {
-        vcpu.index() < self.setup.vcpus.len()
+    /// Notes that registers may be others than those in the register page.
+    #[inline]
+    fn forget_noted(&mut self) {
+        if !P::NOTED.is_empty() {
+            self.current.is_noted = false;
+        }
     }
 
-    /// Begins with an exit of a vCPU.
-    pub(super) fn begin(&mut self, vcpu: VcpuId, exit: &Exit, sequence: u64) {
-        self.current = sequence;
-        let [.., info] = exit.words;
-        let is_undescribed = match exit.class {
-            ExitClass::Device | ExitClass::Unclaimed => info == 0,
-            _ => false,
-        };
-        self.noted = is_undescribed.then_some(vcpu);
-    }
-
-    /// Ends with the exit that was begun: from now on the registers are others.
-    pub(super) fn end(&mut self) {
-        self.noted = None;
-    }
-
-    /// Returns what the delivery of an exit is.
-    pub(super) fn delivery(&self, vcpu: VcpuId, sequence: u64) -> Delivery<Outcome> {
-        self.exits.look(vcpu.index(), sequence)
-    }
-
-    /// Records how an exit was answered, so that it gets the same answer if it comes again. One that
-    /// has to wait had no effect yet.
-    pub(super) fn record(&mut self, vcpu: VcpuId, sequence: u64, outcome: Outcome) {
-        if !matches!(outcome, Outcome::Wait { .. }) {
-            self.exits.record(vcpu.index(), sequence, outcome);
+    /// Ends with the exit that was begun, which had no effect yet: it met an absent page.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn put_off(&mut self, exit: (ExitClass, u64), absent: Absent) {
+        self.forget_noted();
+        let vcpu = self.current.vcpu;
+        self.output.absent(vcpu, absent.address);
+        if P::try_again(self, vcpu, exit).is_err() {
+            self.note("a vCPU does not take back its program counter");
         }
     }
 
@@ -95,37 +132,56 @@ impl<P: Platform> World<P> {
                 Ok(())
             });
             newest.set(vcpu.index(), sequence);
+            self.retire(vcpu, sequence);
         }
-        self.exits.retire_all(&newest);
         newest
     }
 
-    /// Returns the capability and the registers of a vCPU.
-    fn processor(&self, vcpu: VcpuId) -> Option<Processor> {
-        self.setup.vcpus.get(vcpu.index()).copied()
+    /// Makes all exits of a vCPU up to this one stale.
+    fn retire(&mut self, vcpu: VcpuId, newest: u64) {
+        if let Some(seat) = self.seats.get_mut(vcpu.index()) {
+            seat.last.retire(newest);
+        }
     }
 
-    /// Returns the registers of a vCPU, unless the one that is asked for is always 0.
-    fn register_of(&self, vcpu: VcpuId, register: u8) -> Option<Processor> {
-        let is_zero = P::HAS_ZERO && register == 0;
-        self.processor(vcpu).filter(|_| !is_zero)
+    /// Returns the capability and the registers of a vCPU.
+    #[inline]
+    fn processor(&self, vcpu: VcpuId) -> &Processor {
+        if vcpu == self.current.vcpu {
+            return &self.current.processor;
+        }
+        self.other(vcpu)
+    }
+
+    /// Returns the capability and the registers of a vCPU whose exit is not handled now.
+    #[cold]
+    #[inline(never)]
+    fn other(&self, vcpu: VcpuId) -> &Processor {
+        let seat = self.seats.get(vcpu.index());
+        &seat.expect("handlers name vCPUs that the VM has").processor
     }
 
     /// Makes a call on a vCPU; what the kernel refuses is worth a line.
+    #[inline]
     fn attempt(
         &mut self,
         what: &str,
         vcpu: VcpuId,
         call: impl FnOnce(Processor) -> Result<(), Error>,
     ) -> bool {
-        let result = self.processor(vcpu).map_or(Err(Error::NoCapability), call);
+        let result = call(*self.processor(vcpu));
         if let Err(error) = result {
-            self.note(&format!(
-                "{what} of vCPU {} failed: {error:?}",
-                vcpu.index()
-            ));
+            self.failed(what, vcpu, error);
         }
         result.is_ok()
+    }
+
+    /// Notes that the kernel refused a call on a vCPU.
+    #[cold]
+    #[inline(never)]
+    fn failed(&mut self, what: &str, vcpu: VcpuId, error: Error) {
+        let index = vcpu.index();
+        self.note(&format!("{what} of vCPU {index} failed: {error:?}"));
     }
 
     /// Notes a line for the log.
@@ -133,15 +189,15 @@ impl<P: Platform> World<P> {
         self.output.line(text);
     }
 
-    /// Notes that an exit met an absent page.
-    pub(super) fn absent(&mut self, vcpu: VcpuId, address: u64) {
-        self.output.absent(vcpu, address);
+    /// Returns whether there is something to be printed.
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        self.output.is_due()
     }
 
-    /// Returns what is to be printed, if anything, and whose it is.
-    pub(super) fn take_output(&mut self) -> Option<(Arc<Setup>, Output)> {
-        let output = self.output.take()?;
-        Some((Arc::clone(&self.setup), output))
+    /// Returns what is to be printed, and whose it is.
+    pub(super) fn take_output(&mut self) -> (Arc<Setup>, Output) {
+        (Arc::clone(&self.setup), self.output.take())
     }
 
     /// Returns the last piece of a line that the guest did not end.
@@ -151,36 +207,67 @@ impl<P: Platform> World<P> {
 }
 
 impl<P: Platform> Effects for World<P> {
+    #[inline]
     fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        let processor = self.register_of(vcpu, register);
-        processor.map_or(0, |processor| processor.general(register))
+        if P::HAS_ZERO && register == 0 {
+            return 0;
+        }
+        self.processor(vcpu).general(register)
     }
 
+    #[inline]
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if let Some(processor) = self.register_of(vcpu, register) {
+        if !P::HAS_ZERO || register != 0 {
+            self.processor(vcpu).set_general(register, value);
+        }
+    }
+
+    #[inline]
+    fn generals<const COUNT: usize>(&mut self, vcpu: VcpuId, first: u8) -> [u64; COUNT] {
+        debug_assert!(
+            !P::HAS_ZERO || first != 0,
+            "a register that is not in the page"
+        );
+        let processor = self.processor(vcpu);
+        let mut registers = first..;
+        [(); COUNT].map(|()| processor.general(registers.next().unwrap_or_default()))
+    }
+
+    #[inline]
+    fn set_generals<const COUNT: usize>(&mut self, vcpu: VcpuId, first: u8, values: [u64; COUNT]) {
+        debug_assert!(
+            !P::HAS_ZERO || first != 0,
+            "a register that is not in the page"
+        );
+        let processor = self.processor(vcpu);
+        for (register, value) in (first..).zip(values) {
             processor.set_general(register, value);
         }
     }
 
+    #[inline]
     fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError> {
-        let processor = self.processor(vcpu).ok_or(RegisterError)?;
-        if self.noted == Some(vcpu)
-            && let Some(value) = P::noted(id).and_then(|place| processor.word(place))
+        let processor = self.processor(vcpu);
+        if let Some(place) = P::NOTED.iter().position(|noted| *noted == id)
+            && self.current.is_noted
+            && vcpu == self.current.vcpu
+            && let Some(value) = processor.word(P::NOTED_FROM + place)
         {
             return Ok(value);
         }
         processor.capability.read(id).map_err(|_| RegisterError)
     }
 
+    #[inline]
     fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
-        let processor = self.processor(vcpu).ok_or(RegisterError)?;
-        self.noted = None;
-        processor
+        self.forget_noted();
+        self.processor(vcpu)
             .capability
             .write(id, value)
             .map_err(|_| RegisterError)
     }
 
+    #[inline]
     fn inject(&mut self, vcpu: VcpuId, line: Line, level: bool) {
         let bit = P::line(line);
         let (raise, lower) = if level { (bit, 0) } else { (0, bit) };
@@ -213,7 +300,7 @@ impl<P: Platform> Effects for World<P> {
             newest = vcpu.capability.read(SEQUENCE)?;
             Ok(())
         });
-        self.exits.retire(vcpu.index(), newest);
+        self.retire(vcpu, newest);
     }
 
     fn pause(&mut self, vcpu: VcpuId) {
@@ -227,11 +314,11 @@ impl<P: Platform> Effects for World<P> {
             newest = vcpu.capability.read(SEQUENCE)?;
             Ok(())
         });
-        self.exits.retire(vcpu.index(), newest);
+        self.retire(vcpu, newest);
     }
 
     fn interruption(&mut self, by: VcpuId, act: Act) -> Answer {
-        match devices::interruption(by.index(), self.current, act) {
+        match devices::interruption(by.index(), self.current.sequence, act) {
             Ok(answer) => answer,
             Err(trouble) => {
                 self.note(&format!("an interruption is lost: {trouble}"));
@@ -241,8 +328,7 @@ impl<P: Platform> Effects for World<P> {
     }
 
     fn is_idle(&mut self, vcpu: VcpuId) -> bool {
-        let processor = self.processor(vcpu);
-        processor.is_some_and(|processor| processor.capability.read(IS_IDLE) == Ok(1))
+        self.processor(vcpu).capability.read(IS_IDLE) == Ok(1)
     }
 
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
@@ -275,8 +361,13 @@ impl<P: Platform> Effects for World<P> {
         self.output.event(event);
     }
 
-    fn clock(&mut self) -> (u64, u64) {
-        (rt::sys::counter(), self.setup.ticks)
+    fn counter(&mut self) -> u64 {
+        rt::sys::counter()
+    }
+
+    #[inline]
+    fn ticks_per_second(&mut self) -> u64 {
+        self.setup.ticks
     }
 
     fn load_device(&mut self, vcpu: VcpuId, ports: bool, place: (u64, u8)) -> Option<u64> {
@@ -285,7 +376,7 @@ impl<P: Platform> Effects for World<P> {
         let index = devices.iter().position(|device| {
             device.ports == ports && address.wrapping_sub(device.base) < device.size
         });
-        devices::load(index, (vcpu, self.current), place)
+        devices::load(index, (vcpu, self.current.sequence), place)
     }
 
     fn controller_register(
@@ -294,7 +385,7 @@ impl<P: Platform> Effects for World<P> {
         number: u32,
         store: Option<u64>,
     ) -> Option<u64> {
-        devices::controller_register((vcpu, self.current), number, store)
+        devices::controller_register((vcpu, self.current.sequence), number, store)
     }
 
     fn take_start(&mut self) -> Option<Start> {

@@ -5,7 +5,7 @@ use crate::machine::Boot;
 use crate::machine::x86::X86;
 use crate::machine::x86::boot::{Files, LoadError, Plan, plan};
 use crate::machine::x86::cpuid::Vendor;
-use crate::{Effects, Exit, FenceKind, Line, RebootKind, RegisterError, VcpuId};
+use crate::{Effects, FenceKind, Line, RebootKind, RegisterError, VcpuId};
 use abi::exit::ExitClass;
 use core::fmt;
 use guest_memory::CopyError;
@@ -34,6 +34,16 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Ids of what an access leaves that the hardware does not describe.
+const NOTED_IDS: [u64; NOTED.len()] = {
+    let mut ids = [0; NOTED.len()];
+    let mut place = 0;
+    while place < ids.len() {
+        ids[place] = NOTED[place].id();
+        place += 1;
+    }
+    ids
+};
 /// The guest's memory begins at 0.
 const MEMORY: u64 = 0;
 
@@ -43,10 +53,8 @@ impl Platform for X86Platform {
 
     const HAS_ZERO: bool = false;
 
-    fn noted(id: u64) -> Option<usize> {
-        let place = NOTED.iter().position(|register| register.id() == id);
-        place.map(|place| NOTED_FROM + place)
-    }
+    const NOTED: &'static [u64] = &NOTED_IDS;
+    const NOTED_FROM: usize = NOTED_FROM;
 
     fn machine(setup: &Setup) -> Option<X86> {
         let is_pc = setup.description.memory_base == MEMORY;
@@ -94,14 +102,17 @@ impl Platform for X86Platform {
         (world.general(vcpu, RAX), world.general(vcpu, RBX))
     }
 
-    fn try_again(world: &mut World<Self>, vcpu: VcpuId, exit: Exit) -> Result<(), RegisterError> {
+    fn try_again(
+        world: &mut World<Self>,
+        vcpu: VcpuId,
+        (class, at): (ExitClass, u64),
+    ) -> Result<(), RegisterError> {
         const CALL_BYTES: u64 = 3;
-        if exit.class != ExitClass::Hypercall {
+        if class != ExitClass::Hypercall {
             // The instruction pointer is at the instruction still.
             return Ok(());
         }
-        let [behind, ..] = exit.words;
-        let call = behind.wrapping_sub(CALL_BYTES);
+        let call = at.wrapping_sub(CALL_BYTES);
         world.write_register(vcpu, Register::Rip.id(), call)
     }
 }

@@ -8,7 +8,8 @@ use vcpu::machine::riscv::loader::Memory;
 use vcpu::machine::riscv::{Identity, Riscv};
 use vcpu::machine::{Boot, Machine};
 use vcpu::{
-    Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId, VcpuSet,
+    Absent, Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId,
+    VcpuSet,
 };
 
 pub const BASE: u64 = 0x8000_0000;
@@ -199,7 +200,7 @@ pub fn ecall(
     hart: usize,
     call: (u64, u64),
     arguments: &[u64],
-) -> Outcome {
+) -> Result<Outcome, Absent> {
     for register in 10..16 {
         let value = arguments
             .get(usize::from(register) - 10)
@@ -221,7 +222,7 @@ pub fn ecall(
 
 /// As [`ecall`], of hart 0, for calls that return: error and value.
 pub fn call(vm: &mut Riscv, world: &mut World, call: (u64, u64), arguments: &[u64]) -> (i64, u64) {
-    assert_eq!(ecall(vm, world, 0, call, arguments), Outcome::Resume);
+    assert_eq!(ecall(vm, world, 0, call, arguments), Ok(Outcome::RESUME));
     assert_eq!(world.register(0, Register::ProgramCounter), PC + 4);
     (world.general[&(0, 10)] as i64, world.general[&(0, 11)])
 }

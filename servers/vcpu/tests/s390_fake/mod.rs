@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use vcpu::machine::s390::S390;
 use vcpu::machine::{Boot, Machine};
 use vcpu::{
-    Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId, VcpuSet,
+    Absent, Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, VcpuId,
+    VcpuSet,
 };
 
 pub const BYTES: u64 = 2 << 20;
@@ -183,12 +184,12 @@ pub fn exit(
     cpu: usize,
     class: ExitClass,
     words: [u64; 6],
-) -> Outcome {
+) -> Result<Outcome, Absent> {
     vm.exit(id(cpu), Exit { class, words }, world)
 }
 
 /// Executes an instruction at `PC` of the first CPU that goes on behind it.
-pub fn execute(vm: &mut S390, world: &mut World, bits: u64) -> Outcome {
+pub fn execute(vm: &mut S390, world: &mut World, bits: u64) -> Result<Outcome, Absent> {
     world.set(0, Register::PswAddress, PC);
     let mask = world.register(0, Register::PswMask);
     exit(
@@ -212,7 +213,7 @@ pub fn sigp(vm: &mut S390, world: &mut World, cpu: u64, order: u64, parameter: u
     world.general.insert((0, 4), cpu);
     assert_eq!(
         execute(vm, world, 0xae24_0000_0000 | order << 16),
-        Outcome::Resume
+        Ok(Outcome::RESUME)
     );
     (condition(world), world.general[&(0, 2)])
 }
@@ -223,7 +224,7 @@ pub fn service(vm: &mut S390, world: &mut World, command: u32, block: &[u8]) -> 
     world.put(BLOCK, block);
     world.general.insert((0, 2), command.into());
     world.general.insert((0, 4), BLOCK);
-    assert_eq!(execute(vm, world, 0xb220_0024_0000), Outcome::Resume);
+    assert_eq!(execute(vm, world, 0xb220_0024_0000), Ok(Outcome::RESUME));
     assert_eq!(condition(world), 0);
     u16::from_be_bytes(world.get(BLOCK + 6))
 }

@@ -11,7 +11,7 @@ use riscv_regs::instruction::{
 
 /// One stage-2 fault, decoded from the words of an exit.
 #[derive(Clone, Copy)]
-struct Fault {
+pub(super) struct Fault {
     program_counter: u64,
     /// Guest-physical address.
     physical: u64,
@@ -23,7 +23,8 @@ struct Fault {
 
 impl Fault {
     /// Decodes the words of a device or stray access.
-    fn decode([program_counter, physical, address, cause, ..]: [u64; 6]) -> Self {
+    #[inline]
+    pub(super) fn decode([program_counter, physical, address, cause, ..]: [u64; 6]) -> Self {
         let cause = Exception::from_number(cause).and_then(Exception::guest_access_fault);
         let exception = cause.unwrap_or(Exception::LoadAccess);
         Self {
@@ -49,28 +50,28 @@ impl Fault {
 
 impl Riscv {
     /// Handles an access to a device that the hardware did not describe.
+    #[inline(never)]
     pub(super) fn device<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        words: [u64; 6],
+        fault: Fault,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let fault = Fault::decode(words);
         if fault.exception == Exception::FetchAccess || !fault.is_direct() {
             return self.refuse(vcpu, fault, effects);
         }
         let Some(bits) = fetch_instruction(vcpu, fault.program_counter, effects)? else {
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         match MemoryInstruction::decode(bits) {
-            Some(MemoryInstruction::Data(access)) if !fault.fits(access) => Ok(Outcome::Resume),
+            Some(MemoryInstruction::Data(access)) if !fault.fits(access) => Ok(Outcome::RESUME),
             Some(MemoryInstruction::Data(access))
                 if fault.physical.is_multiple_of(access.width.bytes()) =>
             {
                 Ok(self.forward(vcpu, fault.physical, access, effects))
             }
             // The instruction was replaced since it was executed: let the guest try again.
-            None => Ok(Outcome::Resume),
+            None => Ok(Outcome::RESUME),
             Some(_) => {
                 if self.reported.is_new(fault.physical) {
                     let address = fault.physical;
@@ -116,7 +117,7 @@ impl Riscv {
             }
         };
         self.metrics.forwarded += 1;
-        Outcome::Forward(Access {
+        Outcome::forward(Access {
             address,
             info,
             value,
@@ -136,17 +137,17 @@ impl Riscv {
             (fault.exception, fault.address),
             effects,
         )?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::RESUME)
     }
 
     /// Handles an access to what is neither memory nor device.
+    #[inline(never)]
     pub(super) fn unclaimed<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        words: [u64; 6],
+        fault: Fault,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let fault = Fault::decode(words);
         if self.reported.is_new(fault.physical) {
             let (address, program_counter) = (fault.physical, fault.program_counter);
             effects.event(Event::Unclaimed {
@@ -160,6 +161,7 @@ impl Riscv {
 
     /// Handles an instruction that the guest may not, or cannot, execute: it gets an illegal
     /// instruction, as on a hart without the register or extension.
+    #[inline(never)]
     pub(super) fn instruction<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -171,15 +173,15 @@ impl Riscv {
             Ok(bits @ 1..) => bits,
             _ => match fetch_instruction(vcpu, program_counter, effects)? {
                 Some(bits) => bits,
-                None => return Ok(Outcome::Resume),
+                None => return Ok(Outcome::RESUME),
             },
         };
         if SystemInstruction::decode(bits) == Some(SystemInstruction::Wait) {
             // Waiting may end at any time; the kernel does the real waiting.
-            return Ok(Outcome::Behind(Length::Four.bytes().into()));
+            return Ok(Outcome::behind(Length::Four.bytes().into()));
         }
         let exception = (Exception::IllegalInstruction, bits.into());
         self.raise(vcpu, program_counter, exception, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::RESUME)
     }
 }

@@ -18,14 +18,14 @@
 pub enum Hart {
     /// It executes.
     Started,
-    /// It does not execute.
-    Stopped,
+    /// It waits for an interrupt, or did when it was last seen.
+    Suspended,
     /// It will execute.
     StartPending,
     /// It asked to be stopped and its vCPU is not parked yet.
     StopPending,
-    /// It waits for an interrupt, or did when it was last seen.
-    Suspended,
+    /// It does not execute.
+    Stopped,
 }
 
 /// What happens to a hart.

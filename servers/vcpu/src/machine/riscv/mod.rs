@@ -12,11 +12,12 @@ use crate::lifecycle::LifecycleEvent;
 use crate::machine::{Boot, BootError};
 use crate::once::Once;
 use crate::{
-    Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Line, Machine, MemoryError,
-    Metrics, Outcome, VcpuId, VcpuSet,
+    Absent, Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Line, Machine,
+    MemoryError, Metrics, Outcome, VcpuId, VcpuSet,
 };
 use abi::exit::ExitClass;
 use abi::register::TIMER_DEADLINE;
+use emulate::Fault;
 use hart::{Hart, HartEvent};
 use riscv_regs::Gpr;
 use riscv_regs::Register;
@@ -82,9 +83,26 @@ impl Riscv {
     /// Returns the state of a hart, or `None` where it does not exist.
     #[must_use]
     pub fn hart(&self, id: u64) -> Option<Hart> {
-        usize::try_from(id)
-            .ok()
-            .and_then(|id| self.harts.get(id).copied())
+        let vcpu = usize::try_from(id).ok().and_then(VcpuId::new)?;
+        self.hart_of(vcpu)
+    }
+
+    /// Returns the state of a vCPU's hart, or `None` where it does not exist.
+    #[inline]
+    fn hart_of(&self, vcpu: VcpuId) -> Option<Hart> {
+        self.harts.get(vcpu.index()).copied()
+    }
+
+    /// Returns whether a vCPU's hart runs.
+    #[inline]
+    pub(crate) fn runs(&self, vcpu: VcpuId) -> bool {
+        self.hart_of(vcpu).is_some_and(Hart::is_interruptible)
+    }
+
+    /// Returns those of some harts that run.
+    pub(crate) fn running_of(&self, harts: VcpuSet) -> VcpuSet {
+        let running = harts.iter().filter(|vcpu| self.runs(*vcpu));
+        running.fold(VcpuSet::EMPTY, VcpuSet::with)
     }
 
     /// Moves a hart's state machine.
@@ -97,7 +115,10 @@ impl Riscv {
         action
     }
 
-    /// Moves the VM's life; where that ends or interrupts it, stops every vCPU but `caller`.
+    /// Moves the VM's life; where that ends or interrupts it, no hart runs any more: every vCPU is
+    /// stopped but `caller`, whose exit is answered by [`Outcome::STOP`].
+    #[cold]
+    #[inline(never)]
     pub(crate) fn step_lifecycle<E: Effects>(
         &mut self,
         caller: Option<VcpuId>,
@@ -108,8 +129,10 @@ impl Riscv {
         let moved = next != self.lifecycle;
         self.lifecycle = next;
         if stop {
-            for vcpu in self.running().iter().filter(|&vcpu| Some(vcpu) != caller) {
-                effects.stop(vcpu);
+            for vcpu in self.running().iter() {
+                if Some(vcpu) != caller {
+                    effects.stop(vcpu);
+                }
                 self.step_hart(vcpu, HartEvent::Killed);
             }
         }
@@ -191,6 +214,7 @@ impl Riscv {
     }
 
     /// Handles an exit whose vCPU runs in a VM that runs.
+    #[inline]
     fn dispatch<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -201,17 +225,17 @@ impl Riscv {
         match exit.class {
             ExitClass::Hypercall => self.call(vcpu, effects),
             ExitClass::Instruction => self.instruction(vcpu, program_counter, first, effects),
-            ExitClass::Device => self.device(vcpu, exit.words, effects),
-            ExitClass::Unclaimed => self.unclaimed(vcpu, exit.words, effects),
+            ExitClass::Device => self.device(vcpu, Fault::decode(exit.words), effects),
+            ExitClass::Unclaimed => self.unclaimed(vcpu, Fault::decode(exit.words), effects),
             // Absent memory is the memory server's; declined, the access is not claimed at all.
-            ExitClass::Memory => Ok(Outcome::Decline),
+            ExitClass::Memory => Ok(Outcome::DECLINE),
             ExitClass::Window => {
                 // RISC-V delivers interrupts by itself; there is nothing to do here.
                 effects.event(Event::UnexpectedExit {
                     vcpu,
                     class: exit.class,
                 });
-                Ok(Outcome::Resume)
+                Ok(Outcome::RESUME)
             }
             ExitClass::Other => {
                 let class = exit.class;
@@ -222,36 +246,40 @@ impl Riscv {
                     program_counter,
                 };
                 self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
-                Ok(Outcome::Stop)
+                Ok(Outcome::STOP)
             }
         }
     }
 }
 
 impl Machine for Riscv {
-    fn exit<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome {
+    #[inline]
+    fn exit<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        effects: &mut E,
+    ) -> Result<Outcome, Absent> {
         self.metrics.count(exit.class);
-        self.step_hart(vcpu, HartEvent::Running);
+        if self.hart_of(vcpu) != Some(Hart::Started) {
+            self.step_hart(vcpu, HartEvent::Running);
+        }
         if self.lifecycle != Lifecycle::Running {
             self.step_hart(vcpu, HartEvent::Killed);
-            return Outcome::Stop;
+            return Ok(Outcome::STOP);
         }
-        let outcome = match self.dispatch(vcpu, exit, effects) {
-            Ok(outcome) => outcome,
+        match self.dispatch(vcpu, exit, effects) {
+            Ok(outcome) => Ok(outcome),
             Err(Trouble::Absent(address)) => {
                 self.metrics.waits += 1;
-                Outcome::Wait { address }
+                Err(Absent { address })
             }
             Err(Trouble::Register(id)) => {
                 let failure = Failure::Register { vcpu, id };
                 self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
-                Outcome::Stop
+                Ok(Outcome::STOP)
             }
-        };
-        if self.lifecycle != Lifecycle::Running {
-            self.step_hart(vcpu, HartEvent::Killed);
         }
-        outcome
     }
 
     fn parked(&mut self, vcpu: VcpuId) {
@@ -282,11 +310,7 @@ impl Machine for Riscv {
     }
 
     fn running(&self) -> VcpuSet {
-        let runs = |&(_, hart): &(usize, &Hart)| hart.is_interruptible();
-        let members = self.harts.iter().enumerate().filter(runs);
-        members
-            .filter_map(|(index, _)| VcpuId::new(index))
-            .fold(VcpuSet::EMPTY, VcpuSet::with)
+        self.running_of(self.all())
     }
 
     fn metrics(&self) -> &Metrics {

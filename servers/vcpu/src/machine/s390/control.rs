@@ -86,7 +86,7 @@ impl S390 {
         let address = operand::aligned(vcpu, (place, 8), effects)?;
         let mut bytes = [0; 8];
         operand::load(vcpu, address, &mut bytes, effects)?;
-        let (now, _) = effects.clock();
+        let now = effects.counter();
         let epoch = u64::from_be_bytes(bytes).wrapping_sub(now);
         write(vcpu, Register::Epoch, epoch, effects)?;
         let running = self.operating();

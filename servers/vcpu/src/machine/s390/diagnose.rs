@@ -54,6 +54,7 @@ fn access(r1: u8, (what, value): (u64, u64)) -> Access {
 
 impl S390 {
     /// Performs a call; the program counter is behind it.
+    #[inline]
     pub(super) fn diagnose<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -61,7 +62,7 @@ impl S390 {
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         match code & 0xffff {
-            YIELD | YIELD_TO => Ok(Outcome::Resume),
+            YIELD | YIELD_TO => Ok(Outcome::RESUME),
             LOAD => self.load_again(vcpu, (r1, r3), effects),
             NOTIFY if effects.general(vcpu, 1) == NOTIFY_CHANNEL_DEVICE => {
                 let subchannel = effects.general(vcpu, 2) & 0xffff_ffff;
@@ -72,7 +73,7 @@ impl S390 {
                     .with_size_log2(3)
                     .with_write(true);
                 self.metrics.forwarded += 1;
-                Ok(Outcome::Forward(Access {
+                Ok(Outcome::forward(Access {
                     address: subchannel,
                     info,
                     value: queue,
@@ -81,13 +82,14 @@ impl S390 {
             ACCESS => {
                 let operands = (effects.general(vcpu, r3), effects.general(vcpu, r1));
                 self.metrics.forwarded += 1;
-                Ok(Outcome::Forward(access(r1, operands)))
+                Ok(Outcome::forward(access(r1, operands)))
             }
             _ => Err(Exception::Specification.into()),
         }
     }
 
     /// Loads the system again, or tells that there are no parameters.
+    #[inline(never)]
     fn load_again<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -103,13 +105,13 @@ impl S390 {
                 }
                 let answer = [INVALID_PARAMETERS, NO_PARAMETERS][usize::from(function == 6)];
                 effects.set_general(vcpu, r1 + 1, answer);
-                return Ok(Outcome::Resume);
+                return Ok(Outcome::RESUME);
             }
             _ => return Err(Exception::Specification.into()),
         };
         let event = LifecycleEvent::Reboot(kind, EndReason::None);
         self.step_lifecycle(Some(vcpu), event, effects);
-        Ok(Outcome::Stop)
+        Ok(Outcome::STOP)
     }
 }
 

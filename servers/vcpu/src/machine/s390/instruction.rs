@@ -9,6 +9,7 @@ use s390_regs::one_reg::Register;
 
 impl S390 {
     /// Handles an instruction; the program counter is at it.
+    #[inline(never)]
     pub(super) fn instruction<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -51,8 +52,8 @@ impl S390 {
         instruction: Instruction,
         effects: &mut E,
     ) -> Result<(Outcome, Option<u8>), Trouble> {
-        let done = (Outcome::Resume, None);
-        let with = |condition| (Outcome::Resume, Some(condition));
+        let done = (Outcome::RESUME, None);
+        let with = |condition| (Outcome::RESUME, Some(condition));
         Ok(match instruction {
             Instruction::ServiceCall { r1, r2 } => {
                 let operands = (effects.general(vcpu, r1), effects.general(vcpu, r2));
@@ -87,7 +88,7 @@ impl S390 {
             | Instruction::StorePrefix(_)
             | Instruction::SetClock(_)
             | Instruction::StoreFacilityList => {
-                (Outcome::Resume, self.tell(vcpu, instruction, effects)?)
+                (Outcome::RESUME, self.tell(vcpu, instruction, effects)?)
             }
         })
     }
@@ -145,16 +146,16 @@ impl S390 {
             parameter: effects.general(vcpu, r1 | 1),
         };
         Ok(match self.signal(order, effects)? {
-            sigp::Answer::Accepted => (Outcome::Resume, Some(0)),
-            sigp::Answer::NotOperational => (Outcome::Resume, Some(3)),
+            sigp::Answer::Accepted => (Outcome::RESUME, Some(0)),
+            sigp::Answer::NotOperational => (Outcome::RESUME, Some(3)),
             sigp::Answer::StopsItself => {
                 self.end_where_nothing_runs(vcpu, EndReason::None, effects);
-                (Outcome::Stop, Some(0))
+                (Outcome::STOP, Some(0))
             }
             sigp::Answer::Status(status) => {
                 let high = effects.general(vcpu, r1) >> 32 << 32;
                 effects.set_general(vcpu, r1, high | status);
-                (Outcome::Resume, Some(1))
+                (Outcome::RESUME, Some(1))
             }
         })
     }

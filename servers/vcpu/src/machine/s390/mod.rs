@@ -17,8 +17,8 @@ use crate::lifecycle::LifecycleEvent;
 use crate::machine::{Boot, BootError};
 use crate::once::Once;
 use crate::{
-    Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Machine, Metrics, Outcome,
-    VcpuId, VcpuSet,
+    Absent, Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Machine, Metrics,
+    Outcome, VcpuId, VcpuSet,
 };
 use abi::exit::{ExitClass, RouteKey};
 use cpu::Cpu;
@@ -120,6 +120,8 @@ impl S390 {
     }
 
     /// Moves the VM's life; where that ends or interrupts it, stops every vCPU but `caller`.
+    #[cold]
+    #[inline(never)]
     fn step_lifecycle<E: Effects>(
         &mut self,
         caller: Option<VcpuId>,
@@ -193,6 +195,7 @@ impl S390 {
     }
 
     /// Handles an exit of a VM that runs.
+    #[inline]
     fn dispatch<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -210,7 +213,7 @@ impl S390 {
             }
             ExitClass::Device | ExitClass::Unclaimed => self.nothing(vcpu, (at, first), effects),
             // Absent memory is the memory server's; declined, the access is not claimed at all.
-            ExitClass::Memory => Ok(Outcome::Decline),
+            ExitClass::Memory => Ok(Outcome::DECLINE),
             ExitClass::Other if first == WAIT => Ok(self.wait_for_ever(vcpu, at, effects)),
             ExitClass::Other => {
                 let failure = Failure::UnknownExit {
@@ -220,12 +223,13 @@ impl S390 {
                     program_counter: at,
                 };
                 self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
-                Ok(Outcome::Stop)
+                Ok(Outcome::STOP)
             }
         }
     }
 
     /// Handles a DIAGNOSE; the program counter is behind it.
+    #[inline]
     fn call<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -248,6 +252,7 @@ impl S390 {
     }
 
     /// Performs the DIAGNOSE that the guest was left behind.
+    #[inline]
     fn diagnose_text<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -265,6 +270,7 @@ impl S390 {
     }
 
     /// The vCPU can take an interruption.
+    #[inline(never)]
     fn window<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<Outcome, Trouble> {
         let psw = operand::psw(vcpu, effects)?;
         let open = Open {
@@ -282,10 +288,11 @@ impl S390 {
         if let Some(interruption) = answer.taken {
             interrupt(vcpu, GuestEvent::Pending(interruption), effects)?;
         }
-        Ok(Outcome::Resume)
+        Ok(Outcome::RESUME)
     }
 
     /// A device access by DIAGNOSE that no device serves.
+    #[inline(never)]
     fn nobody<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -295,12 +302,13 @@ impl S390 {
         if address >> 32 == 0 {
             let answer = diagnose::NO_DEVICE.cast_unsigned();
             effects.set_general(vcpu, 2, answer);
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         }
         self.except(vcpu, (Exception::Specification, 0, 4), effects)
     }
 
     /// An access to storage that there is not.
+    #[inline(never)]
     fn nothing<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -328,6 +336,7 @@ impl S390 {
     }
 
     /// Interrupts a vCPU with a program exception; its program counter is where the old PSW has it.
+    #[inline(never)]
     fn except<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -341,10 +350,11 @@ impl S390 {
         };
         interrupt(vcpu, event, effects)?;
         self.metrics.exceptions += 1;
-        Ok(Outcome::Resume)
+        Ok(Outcome::RESUME)
     }
 
     /// A CPU waits and is closed to all interruptions.
+    #[inline(never)]
     fn wait_for_ever<E: Effects>(&mut self, vcpu: VcpuId, at: u64, effects: &mut E) -> Outcome {
         self.set_state(vcpu, Cpu::Waiting);
         let reason = if at == ENDED_WELL {
@@ -353,7 +363,7 @@ impl S390 {
             EndReason::SystemFailure
         };
         self.end_where_nothing_runs(vcpu, reason, effects);
-        Outcome::Stop
+        Outcome::STOP
     }
 
     /// Ends the guest where no CPU is left that executes anything.
@@ -371,29 +381,35 @@ impl S390 {
 }
 
 impl Machine for S390 {
-    fn exit<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome {
+    #[inline]
+    fn exit<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        effects: &mut E,
+    ) -> Result<Outcome, Absent> {
         self.metrics.count(exit.class);
         if self.lifecycle != Lifecycle::Running {
             self.set_state(vcpu, Cpu::Stopped);
-            return Outcome::Stop;
+            return Ok(Outcome::STOP);
         }
         match self.dispatch(vcpu, exit, effects) {
-            Ok(outcome) => outcome,
+            Ok(outcome) => Ok(outcome),
             Err(Trouble::Absent(address)) => {
                 self.metrics.waits += 1;
-                Outcome::Wait { address }
+                Err(Absent { address })
             }
             // A new PSW that is not valid, or a prefix area that is not there: nothing can be
             // stored any more.
             Err(Trouble::Program { .. }) => {
                 let event = LifecycleEvent::PowerOff(EndReason::SystemFailure);
                 self.step_lifecycle(Some(vcpu), event, effects);
-                Outcome::Stop
+                Ok(Outcome::STOP)
             }
             Err(Trouble::Register(id)) => {
                 let failure = Failure::Register { vcpu, id };
                 self.step_lifecycle(Some(vcpu), LifecycleEvent::Fail(failure), effects);
-                Outcome::Stop
+                Ok(Outcome::STOP)
             }
         }
     }

@@ -11,8 +11,8 @@ use super::ports::{count_down, step_index};
 use super::registers::{CODE, general, linear, linear_in, mode, part, read, set_part, write};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86};
-use crate::{Access, Effects, Event as Report, Outcome, VcpuId};
-use abi::exit::AccessInfo;
+use crate::{Access, Effects, Event as Report, Exit, Outcome, VcpuId};
+use abi::exit::{AccessInfo, ExitClass};
 use x86_regs::one_reg::Register;
 
 /// The machine's cause, as of a page fault: a store.
@@ -40,6 +40,27 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    /// Returns the access of an exit.
+    #[inline]
+    pub(super) const fn of(exit: Exit) -> Self {
+        let [program_counter, address, _, cause, ..] = exit.words;
+        Self {
+            program_counter,
+            address,
+            cause,
+            claimed: matches!(exit.class, ExitClass::Device),
+        }
+    }
+
+    /// Returns the class of its exit.
+    const fn class(self) -> ExitClass {
+        if self.claimed {
+            ExitClass::Device
+        } else {
+            ExitClass::Unclaimed
+        }
+    }
+
     /// Returns whether the instruction stores there.
     const fn stores(self) -> bool {
         self.cause & STORE != 0
@@ -48,12 +69,13 @@ impl Fault {
 
 impl X86 {
     /// Handles an access to memory that is no RAM.
+    #[inline(never)]
     pub(super) fn access<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         fault: Fault,
         effects: &mut E,
-    ) -> Result<Option<Outcome>, Trouble> {
+    ) -> Result<Outcome, Trouble> {
         if !fault.claimed && self.reported.is_new(fault.address) {
             effects.event(Report::Unclaimed {
                 vcpu,
@@ -63,7 +85,8 @@ impl X86 {
         }
         if fault.cause & (FETCH | WALK) != 0 {
             // Code or tables where no memory is: nothing sensible can follow.
-            return Ok(None);
+            let cause = (fault.class(), fault.address);
+            return Ok(self.give_up(vcpu, cause, fault.program_counter, effects));
         }
         let mode = mode(vcpu, effects)?;
         let code = linear_in(mode, vcpu, (CODE, fault.program_counter), effects)?;
@@ -79,9 +102,9 @@ impl X86 {
                     instruction: u32::from_le_bytes([a, b, c, d]),
                 });
             }
-            return self.refuse(vcpu, Event::InvalidOpcode, effects).map(Some);
+            return self.refuse(vcpu, Event::InvalidOpcode, effects);
         };
-        self.perform(vcpu, fault, &instruction, effects).map(Some)
+        self.perform(vcpu, fault, &instruction, effects)
     }
 
     /// Does what an instruction does.
@@ -130,7 +153,7 @@ impl X86 {
                 .with_instruction_length(it.length)
                 .with_merge(wide < 4)
                 .with_high(to.high);
-            return Ok(Outcome::Forward(Access {
+            return Ok(Outcome::forward(Access {
                 address: fault.address,
                 info,
                 value: 0,
@@ -143,7 +166,7 @@ impl X86 {
             value
         };
         set_part(vcpu, (to, wide), value, effects)?;
-        Ok(Outcome::Behind(it.length.into()))
+        Ok(Outcome::behind(it.length.into()))
     }
 
     /// Returns what a device has at the address: all ones where there is none.
@@ -160,14 +183,14 @@ impl X86 {
     /// Stores a value, and lets the instruction pointer go on by `length`.
     fn store(&mut self, fault: Fault, (it, length): (&Instruction, u8), value: u64) -> Outcome {
         if !fault.claimed {
-            return Outcome::Behind(length.into());
+            return Outcome::behind(length.into());
         }
         self.metrics.forwarded += 1;
         let info = AccessInfo::new()
             .with_size_log2(it.size.trailing_zeros() as u8)
             .with_write(true)
             .with_instruction_length(length);
-        Outcome::Forward(Access {
+        Outcome::forward(Access {
             address: fault.address,
             info,
             value: cut(value, it.size),
@@ -218,7 +241,7 @@ impl X86 {
         } else if stores(it.operation) {
             return Ok(self.store(fault, (it, it.length), result));
         }
-        Ok(Outcome::Behind(it.length.into()))
+        Ok(Outcome::behind(it.length.into()))
     }
 
     /// Handles one element of a string instruction of which one side is a device.
@@ -242,7 +265,7 @@ impl X86 {
             let offset = cut(general(vcpu, index, effects)?, it.address_size);
             let address = linear(vcpu, segment, offset, effects)?;
             let Some(physical) = translate(vcpu, address, effects)? else {
-                return Ok(Outcome::Resume);
+                return Ok(Outcome::RESUME);
             };
             place = physical;
             let filled = bytes.get_mut(..usize::from(it.size)).unwrap_or_default();
@@ -273,7 +296,7 @@ impl X86 {
             set_part(vcpu, (accumulator, it.size), value, effects)?;
         }
         let length = count_element(vcpu, it, effects)?;
-        Ok(Outcome::Behind(length.into()))
+        Ok(Outcome::behind(length.into()))
     }
 }
 

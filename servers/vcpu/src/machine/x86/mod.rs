@@ -18,8 +18,8 @@ use crate::lifecycle::LifecycleEvent;
 use crate::machine::{Boot, BootError};
 use crate::once::Once;
 use crate::{
-    Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Machine, MemoryError, Metrics,
-    Outcome, RebootKind, VcpuId, VcpuSet,
+    Absent, Effects, EndReason, Event, Exit, Failure, FenceKind, Lifecycle, Machine, MemoryError,
+    Metrics, Outcome, RebootKind, VcpuId, VcpuSet,
 };
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
 use alloc::vec::Vec;
@@ -86,7 +86,10 @@ impl X86 {
         Some(core::mem::replace(place, state))
     }
 
-    /// Moves the VM's life; where that ends or interrupts it, stops every vCPU but `caller`.
+    /// Moves the VM's life; where that ends or interrupts it, no processor runs any more: every vCPU
+    /// is stopped but `caller`, whose exit is answered by [`Outcome::STOP`].
+    #[cold]
+    #[inline(never)]
     fn step_lifecycle<E: Effects>(
         &mut self,
         caller: Option<VcpuId>,
@@ -97,8 +100,10 @@ impl X86 {
         let moved = next != self.lifecycle;
         self.lifecycle = next;
         if stop {
-            for vcpu in self.running().iter().filter(|&vcpu| Some(vcpu) != caller) {
-                effects.stop(vcpu);
+            for vcpu in self.running().iter() {
+                if Some(vcpu) != caller {
+                    effects.stop(vcpu);
+                }
                 self.set(vcpu, Processor::Waiting);
             }
         }
@@ -108,84 +113,79 @@ impl X86 {
     }
 
     /// Handles an exit whose vCPU runs in a VM that runs.
+    #[inline]
     fn dispatch<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         exit: Exit,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let [program_counter, first, ..] = exit.words;
+        let [program_counter, first, _, _, key, info] = exit.words;
         match exit.class {
             ExitClass::Hypercall => {
                 // There are none: what KVM answers to one that it does not know.
                 const UNKNOWN: u64 = 1000_u64.wrapping_neg();
                 effects.set_general(vcpu, 0, UNKNOWN);
-                Ok(Outcome::Resume)
+                Ok(Outcome::RESUME)
             }
             ExitClass::Instruction => self.instruction(vcpu, first, effects),
-            ExitClass::Device => self.place(vcpu, exit, true, effects),
-            ExitClass::Unclaimed => self.place(vcpu, exit, false, effects),
+            ExitClass::Device | ExitClass::Unclaimed if key == RouteKey::Port.number() => {
+                self.port_access(vcpu, Fault::of(exit), AccessInfo::from_bits(info), effects)
+            }
+            ExitClass::Device | ExitClass::Unclaimed => self.access(vcpu, Fault::of(exit), effects),
             // Absent memory is the memory server's; declined, the access is not claimed at all.
-            ExitClass::Memory => Ok(Outcome::Decline),
+            ExitClass::Memory => Ok(Outcome::DECLINE),
             ExitClass::Window => {
                 // The irq server's.
                 let class = exit.class;
                 effects.event(Event::UnexpectedExit { vcpu, class });
-                Ok(Outcome::Resume)
+                Ok(Outcome::RESUME)
             }
-            ExitClass::Other => match self.other(vcpu, (program_counter, first), effects)? {
-                Some(outcome) => Ok(outcome),
-                None => Ok(self.give_up(vcpu, exit, effects)),
-            },
+            ExitClass::Other => self.other(vcpu, (program_counter, first), effects),
         }
     }
 
-    /// Handles an access that the machine did not describe, or that nobody claims.
-    fn place<E: Effects>(
+    /// Handles an access to a port: one of a string instruction is not described.
+    #[inline(never)]
+    fn port_access<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        exit: Exit,
-        claimed: bool,
+        fault: Fault,
+        info: AccessInfo,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let [program_counter, address, _, cause, key, info] = exit.words;
-        let info = AccessInfo::from_bits(info);
-        if key == RouteKey::Port.number() {
-            let port = address as u16;
-            return if info.into_bits() == 0 {
-                self.port_string(vcpu, (program_counter, port, claimed), effects)
-            } else {
-                self.port(vcpu, (port, info), effects)
-            };
+        let port = fault.address as u16;
+        if info.into_bits() == 0 {
+            let access = (fault.program_counter, port, fault.claimed);
+            return self.port_string(vcpu, access, effects);
         }
-        let fault = Fault {
-            program_counter,
-            address,
-            cause,
-            claimed,
-        };
-        match self.access(vcpu, fault, effects)? {
-            Some(outcome) => Ok(outcome),
-            None => Ok(self.give_up(vcpu, exit, effects)),
-        }
+        self.port(vcpu, (port, info), effects)
     }
 
-    /// Ends a guest that cannot go on: a processor that shut down resets the machine, as a PC does.
-    fn give_up<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome {
+    /// Ends a guest that cannot go on, for this cause: a processor that shut down resets the machine,
+    /// as a PC does.
+    #[cold]
+    #[inline(never)]
+    fn give_up<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        (class, cause): (ExitClass, u64),
+        program_counter: u64,
+        effects: &mut E,
+    ) -> Outcome {
         const SHUTDOWN: u64 = 0x7f;
-        let [program_counter, cause, ..] = exit.words;
-        let event = if exit.class == ExitClass::Other && cause == SHUTDOWN {
+        let event = if class == ExitClass::Other && cause == SHUTDOWN {
             LifecycleEvent::Reboot(RebootKind::Warm, EndReason::SystemFailure)
         } else {
             LifecycleEvent::Fail(Failure::UnknownExit {
                 vcpu,
-                class: exit.class,
+                class,
                 cause,
                 program_counter,
             })
         };
         self.step_lifecycle(Some(vcpu), event, effects);
-        Outcome::Stop
+        Outcome::STOP
     }
 
     /// Stops a processor where it waits to be started.
@@ -217,28 +217,30 @@ impl X86 {
 }
 
 impl Machine for X86 {
-    fn exit<E: Effects>(&mut self, vcpu: VcpuId, exit: Exit, effects: &mut E) -> Outcome {
+    #[inline]
+    fn exit<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        exit: Exit,
+        effects: &mut E,
+    ) -> Result<Outcome, Absent> {
         self.metrics.count(exit.class);
         if self.lifecycle != Lifecycle::Running {
             self.set(vcpu, Processor::Waiting);
-            return Outcome::Stop;
+            return Ok(Outcome::STOP);
         }
-        let outcome = match self.dispatch(vcpu, exit, effects) {
-            Ok(outcome) => outcome,
+        match self.dispatch(vcpu, exit, effects) {
+            Ok(outcome) => Ok(outcome),
             Err(Trouble::Absent(address)) => {
                 self.metrics.waits += 1;
-                Outcome::Wait { address }
+                Err(Absent { address })
             }
             Err(Trouble::Register(id)) => {
                 let failure = LifecycleEvent::Fail(Failure::Register { vcpu, id });
                 self.step_lifecycle(Some(vcpu), failure, effects);
-                Outcome::Stop
+                Ok(Outcome::STOP)
             }
-        };
-        if self.lifecycle != Lifecycle::Running {
-            self.set(vcpu, Processor::Waiting);
         }
-        outcome
     }
 
     fn parked(&mut self, vcpu: VcpuId) {

@@ -94,7 +94,7 @@ impl X86 {
             _ => rax ^ cut(rax, bytes) | value,
         };
         effects.set_general(vcpu, 0, after);
-        Ok(Outcome::Behind(length.into()))
+        Ok(Outcome::behind(length.into()))
     }
 
     /// Does what a store to a port does, by an instruction of so many bytes.
@@ -107,12 +107,12 @@ impl X86 {
     ) -> Outcome {
         self.pit.write(port, value as u8, effects.clock());
         let event = match store(port, value) {
-            Effect::Nothing => return Outcome::Behind(length.into()),
+            Effect::Nothing => return Outcome::behind(length.into()),
             Effect::End(reason) => LifecycleEvent::PowerOff(reason),
             Effect::Reboot(kind) => LifecycleEvent::Reboot(kind, EndReason::None),
         };
         self.step_lifecycle(Some(vcpu), event, effects);
-        Outcome::Stop
+        Outcome::STOP
     }
 
     /// Handles one element of a string instruction between a port and memory; `claimed` says that a
@@ -130,7 +130,7 @@ impl X86 {
         let bytes = buffer.get(..count).unwrap_or_default();
         let Some(string) = PortString::decode(bytes, mode) else {
             // It was replaced since it was executed: let the guest try again.
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         let [source, destination, _] = STRING;
         let (index, segment) = if string.write {
@@ -141,7 +141,7 @@ impl X86 {
         let offset = cut(general(vcpu, index, effects)?, string.address_size);
         let address = linear(vcpu, segment, offset, effects)?;
         let Some(memory) = translate(vcpu, address, effects)? else {
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         let mut value = [0; 8];
         let filled = value
@@ -170,7 +170,7 @@ impl X86 {
             return Ok(outcome);
         }
         let length = self.element(vcpu, (index, string.size), &string, effects)?;
-        Ok(Outcome::Behind(length.into()))
+        Ok(Outcome::behind(length.into()))
     }
 
     /// Returns what a copy that failed comes to: the guest tries again where there is no memory.
@@ -180,7 +180,7 @@ impl X86 {
         match result.map_err(absence) {
             Ok(()) => Ok(None),
             Err(Some(address)) => Err(Trouble::Absent(address)),
-            Err(None) => Ok(Some(Outcome::Resume)),
+            Err(None) => Ok(Some(Outcome::RESUME)),
         }
     }
 
@@ -201,7 +201,7 @@ impl X86 {
                 .with_write(true)
                 .with_instruction_length(length)
                 .with_key(RouteKey::Port as u8);
-            return Ok(Outcome::Forward(Access {
+            return Ok(Outcome::forward(Access {
                 address: u64::from(port),
                 info,
                 value,

@@ -8,6 +8,7 @@ use super::registers::{CODE, EFER, efer_is_good, general, linear, mode, read, se
 use super::walk::fetch;
 use super::{Trouble, X86};
 use crate::{Effects, Outcome, VcpuId};
+use abi::exit::ExitClass;
 use irq_api::CONTROL_REGISTER_8;
 use x86_regs::msr;
 use x86_regs::one_reg::Register;
@@ -21,14 +22,12 @@ mod opcode {
     pub const WBINVD: u64 = 0x090f;
 }
 
-/// RAX.
+/// RAX; RCX, RDX and RBX follow.
 const RAX: u8 = 0;
 /// RCX.
 const RCX: u8 = 1;
 /// RDX.
 const RDX: u8 = 2;
-/// RBX.
-const RBX: u8 = 3;
 
 /// Model-specific registers beyond those that `x86_regs` names.
 mod number {
@@ -42,6 +41,7 @@ mod number {
 
 impl X86 {
     /// Handles an instruction that has to be emulated.
+    #[inline]
     pub(super) fn instruction<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -66,10 +66,11 @@ impl X86 {
             opcode::INVD | opcode::WBINVD => {}
             _ => return self.refuse(vcpu, Event::InvalidOpcode, effects),
         }
-        Ok(Outcome::Behind(2))
+        Ok(Outcome::behind(2))
     }
 
     /// Makes the guest take an event at its instruction, and go on.
+    #[inline(never)]
     pub(super) fn refuse<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -77,36 +78,30 @@ impl X86 {
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         self.raise(vcpu, event, effects)?;
-        Ok(Outcome::Resume)
+        Ok(Outcome::RESUME)
     }
 
     /// Answers CPUID.
+    #[inline]
     fn identify<E: Effects>(&self, vcpu: VcpuId, effects: &mut E) {
-        let (_, ticks_per_second) = effects.clock();
         let processor = Processor {
             vendor: self.vendor,
             index: vcpu.index() as u32,
             count: u32::try_from(self.processors.len()).unwrap_or(1),
-            ticks_per_second,
+            ticks_per_second: effects.ticks_per_second(),
         };
-        let leaf = effects.general(vcpu, RAX) as u32;
-        let part = effects.general(vcpu, RCX) as u32;
-        let answer = processor.answer(leaf, part);
-        for (register, value) in [
-            (RAX, answer.eax),
-            (RBX, answer.ebx),
-            (RCX, answer.ecx),
-            (RDX, answer.edx),
-        ] {
-            effects.set_general(vcpu, register, u64::from(value));
-        }
+        let [leaf, part] = effects.generals(vcpu, RAX);
+        let answer = processor.answer(leaf as u32, part as u32);
+        let registers = [answer.eax, answer.ecx, answer.edx, answer.ebx];
+        effects.set_generals(vcpu, RAX, registers.map(u64::from));
     }
 
     /// Returns the model-specific register that RCX names, or `None` where there is none.
+    #[inline(never)]
     fn read_msr<E: Effects>(&self, vcpu: VcpuId, effects: &mut E) -> Result<Option<u64>, Trouble> {
         let number = effects.general(vcpu, RCX) as u32;
         Ok(match number {
-            number::COUNTER => Some(effects.clock().0),
+            number::COUNTER => Some(effects.counter()),
             number::PLATFORM | number::UPDATE => Some(0),
             // Fast strings.
             number::MISCELLANEOUS => Some(1),
@@ -120,6 +115,7 @@ impl X86 {
 
     /// Sets the model-specific register that RCX names; returns whether there is one that takes the
     /// value.
+    #[inline(never)]
     fn write_msr<E: Effects>(&mut self, vcpu: VcpuId, effects: &mut E) -> Result<bool, Trouble> {
         let number = effects.general(vcpu, RCX) as u32;
         let low = effects.general(vcpu, RAX) & 0xffff_ffff;
@@ -167,19 +163,20 @@ impl X86 {
 
     /// Handles an exit that is none of the classes with a meaning of their own. VMX's have the
     /// numbers of SVM's (APM, appendix C).
+    #[inline(never)]
     pub(super) fn other<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         (program_counter, code): (u64, u64),
         effects: &mut E,
-    ) -> Result<Option<Outcome>, Trouble> {
+    ) -> Result<Outcome, Trouble> {
         const CR8_STORE: u64 = 0x18;
         const DEBUG_REGISTERS: core::ops::Range<u64> = 0x20..0x40;
         if code == CR8_STORE {
-            return self.set_priority(vcpu, program_counter, effects).map(Some);
+            return self.set_priority(vcpu, program_counter, effects);
         }
         if DEBUG_REGISTERS.contains(&code) {
-            return self.move_debug(vcpu, program_counter, effects).map(Some);
+            return self.move_debug(vcpu, program_counter, effects);
         }
         const DEBUG: u64 = 0x41;
         const ALIGNMENT: u64 = 0x51;
@@ -191,9 +188,12 @@ impl X86 {
             RDPMC => Event::GeneralProtection,
             // SVM's own instructions, MONITOR, MWAIT, RDPRU: CPUID tells of none.
             INVLPGA | 0x80 | 0x82..=0x86 | 0x8a..=0x8c | 0x8e => Event::InvalidOpcode,
-            _ => return Ok(None),
+            _ => {
+                let cause = (ExitClass::Other, code);
+                return Ok(self.give_up(vcpu, cause, program_counter, effects));
+            }
         };
-        self.refuse(vcpu, event, effects).map(Some)
+        self.refuse(vcpu, event, effects)
     }
 
     /// Stores into CR8, which is the upper half of the task priority of the vCPU's local APIC: the
@@ -208,14 +208,14 @@ impl X86 {
         const HIGHEST: u64 = 15;
         let it = system_move(vcpu, program_counter, effects)?;
         let Some(it) = it.filter(|it| it.control && it.write) else {
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         let value = cut(general(vcpu, it.register, effects)?, it.size);
         if value > HIGHEST {
             return self.refuse(vcpu, Event::GeneralProtection, effects);
         }
         effects.controller_register(vcpu, CONTROL_REGISTER_8, Some(value));
-        Ok(Outcome::Behind(it.length.into()))
+        Ok(Outcome::behind(it.length.into()))
     }
 
     /// Moves a debug register. They keep what the guest writes, and no breakpoint is ever hit: those
@@ -229,7 +229,7 @@ impl X86 {
         const EXTENSIONS: u64 = 1 << 3;
         let it = system_move(vcpu, program_counter, effects)?;
         let Some(it) = it.filter(|it| !it.control) else {
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         let is_alias = matches!(it.number, 4 | 5);
         if is_alias && read(vcpu, Register::Cr4, effects)? & EXTENSIONS != 0 {
@@ -238,7 +238,7 @@ impl X86 {
         let index = usize::from(if is_alias { it.number + 2 } else { it.number });
         let place = self.debug.get_mut(vcpu.index());
         let Some(register) = place.and_then(|all| all.get_mut(index)) else {
-            return Ok(Outcome::Resume);
+            return Ok(Outcome::RESUME);
         };
         if it.write {
             let value = cut(general(vcpu, it.register, effects)?, it.size);
@@ -254,7 +254,7 @@ impl X86 {
         } else {
             set_general(vcpu, it.register, *register, effects)?;
         }
-        Ok(Outcome::Behind(it.length.into()))
+        Ok(Outcome::behind(it.length.into()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! BASE (section 4).
 
 use super::{Call, Extension, SbiError, SbiResult};
+use crate::Effects;
 use crate::machine::riscv::Riscv;
 
 /// Version of the specification: major in bits 30:24, minor in 23:0.
@@ -12,13 +13,16 @@ const IMPLEMENTATION_VERSION: u64 = 1;
 
 impl Riscv {
     /// Performs a call of BASE; none of them fails.
-    pub(super) fn base(&self, call: Call) -> SbiResult {
-        let [argument, ..] = call.arguments;
+    #[inline]
+    pub(super) fn base<E: Effects>(&self, call: Call, effects: &mut E) -> SbiResult {
         match call.function {
             0 => Ok(SPECIFICATION),
             1 => Ok(IMPLEMENTATION),
             2 => Ok(IMPLEMENTATION_VERSION),
-            3 => Ok(Extension::from_id(argument).is_some().into()),
+            3 => {
+                let [extension] = call.arguments(effects);
+                Ok(Extension::from_id(extension).is_some().into())
+            }
             4 => Ok(self.identity.vendor),
             5 => Ok(self.identity.architecture),
             6 => Ok(self.identity.implementation),

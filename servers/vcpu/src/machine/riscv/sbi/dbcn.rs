@@ -11,12 +11,13 @@ const MAX_BYTES: u64 = 4096;
 
 impl Riscv {
     /// Performs a call of DBCN.
+    #[inline(never)]
     pub(super) fn dbcn<E: Effects>(
         &mut self,
         call: Call,
         effects: &mut E,
     ) -> Result<SbiResult, Trouble> {
-        let [count, low, high, ..] = call.arguments;
+        let [count, low, high] = call.arguments(effects);
         if call.function == 2 {
             let sent = effects.console_write(&[count as u8]);
             return Ok(if sent == 1 {

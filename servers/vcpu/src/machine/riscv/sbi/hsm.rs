@@ -13,16 +13,16 @@ const NON_RETENTIVE: u32 = 0x8000_0000;
 
 impl Riscv {
     /// Performs a call of HSM.
+    #[inline(never)]
     pub(super) fn hsm<E: Effects>(
         &mut self,
         call: Call,
         effects: &mut E,
     ) -> Result<Answer, Trouble> {
-        let [first, ..] = call.arguments;
         match call.function {
             0 => self.hart_start(call, effects),
             1 => Ok(self.hart_stop(call.vcpu)),
-            2 => Ok(self.hart_get_status(first, effects).into()),
+            2 => Ok(self.hart_get_status(call, effects).into()),
             3 => self.hart_suspend(call, effects),
             _ => Ok(Err(SbiError::NotSupported).into()),
         }
@@ -30,7 +30,7 @@ impl Riscv {
 
     /// Starts a hart.
     fn hart_start<E: Effects>(&mut self, call: Call, effects: &mut E) -> Result<Answer, Trouble> {
-        let [hart, entry, argument, ..] = call.arguments;
+        let [hart, entry, argument] = call.arguments(effects);
         let (Some(_), Some(vcpu)) = (
             self.hart(hart),
             usize::try_from(hart).ok().and_then(VcpuId::new),
@@ -63,7 +63,8 @@ impl Riscv {
     }
 
     /// Returns the status of a hart.
-    fn hart_get_status<E: Effects>(&self, hart: u64, effects: &mut E) -> SbiResult {
+    fn hart_get_status<E: Effects>(&self, call: Call, effects: &mut E) -> SbiResult {
+        let [hart] = call.arguments(effects);
         let state = self.hart(hart).ok_or(SbiError::InvalidParameter)?;
         let vcpu = usize::try_from(hart).ok().and_then(VcpuId::new);
         let is_idle = state == Hart::Suspended && vcpu.is_some_and(|vcpu| effects.is_idle(vcpu));
@@ -75,7 +76,7 @@ impl Riscv {
     /// then; any other goes on at an address, as a hart that starts, but for the interrupts that it
     /// enabled and its timer.
     fn hart_suspend<E: Effects>(&mut self, call: Call, effects: &mut E) -> Result<Answer, Trouble> {
-        let [kind, entry, argument, ..] = call.arguments;
+        let [kind, entry, argument] = call.arguments(effects);
         match kind as u32 {
             RETENTIVE => {}
             NON_RETENTIVE if !self.is_entry(entry) => {

@@ -42,7 +42,12 @@ pub(super) type SbiResult = Result<u64, SbiError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// It returns.
-    Return(SbiResult),
+    Return {
+        /// Number of the error, or 0.
+        error: u64,
+        /// The value.
+        value: u64,
+    },
     /// It returns, or begins elsewhere, when an interrupt is pending; its registers are set.
     Suspend,
     /// It does not return: the hart stops.
@@ -50,17 +55,32 @@ pub(super) enum Answer {
 }
 
 impl From<SbiResult> for Answer {
+    #[inline]
     fn from(result: SbiResult) -> Self {
-        Self::Return(result)
+        match result {
+            Ok(value) => Self::Return { error: 0, value },
+            Err(error) => Self::Return {
+                error: (error as i64).cast_unsigned(),
+                value: 0,
+            },
+        }
     }
 }
 
-/// One call: function and arguments a0 to a5.
+/// One call of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub vcpu: VcpuId,
     pub function: u64,
-    pub arguments: [u64; 6],
+}
+
+impl Call {
+    /// Returns the first arguments, of which there may be six, from a0 on.
+    #[inline]
+    fn arguments<E: Effects, const COUNT: usize>(self, effects: &mut E) -> [u64; COUNT] {
+        const { assert!(COUNT <= 6, "a6 and a7 say which call it is") };
+        effects.generals(self.vcpu, Gpr::A0.number())
+    }
 }
 
 /// The extensions that exist here.
@@ -97,6 +117,7 @@ impl Extension {
 
     /// Returns the extension with this id, or `None`: legacy ones do not exist.
     #[must_use]
+    #[inline]
     pub fn from_id(id: u64) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -107,39 +128,26 @@ impl Extension {
 impl Riscv {
     /// Handles an ecall from the guest's supervisor; the kernel has moved the program counter
     /// behind it already.
+    #[inline]
     pub(super) fn call<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let registers = [Gpr::A0, Gpr::A1, Gpr::A2, Gpr::A3, Gpr::A4, Gpr::A5];
-        let arguments = registers.map(|register| effects.general(vcpu, register.number()));
-        let function = effects.general(vcpu, Gpr::A6.number());
-        let extension = Extension::from_id(effects.general(vcpu, Gpr::A7.number()));
-        let answer = self.answer(
-            extension,
-            Call {
-                vcpu,
-                function,
-                arguments,
-            },
-            effects,
-        )?;
-        let result = match answer {
-            Answer::Return(result) => result,
-            Answer::Suspend => return Ok(Outcome::Idle),
-            Answer::Stop => return Ok(Outcome::Stop),
-        };
-        let (error, value) = match result {
-            Ok(value) => (0, value),
-            Err(error) => ((error as i64).cast_unsigned(), 0),
-        };
-        effects.set_general(vcpu, Gpr::A0.number(), error);
-        effects.set_general(vcpu, Gpr::A1.number(), value);
-        Ok(Outcome::Resume)
+        let [function, extension] = effects.generals(vcpu, Gpr::A6.number());
+        let call = Call { vcpu, function };
+        match self.answer(Extension::from_id(extension), call, effects)? {
+            Answer::Return { error, value } => {
+                effects.set_generals(vcpu, Gpr::A0.number(), [error, value]);
+                Ok(Outcome::RESUME)
+            }
+            Answer::Suspend => Ok(Outcome::IDLE),
+            Answer::Stop => Ok(Outcome::STOP),
+        }
     }
 
     /// Performs a call.
+    #[inline]
     fn answer<E: Effects>(
         &mut self,
         extension: Option<Extension>,
@@ -154,11 +162,11 @@ impl Riscv {
         match extension {
             Extension::Base => {
                 counts.base += 1;
-                Ok(self.base(call).into())
+                Ok(self.base(call, effects).into())
             }
             Extension::Time => {
                 counts.time += 1;
-                time::call(call, effects).map(Answer::Return)
+                time::call(call, effects).map(Answer::from)
             }
             Extension::Ipi => {
                 counts.ipi += 1;
@@ -178,7 +186,7 @@ impl Riscv {
             }
             Extension::Dbcn => {
                 counts.dbcn += 1;
-                self.dbcn(call, effects).map(Answer::Return)
+                self.dbcn(call, effects).map(Answer::from)
             }
         }
     }

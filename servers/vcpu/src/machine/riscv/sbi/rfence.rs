@@ -2,13 +2,14 @@
 
 use super::{Call, SbiError, SbiResult};
 use crate::machine::riscv::Riscv;
-use crate::{Effects, FenceKind, Machine, VcpuSet};
+use crate::{Effects, FenceKind};
 
 impl Riscv {
     /// Performs a call of RFENCE. Ranges and address spaces are flushed as a whole; the calls for
     /// hypervisors do not exist, for the guest's harts have no H.
+    #[inline]
     pub(super) fn rfence<E: Effects>(&mut self, call: Call, effects: &mut E) -> SbiResult {
-        let [mask, base, start, size, ..] = call.arguments;
+        let [mask, base, start, size] = call.arguments(effects);
         let kind = match call.function {
             0 => FenceKind::Instructions,
             1 | 2 => FenceKind::All,
@@ -20,7 +21,7 @@ impl Riscv {
             return Err(SbiError::InvalidAddress);
         }
         // A stopped hart starts with nothing in its translation caches that matters: satp is 0.
-        let running = VcpuSet::from_bits(targets.bits() & self.running().bits());
+        let running = self.running_of(targets);
         if !running.is_empty() {
             effects.fence(running, kind);
         }

@@ -7,8 +7,10 @@ use crate::{Effects, EndReason, RebootKind};
 
 impl Riscv {
     /// Performs a call of SRST; it returns only where it is refused.
+    #[cold]
+    #[inline(never)]
     pub(super) fn srst<E: Effects>(&mut self, call: Call, effects: &mut E) -> Answer {
-        let [kind, reason, ..] = call.arguments;
+        let [kind, reason] = call.arguments(effects);
         if call.function != 0 {
             return Err(SbiError::NotSupported).into();
         }

@@ -8,8 +8,9 @@ use abi::register::TIMER_DEADLINE;
 /// Performs a call of TIME: sets the deadline and takes back a pending interrupt. Where the
 /// harts have no Sstc the kernel raises the line when the deadline passes; a new deadline that has
 /// passed already raises it again.
+#[inline]
 pub(super) fn call<E: Effects>(call: Call, effects: &mut E) -> Result<SbiResult, Trouble> {
-    let [deadline, ..] = call.arguments;
+    let [deadline] = call.arguments(effects);
     if call.function != 0 {
         return Ok(Err(SbiError::NotSupported));
     }
