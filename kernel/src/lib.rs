@@ -118,7 +118,7 @@ impl<A: Arch> Kernel<A> {
     fn core_at(&self, core: usize) -> &CoreState {
         match self.cores.get(core) {
             Some(state) => state,
-            None => no_core(core),
+            None => no_core(),
         }
     }
 }
@@ -130,6 +130,6 @@ impl<A: Arch> Kernel<A> {
 /// Always.
 #[cold]
 #[inline(never)]
-fn no_core(core: usize) -> ! {
-    panic!("there is no core {core}")
+fn no_core() -> ! {
+    panic!("there is no core of this number")
 }

@@ -135,7 +135,7 @@ impl<A: Arch> Visit<'_, A> {
     fn part<T: Part<A>>(&self, handle: Handle<T>) -> &T {
         match self.entry.part::<T, A>(handle) {
             Some(part) => part,
-            None => arena::gone(handle.address()),
+            None => arena::gone(),
         }
     }
 

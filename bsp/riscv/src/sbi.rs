@@ -62,12 +62,17 @@ pub fn shut_down(failed: bool) -> ! {
     }
 }
 
-/// The console, for banners and panics.
+/// Writes text.
+pub fn write(text: &str) {
+    text.bytes().for_each(write_byte);
+}
+
+/// The console, as something that boot formats to.
 pub struct Console;
 
 impl core::fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        text.bytes().for_each(write_byte);
+        write(text);
         Ok(())
     }
 }

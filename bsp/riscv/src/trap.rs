@@ -12,7 +12,6 @@ use abi::fault::FaultKind;
 use abi::message::REGISTER_WORDS;
 use arena::Seat;
 use core::arch::asm;
-use core::fmt::Write;
 use core::mem::{ManuallyDrop, offset_of};
 use kernel::arch::{Trap, UserFrame};
 use kernel::core_state::CoreState;
@@ -20,6 +19,7 @@ use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
 use kernel::object::vcpu::Vcpu;
 use kernel::{Kernel, Next, Visit};
+use report::Part;
 use riscv_regs::csr as number;
 
 /// sstatus.SPIE: interrupts are on after the return.
@@ -428,27 +428,21 @@ fn enter_guest(hart: &PerCore, registers: u64, (pc, status): (u64, u64)) -> ! {
 
 /// Reports a trap inside the kernel, which is a bug.
 pub extern "C" fn kernel_trap() -> ! {
-    panic!(
-        "trap in the kernel: cause {:#x}, pc {:#x}, value {:#x}",
-        csr::read!(number::SCAUSE),
-        csr::read!(number::SEPC),
-        csr::read!(number::STVAL)
-    )
+    let parts = [
+        Part::Text("trap in the kernel: cause "),
+        Part::Hexadecimal(csr::read!(number::SCAUSE)),
+        Part::Text(", pc "),
+        Part::Hexadecimal(csr::read!(number::SEPC)),
+        Part::Text(", value "),
+        Part::Hexadecimal(csr::read!(number::STVAL)),
+    ];
+    report::bug(sbi::write, percore::current().core.get(), &parts);
+    sbi::shut_down(true)
 }
 
 /// Prints a report and stops the machine.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let core = percore::current();
-    // Nobody is left to hear of a console that does not take it.
-    let (file, line) = info
-        .location()
-        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
-    let _ = writeln!(
-        sbi::Console,
-        "\nskerry: panic on core {}: {file}:{line}: {}",
-        core.core.get(),
-        info.message(),
-    );
+    report::panic(sbi::write, percore::current().core.get(), info);
     sbi::shut_down(true)
 }

@@ -81,12 +81,17 @@ fn flush() {
     send(text.get(..length).unwrap_or(&[]));
 }
 
-/// The console, for banners and panics.
+/// Writes text.
+pub fn write(text: &str) {
+    text.bytes().for_each(write_byte);
+}
+
+/// The console, as something that boot formats to.
 pub struct Console;
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes().for_each(write_byte);
+        write(text);
         Ok(())
     }
 }

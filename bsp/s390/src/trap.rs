@@ -1,6 +1,6 @@
 //! Traps: what happened, and what the CPU does next.
 
-use crate::console::{Console, stop_machine};
+use crate::console::{self, stop_machine};
 use crate::control::{self, order};
 use crate::cores::KERNEL;
 use crate::entry::{_resume, _resume_with, _return_to, _wait, kind};
@@ -13,7 +13,6 @@ use abi::CallNumber;
 use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
-use core::fmt::Write;
 use core::mem::{ManuallyDrop, offset_of};
 use core::sync::atomic::AtomicU64;
 use kernel::arch::{Trap, UserFrame};
@@ -21,6 +20,7 @@ use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
+use report::Part;
 use s390_regs::lowcore::{self, external};
 use s390_regs::{Identification, ProgramException, PswMask};
 
@@ -426,27 +426,24 @@ fn return_to_thread(cpu: &PerCore, registers: u64, (mask, address): (u64, u64)) 
 
 /// Reports a program interruption inside the kernel, which is a bug.
 pub extern "C" fn kernel_trap() -> ! {
-    panic!(
-        "trap in the kernel: codes {:#x}, psw {:#x} {:#x}, address {:#x}",
-        percore::stored(lowcore::CODES),
-        percore::stored(lowcore::PROGRAM_OLD),
-        percore::stored(lowcore::PROGRAM_OLD + 8),
-        percore::stored(lowcore::TRANSLATION_EXCEPTION)
-    )
+    let stored = |offset| Part::Hexadecimal(percore::stored(offset));
+    let parts = [
+        Part::Text("trap in the kernel: codes "),
+        stored(lowcore::CODES),
+        Part::Text(", psw "),
+        stored(lowcore::PROGRAM_OLD),
+        Part::Text(" "),
+        stored(lowcore::PROGRAM_OLD + 8),
+        Part::Text(", address "),
+        stored(lowcore::TRANSLATION_EXCEPTION),
+    ];
+    report::bug(console::write, percore::current().core.get(), &parts);
+    stop_machine(true)
 }
 
 /// Prints a report and stops the machine.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let core = percore::current().core.get();
-    // Nobody is left to hear of a console that does not take it.
-    let (file, line) = info
-        .location()
-        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
-    let message = info.message();
-    let _ = writeln!(
-        Console,
-        "\nskerry: panic on core {core}: {file}:{line}: {message}"
-    );
+    report::panic(console::write, percore::current().core.get(), info);
     stop_machine(true)
 }

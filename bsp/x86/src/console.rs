@@ -43,17 +43,22 @@ pub fn write_byte(byte: u8) {
     cpu::write_port(DATA, byte);
 }
 
-/// The console, as something to format to.
+/// Writes text, with a carriage return before each end of a line.
+pub fn write(text: &str) {
+    for byte in text.bytes() {
+        if byte == b'\n' {
+            write_byte(b'\r');
+        }
+        write_byte(byte);
+    }
+}
+
+/// The console, as something that boot formats to.
 pub struct Console;
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                write_byte(b'\r');
-            }
-            write_byte(byte);
-        }
+        write(text);
         Ok(())
     }
 }

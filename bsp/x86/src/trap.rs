@@ -11,7 +11,6 @@ use abi::CallNumber;
 use abi::fault::FaultKind;
 use arena::Seat;
 use core::arch::asm;
-use core::fmt::Write;
 use core::mem::{ManuallyDrop, offset_of};
 use core::sync::atomic::AtomicU64;
 use kernel::arch::{Exit, Trap, UserFrame};
@@ -19,6 +18,7 @@ use kernel::core_state::CoreState;
 use kernel::fast::{Fast, Message, Resume, is_long};
 use kernel::object::thread::Thread;
 use kernel::{Kernel, Next, Visit};
+use report::Part;
 
 /// First vector of interrupts; those below are exceptions.
 const FIRST_INTERRUPT: u64 = 32;
@@ -297,25 +297,33 @@ pub extern "C" fn kernel_trap(trap: &KernelTrap) {
             .set(core.pending.get() | note(core, trap.vector));
         return;
     }
-    panic!(
-        "trap in the kernel: vector {}, error {:#x}, at {:#x}, address {:#x}",
-        trap.vector,
-        trap.error,
-        trap.rip,
-        cpu::fault_address()
-    )
+    stop(&[
+        Part::Text("trap in the kernel: vector "),
+        Part::Decimal(trap.vector),
+        Part::Text(", error "),
+        Part::Hexadecimal(trap.error),
+        Part::Text(", at "),
+        Part::Hexadecimal(trap.rip),
+        Part::Text(", address "),
+        Part::Hexadecimal(cpu::fault_address()),
+    ])
 }
 
 /// Reports a double fault or a machine check; `words` is what the processor saved.
 pub extern "C" fn fatal_trap(words: &[u64; 4]) -> ! {
-    // Nobody is left to hear of a console that does not take it.
-    let _ = writeln!(
-        console::Console,
-        "\nskerry: panic: double fault or machine check, at {:#x}, {:#x}, {:#x}",
-        words[0],
-        words[1],
-        words[2]
-    );
+    stop(&[
+        Part::Text("double fault or machine check, at "),
+        Part::Hexadecimal(words[0]),
+        Part::Text(", "),
+        Part::Hexadecimal(words[1]),
+        Part::Text(", "),
+        Part::Hexadecimal(words[2]),
+    ])
+}
+
+/// Reports a bug and switches the machine off.
+fn stop(parts: &[Part<'_>]) -> ! {
+    report::bug(console::write, u64::from(apic::own_number()), parts);
     power::off(true)
 }
 
@@ -435,15 +443,6 @@ fn wait_for_interrupt(core: &PerCore) -> Trap {
 /// Prints a report and stops the machine.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    // Nobody is left to hear of a console that does not take it.
-    let core = u64::from(apic::own_number());
-    let (file, line) = info
-        .location()
-        .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
-    let message = info.message();
-    let _ = writeln!(
-        console::Console,
-        "\nskerry: panic on core {core}: {file}:{line}: {message}"
-    );
+    report::panic(console::write, u64::from(apic::own_number()), info);
     power::off(true)
 }

@@ -153,7 +153,7 @@ impl<'a> Entry<'a> {
     pub fn get<T: Object>(&self, handle: Handle<T>) -> &T {
         match self.find(handle) {
             Some(object) => object,
-            None => gone(handle.address()),
+            None => gone(),
         }
     }
 
@@ -319,8 +319,8 @@ impl<'a> Entry<'a> {
 /// Always.
 #[cold]
 #[inline(never)]
-pub fn gone(address: u64) -> ! {
-    panic!("the kernel keeps the name {address:#x} of something that is gone")
+pub fn gone() -> ! {
+    panic!("the kernel keeps the name of something that is gone")
 }
 
 impl Drop for Entry<'_> {

@@ -72,7 +72,7 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the endpoint or the notification that an execution waits at.
     pub(crate) fn waits_at<T: Object>(&self, execution: &Execution) -> &T {
         let at = execution.waits_at.get();
-        self.entry.at(at).unwrap_or_else(|| arena::gone(at))
+        self.entry.at(at).unwrap_or_else(|| arena::gone())
     }
 
     /// Takes an execution of this core out of the queue that its state says, and forgets its

@@ -17,6 +17,18 @@ const BOOT: &str = ".boot";
 const ENTRIES: [&str; 2] = [".head", ".note.pvh"];
 /// Symbols that say where the boot code is: to name them is not to use it.
 const BOUNDS: [&str; 1] = ["_image_start"];
+/// The formatting of `core`, of which a panic's arguments name functions that nobody calls behind
+/// boot: `report` prints none of them. In both manners of mangling.
+const FORMATTING: [&str; 2] = ["4core3fmt", "core..fmt"];
+/// What makes such arguments, of the functions of `core`.
+const PANICS: [&str; 4] = [
+    "4core9panicking",
+    "16slice_index_fail",
+    "13expect_failed",
+    "13unwrap_failed",
+];
+/// Where such arguments are that are constants, and the tables of functions of what is formatted.
+const CONSTANTS: &str = ".rodata";
 /// Relocations whose addend is the distance from the instruction's end (x86-64 psABI, "Relocation
 /// Types": `R_X86_64_PC32`, `R_X86_64_PLT32`).
 const X86_RELATIVE: [u32; 2] = [2, 4];
@@ -117,6 +129,9 @@ impl<'a> Image<'a> {
                 if is_code || function.st_value == target {
                     let from = self.function_at(relocation.r_offset);
                     let from = from.map_or(*place, |(_, name)| name);
+                    if is_named_for_a_panic(from, to) {
+                        continue;
+                    }
                     found.push(format!("{from} refers to boot code: {to}"));
                 }
             }
@@ -162,6 +177,12 @@ impl<'a> Image<'a> {
             symbol.st_symtype() == STT_FUNC && range.contains(&address)
         })
     }
+}
+
+/// Returns whether a reference is that of a panic to the formatting of what it says.
+fn is_named_for_a_panic(from: &str, to: &str) -> bool {
+    let names = from == CONSTANTS || PANICS.iter().any(|panic| from.contains(panic));
+    names && FORMATTING.iter().any(|of| to.contains(of))
 }
 
 #[cfg(test)]
@@ -275,6 +296,22 @@ mod tests {
         let bytes = kernel(&[0x1004, 0x1000], false);
         let image = Image::parse(&bytes).expect("an ELF file");
         assert_eq!(image.references_to_boot().expect("relocations").len(), 1);
+    }
+
+    #[test]
+    fn only_a_panic_may_name_the_formatting_of_core_and_nothing_else_of_boot() {
+        let number = "_RNvXsd_NtNtNtC_4core3fmt3num3impyNtB9_7Display3fmt";
+        let index = "_RNvNtC_4core9panicking18panic_bounds_check";
+        for (from, to, allowed) in [
+            (index, number, true),
+            (CONSTANTS, number, true),
+            (CONSTANTS, "_ZN44_$LT$RF$u20$as$u20$core..fmt..Display$GT$3fmt17hE", true),
+            ("_RNvNtC_8bsp_s3904trap4wake", number, false),
+            (index, "_RNvNtC_8bsp_s3904boot5start", false),
+            (CONSTANTS, "_RNvNtC_8bsp_s3904boot5start", false),
+        ] {
+            assert_eq!(is_named_for_a_panic(from, to), allowed, "{from} {to}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum Kind {
     Image,
     /// Register layouts: `bsp/*/regs`.
     Registers,
+    /// What a kernel says when it stops its machine.
+    Report,
     /// The portable kernel.
     Kernel,
     /// The kernel's arena.
@@ -65,6 +67,7 @@ pub fn kind_of(folder: &str) -> Option<Kind> {
         ["kernel", "arena"] => Kind::Arena,
         ["kernel", "abi"] => Kind::Abi,
         ["bsp", _, "regs"] => Kind::Registers,
+        ["bsp", "report"] => Kind::Report,
         ["bsp", _] | ["bsp", _, "loader"] => Kind::Image,
         ["servers", "rt"] => Kind::Runtime,
         ["servers", "api"] => Kind::Api,
@@ -94,9 +97,9 @@ impl Kind {
     pub const fn may_use(self) -> &'static [Self] {
         use Kind::*;
         match self {
-            Image => &[Kernel, Arena, Abi, Registers],
+            Image => &[Kernel, Arena, Abi, Registers, Report],
             Kernel => &[Abi, Arena],
-            Registers | Arena | Abi | Api | Manifest | Trace => &[],
+            Registers | Report | Arena | Abi | Api | Manifest | Trace => &[],
             Runtime => &[Abi, Api],
             ServerApi => &[Abi, Api],
             GuestMemory => &[Runtime, Abi, Api, ServerApi],
