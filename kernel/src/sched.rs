@@ -137,15 +137,6 @@ impl<A: Arch> Visit<'_, A> {
         self.set_timer(core, next, now);
     }
 
-    /// Charges time to the budget of `next`, which runs, from now on.
-    #[inline(never)]
-    pub(crate) fn charge_to(&self, next: ExecutionRef) {
-        let now = self.arch.now();
-        self.charge(self.core, now);
-        self.core.budget.set(self.execution(next).budget.get());
-        self.set_timer(self.core, Some(next), now);
-    }
-
     /// Charges the time since the last charge.
     pub(crate) fn charge(&self, core: &CoreState, now: u64) {
         let since = core.since.replace(now);

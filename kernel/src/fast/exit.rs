@@ -103,7 +103,8 @@ impl<A: Arch> Visit<'_, A> {
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
-        let is_charged = self.fast_budget::<true>((budget, Self::reply_pin(vcpu)))?;
+        let pin = Self::reply_pin(vcpu);
+        let is_charged = self.fast_budget::<true>((budget, pin))?;
         if flags & flag::TURNS != 0
             && self.at::<Budget, true>(budget?.address(), SIGNALS)?.left() <= 0
         {
@@ -121,7 +122,7 @@ impl<A: Arch> Visit<'_, A> {
         self.fast_wait(wait);
         execution.set_state(State::Ready);
         self.core.current.set(Some(item));
-        self.fast_charge(is_charged, budget);
+        self.fast_charge((is_charged, pin), budget);
         Some(Fast::Guest(vcpu, self.enter_guest(item, vcpu)))
     }
 }

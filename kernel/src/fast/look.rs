@@ -28,12 +28,13 @@ pub(super) struct Waiting<'e, A: Arch> {
 }
 
 /// What it takes to go over to another execution: the address of its space and what makes that
-/// current; the budget that time is charged to from then on, and whether some has to be until then.
+/// current; the budget that time is charged to from then on, and whether some has to be until then,
+/// with the pin of the budget that it is taken off.
 #[derive(Clone, Copy)]
 pub(super) struct Switch {
     space: (u64, u64),
     budget: Option<Handle<Budget>>,
-    is_charged: bool,
+    charge: (bool, usize),
 }
 
 impl<A: Arch> Visit<'_, A> {
@@ -135,8 +136,8 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Returns whether time has to be charged to go over to this budget; `None` where the general
-    /// path is needed: one of both has an end. Note number `pin` of pairs has two that time is not
-    /// taken off, neither now nor later.
+    /// path is needed: one of both has an end. Note number `pin` of pairs has two without, and whether
+    /// one of them takes turns.
     #[inline(always)]
     pub(super) fn fast_budget<const RARE: bool>(
         &self,
@@ -150,9 +151,9 @@ impl<A: Arch> Visit<'_, A> {
         if !RARE && pin != SIGNALS {
             return None;
         }
-        let [first, second, ..] = self.entry.note(BUDGETS + pin)?;
+        let [first, second, takes_turns, _] = self.entry.note(BUDGETS + pin)?;
         if read(first) == before?.address() && read(second) == next?.address() {
-            return Some(false);
+            return Some(RARE && read(takes_turns) != 0);
         }
         RARE.then(|| self.first_budgets(before?, next?, pin))?
     }
@@ -171,9 +172,11 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let takes_turns = pair.into_iter().any(Budget::takes_turns);
-        if !takes_turns {
+        // What signals look at first charges nothing.
+        if !takes_turns || pin != SIGNALS {
+            let [before, next] = [before, next].map(Handle::address);
             self.entry
-                .make_note(BUDGETS + pin, [before.address(), next.address(), 0, 0]);
+                .make_note(BUDGETS + pin, [before, next, takes_turns.into(), 0]);
         }
         Some(takes_turns)
     }
@@ -189,7 +192,7 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         Some(Switch {
-            is_charged: self.fast_budget::<RARE>((budget, pin))?,
+            charge: (self.fast_budget::<RARE>((budget, pin))?, pin),
             space: self.fast_space::<RARE>(next, pin)?,
             budget,
         })
@@ -205,16 +208,32 @@ impl<A: Arch> Visit<'_, A> {
             self.arch.load_space(word);
         }
         if RARE {
-            self.fast_charge(switch.is_charged, switch.budget);
+            self.fast_charge(switch.charge, switch.budget);
         }
     }
 
-    /// Lets time be charged to the budget of who is current, from now on.
+    /// Lets time be charged to another budget from now on. The timer stays: neither budget has an
+    /// end, and no turn ends by the timer where nobody as urgent is ready.
     #[inline(always)]
-    pub(super) fn fast_charge(&self, is_charged: bool, budget: Option<Handle<Budget>>) {
-        match self.core.current.get() {
-            Some(current) if is_charged => self.charge_to(current),
-            _ => self.core.budget.set(budget),
+    pub(super) fn fast_charge(
+        &self,
+        (is_charged, pin): (bool, usize),
+        budget: Option<Handle<Budget>>,
+    ) {
+        if is_charged {
+            self.charge_pinned(pin);
+        }
+        self.core.budget.set(budget);
+    }
+
+    /// Charges the time since the last charge to the budget that it was used on.
+    #[inline(never)]
+    fn charge_pinned(&self, pin: usize) {
+        let now = self.arch.now();
+        let since = self.core.since.replace(now);
+        let before = self.core.budget.get().map_or(0, Handle::address);
+        if let Some(budget) = self.at::<Budget, true>(before, pin) {
+            budget.charge(now.saturating_sub(since));
         }
     }
 
@@ -226,7 +245,7 @@ impl<A: Arch> Visit<'_, A> {
         if self.core.current.get() == Some(waits)
             && execution.flags() == 0
             && let Some(switch) = self.fast_way::<true>((thread, REPLIES), execution.budget.get())
-            && !switch.is_charged
+            && !switch.charge.0
         {
             execution.set_state(State::Ready);
             return self.fast_switch::<true>(Some(next), switch);
