@@ -8,13 +8,14 @@
 //! charged to stays the same. `docs/kernel.md` has the argument, case by case.
 //!
 //! `look` is what they look at, `message` are calls, replies and faults, `exit` is what guests do,
-//! `signal` are signals, `memory` is mapping and unmapping.
+//! `signal` are signals, `memory` is mapping and unmapping, `vcpu` are lines and registers of guests.
 
 mod exit;
 mod look;
 mod memory;
 mod message;
 mod signal;
+mod vcpu;
 
 use crate::Visit;
 use crate::arch::Arch;
@@ -98,6 +99,8 @@ const CALL: Need = (ObjectKind::Endpoint, Rights::new().with_call(true));
 const RECEIVE: Need = (ObjectKind::Endpoint, Rights::new().with_receive(true));
 const SPACE: Need = (ObjectKind::Space, CONTROL);
 const GUEST_SPACE: Need = (ObjectKind::GuestSpace, CONTROL);
+const INJECT: Need = (ObjectKind::Vcpu, Rights::new().with_inject(true));
+const VCPU: Need = (ObjectKind::Vcpu, CONTROL);
 const SIGNAL: Need = (ObjectKind::Notification, Rights::new().with_signal(true));
 
 /// A system call: who makes it, and its information word.
@@ -138,7 +141,13 @@ impl<A: Arch> Visit<'_, A> {
         } else if is(CallNumber::Map) || is(CallNumber::Unmap) {
             self.fast_memory(thread, is(CallNumber::Map))
         } else {
-            None
+            let calls = [
+                CallNumber::Inject,
+                CallNumber::VcpuRead,
+                CallNumber::VcpuWrite,
+            ];
+            let number = calls.into_iter().find(|number| is(*number))?;
+            self.fast_vcpu(thread, number)
         }
     }
 

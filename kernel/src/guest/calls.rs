@@ -47,7 +47,7 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Reads a register of a vCPU that does not run.
-    fn vcpu_read(&self, item: ExecutionRef, id: u64) -> Result<u64, Error> {
+    pub(crate) fn vcpu_read(&self, item: ExecutionRef, id: u64) -> Result<u64, Error> {
         let vcpu = self.vcpu(item);
         if let Some(fact) = Self::fact(vcpu, id) {
             return Ok(fact);
@@ -81,7 +81,12 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Writes a register of a vCPU that does not run.
-    fn vcpu_write(&self, item: ExecutionRef, id: u64, value: u64) -> Result<Outcome, Error> {
+    pub(crate) fn vcpu_write(
+        &self,
+        item: ExecutionRef,
+        id: u64,
+        value: u64,
+    ) -> Result<Outcome, Error> {
         let vcpu = self.vcpu(item);
         if !Self::vcpu_is_still(vcpu.execution()) {
             return Err(Error::WrongState);

@@ -19,30 +19,36 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn inject_call(&self, thread: &Thread<A>) -> Result<Outcome, Error> {
         let target = self.resolve_at::<Vcpu<A>>(thread, INJECT)?;
         let (raise, lower) = (thread.frame.argument(1), thread.frame.argument(2));
-        if (raise | lower) & !self.arch.guest_lines() != 0 || raise & lower != 0 {
+        if !self.are_lines(raise, lower) {
             return Err(Error::BadArgument);
         }
         Ok(Outcome::value(self.inject(target.handle, raise, lower)))
     }
 
+    /// Returns whether a vCPU has these lines, and none of them is to be both raised and lowered.
+    #[inline(always)]
+    pub(crate) fn are_lines(&self, raise: u64, lower: u64) -> bool {
+        (raise | lower) & !self.arch.guest_lines() == 0 && raise & lower == 0
+    }
+
     /// Raises and lowers lines of a vCPU; returns those that were not pending before.
     pub(crate) fn inject(&self, handle: Handle<Vcpu<A>>, raise: u64, lower: u64) -> u64 {
-        let vcpu = self.entry.get(handle);
-        let changes = vcpu.changes.shared();
-        let mut before = changes.load(Ordering::Relaxed);
-        loop {
-            let kept = before & !(raise << LOWERED) & !lower;
-            let after = kept | raise | lower << LOWERED;
-            match changes.compare_exchange_weak(before, after, Ordering::SeqCst, Ordering::Relaxed)
-            {
-                Ok(_) => break,
-                Err(newer) => before = newer,
-            }
-        }
-        // A line is pending if it was raised and not lowered since, seen by its core or not.
-        let pending = (vcpu.lines.get() & !(before >> LOWERED)) | before;
+        let new = Self::change_lines(self.entry.get(handle), raise, lower);
         fence(Ordering::SeqCst);
         self.poke(handle);
+        new
+    }
+
+    /// Notes which lines of a vCPU change; returns those that are raised and were not pending before.
+    #[inline(never)]
+    pub(crate) fn change_lines(vcpu: &Vcpu<A>, raise: u64, lower: u64) -> u64 {
+        let kept = !(raise << LOWERED) & !lower;
+        let change = |before| Some(before & kept | raise | lower << LOWERED);
+        let changes = vcpu.changes.shared();
+        let before = changes.fetch_update(Ordering::SeqCst, Ordering::Relaxed, change);
+        let before = before.unwrap_or_default();
+        // A line is pending if it was raised and not lowered since, seen by its core or not.
+        let pending = (vcpu.lines.get() & !(before >> LOWERED)) | before;
         raise & !pending
     }
 

@@ -159,7 +159,11 @@ impl Stage {
 }
 
 /// Makes a vCPU whose exits are served at the first endpoint, and those to memory at the second.
-fn guest(machine: &Machine, [endpoint, memory]: [u64; 2], takes_turns: bool) -> (u64, u64) {
+pub(super) fn guest(
+    machine: &Machine,
+    [endpoint, memory]: [u64; 2],
+    takes_turns: bool,
+) -> (u64, u64) {
     let space = machine.make(ObjectKind::GuestSpace, 0);
     let fund = machine.make(ObjectKind::Untyped, 16);
     machine.must(CallNumber::Fund, &[space, fund]);

@@ -7,6 +7,7 @@
 
 mod guest;
 mod memory;
+mod vcpu;
 
 use abi::call::{Binding, FOREVER};
 use abi::message::MAX_WORDS;

@@ -305,7 +305,11 @@ mod tests {
         for (from, to, allowed) in [
             (index, number, true),
             (CONSTANTS, number, true),
-            (CONSTANTS, "_ZN44_$LT$RF$u20$as$u20$core..fmt..Display$GT$3fmt17hE", true),
+            (
+                CONSTANTS,
+                "_ZN44_$LT$RF$u20$as$u20$core..fmt..Display$GT$3fmt17hE",
+                true,
+            ),
             ("_RNvNtC_8bsp_s3904trap4wake", number, false),
             (index, "_RNvNtC_8bsp_s3904boot5start", false),
             (CONSTANTS, "_RNvNtC_8bsp_s3904boot5start", false),
