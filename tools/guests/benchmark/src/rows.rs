@@ -58,20 +58,15 @@ pub fn first_touches(
     touch: impl Fn(u64) -> Counted,
 ) {
     const WHOLE: u64 = 256 << 20;
-    let folio = |order: u32| {
+    let mut taken = [26, 25, 24, 23, 22, 21].map(|order: u32| {
         let counted = touch(start + WHOLE - (2 << order));
         counted.instructions.wrapping_sub(cost)
-    };
+    });
     // The last one is one leaf of the second stage.
-    let spread = [folio(21); 3];
-    line(
-        console,
-        "stage_2_fault_leaf",
-        spread,
-        format_args!("1 folio"),
-    );
-    let mut taken = [26, 25, 24, 23, 22].map(folio);
+    let spread = [taken[5]; 3];
+    let what = format_args!("1 of 6 folios");
+    line(console, "stage_2_fault_leaf", spread, what);
     taken.sort_unstable();
-    let spread = [taken[0], taken[2], taken[4]];
-    line(console, "stage_2_fault", spread, format_args!("5 folios"));
+    let spread = [taken[0], taken[3], taken[5]];
+    line(console, "stage_2_fault", spread, format_args!("6 folios"));
 }
