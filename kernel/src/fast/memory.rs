@@ -1,11 +1,12 @@
-//! Mapping and unmapping one page.
+//! Mapping and unmapping what takes few leaves.
 
 use super::look::{has, key, read, says};
 use super::{CALLS, Fast, GUEST_SPACE, MAPS, SPACE};
 use crate::Visit;
 use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, UserFrame};
+use crate::cap::Slot;
 use crate::cap::slot::Tag;
-use crate::memory::stage_of;
+use crate::memory::{NEW_LEAF, stage_of};
 use crate::object::space::{AddressSpace, GuestSpace, Space};
 use crate::object::thread::Thread;
 use abi::{ObjectKind, PAGE_SIZE, Rights};
@@ -19,14 +20,15 @@ const PAGE: u64 = TAG
     .with_order(ORDER)
     .into_bits();
 /// What of a tag is looked at for that.
-const LOOKED_AT: u64 = TAG
-    .with_kind(0xff)
-    .with_order(0xff)
-    .with_refusal(0xff)
-    .into_bits()
-    | MAPPED;
+const LOOKED_AT: u64 = OF_ANY_ORDER | TAG.with_order(0xff).into_bits();
+/// And what is looked at of a tag of a frame of any order.
+const OF_ANY_ORDER: u64 = TAG.with_kind(0xff).with_refusal(0xff).into_bits() | MAPPED;
+/// What the tag of such a frame says.
+const FRAME: u64 = TAG.with_kind(ObjectKind::Frame as u8).into_bits();
 /// The bit of a tag that says that a frame is mapped.
 const MAPPED: u64 = TAG.with_mapped(true).into_bits();
+/// Where the level is in the name of a table: above every address's number.
+pub(crate) const LEVEL_SHIFT: u32 = 60;
 /// An empty tag.
 const TAG: Tag = Tag::new();
 
@@ -81,8 +83,11 @@ impl<A: Arch> Visit<'_, A> {
         let access = Rights::from_bits(bits as u16);
         let slot = self.table_slot(thread, thread.frame.argument(0))?;
         let (tag, need) = (slot.tag(), TAG.with_rights(access).into_bits());
-        if bits & !MORE != READ || !says(tag, LOOKED_AT | need, PAGE | need) {
+        if bits & !MORE != READ {
             return None;
+        }
+        if !says(tag, LOOKED_AT | need, PAGE | need) {
+            return self.fast_map_block(thread, slot, access);
         }
         let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
         let address = thread.frame.argument(2);
@@ -96,11 +101,37 @@ impl<A: Arch> Visit<'_, A> {
             access,
             device: tag.device(),
         };
-        let LiveEntry { stage, level, .. } = leaf.live;
-        self.arch
-            .replace(&leaf.live, self.arch.leaf(stage, level, memory));
-        if stage == Stage::User {
-            self.arch.flush_page(SpaceTag(space.tag.get()), address);
+        self.write_leaf(space, &leaf.live, memory);
+        self.tell_unaware(space);
+        Some(())
+    }
+
+    /// Does what [`Visit::fast_map`] does with a frame of any order, where that is one step of the
+    /// general path, in one table.
+    #[inline(never)]
+    fn fast_map_block(&self, thread: &Thread<A>, slot: &Slot, access: Rights) -> Option<()> {
+        let (tag, need) = (slot.tag(), TAG.with_rights(access).into_bits());
+        if !says(tag, OF_ANY_ORDER | need, FRAME | need) {
+            return None;
+        }
+        let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
+        let address = thread.frame.argument(2);
+        let (mut entry, words) = self.block_at(space, address, tag.order())?;
+        let empty = self.arch.empty(entry.stage, entry.level);
+        if !words.iter().all(|word| read(word) == empty) {
+            return None;
+        }
+        slot.begin_mapping(tag, [object, address, space.identity.get()], slot.bytes());
+        let mut memory = Memory {
+            physical: slot.object.get(),
+            access,
+            device: tag.device(),
+        };
+        for word in words {
+            entry.word = word;
+            self.write_leaf(space, &entry, memory);
+            entry.address += 1 << entry.level.shift;
+            memory.physical += 1 << entry.level.shift;
         }
         self.tell_unaware(space);
         Some(())
@@ -181,11 +212,8 @@ impl<A: Arch> Visit<'_, A> {
     fn leaf_at(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<Leaf<'_>> {
         let stage = stage_of(space);
         let level = self.arch.levels(stage).last()?;
-        let [region, table] = &space.leaves;
-        let table = match table.get() {
-            table if table != 0 && region.get() == region_of(level, address) => table,
-            _ => self.find_leaves(space, address, makes)?,
-        };
+        let name = name_of(level, 0, address);
+        let table = self.table_of(space, name, (address, ORDER, makes))?;
         let index = level.index(address);
         let pair = self.entry.table_words(table, index)?;
         let [word, beside] = [pair.get(index & 1)?, pair.get(index & 1 ^ 1)?];
@@ -202,12 +230,56 @@ impl<A: Arch> Visit<'_, A> {
         })
     }
 
-    /// Returns the table of leaves for an address, and notes it; where there is none, but for one the
-    /// table above it, it `makes` that.
-    #[inline(never)]
-    fn find_leaves(&self, space: &AddressSpace, address: u64, makes: bool) -> Option<u64> {
+    /// Returns the first entry for a block of an order, and all of them: in one table, and not more than
+    /// the general path would write in one step.
+    #[inline(always)]
+    fn block_at(
+        &self,
+        space: &AddressSpace,
+        address: u64,
+        order: u8,
+    ) -> Option<(LiveEntry<'_>, &[AtomicU64])> {
         let stage = stage_of(space);
-        let depth = self.depth_at(stage, address, ORDER).ok()?;
+        let depth = self.depth_at(stage, address, order).ok()?;
+        let (level, behind) = self.arch.levels(stage).get(depth..)?.split_first()?;
+        let (first, leaves) = (level.index(address) as u64, 1 << order >> level.shift);
+        if leaves * NEW_LEAF > self.arch.step() || first + leaves > 1 << level.bits {
+            return None;
+        }
+        let name = name_of(level, behind.len(), address);
+        let table = self.table_of(space, name, (address, order, true))?;
+        let [word, _] = self.entry.table_words(table, level.index(address))?;
+        let entry = LiveEntry {
+            word,
+            stage,
+            level,
+            address,
+        };
+        Some((entry, self.entry.words(table + first * 8, leaves * 8)?))
+    }
+
+    /// Returns the table of this name, for leaves of a frame of an order: the one that was used last,
+    /// or one that is looked for.
+    #[inline(always)]
+    fn table_of(&self, space: &AddressSpace, name: u64, of: (u64, u8, bool)) -> Option<u64> {
+        let [noted, table] = &space.leaves;
+        match table.get() {
+            table if table != 0 && noted.get() == name => Some(table),
+            _ => self.find_leaves(space, of),
+        }
+    }
+
+    /// Returns the table for leaves of a frame of an order at an address, and notes it by its name;
+    /// where there is none, but for one the table above it, it `makes` that.
+    #[inline(never)]
+    fn find_leaves(
+        &self,
+        space: &AddressSpace,
+        (address, order, makes): (u64, u8, bool),
+    ) -> Option<u64> {
+        let stage = stage_of(space);
+        let depth = self.depth_at(stage, address, order).ok()?;
+        let (level, behind) = self.arch.levels(stage).get(depth..)?.split_first()?;
         let place = self.walk(space, address, depth)?;
         let table = if place.depth == depth {
             place.table
@@ -216,16 +288,16 @@ impl<A: Arch> Visit<'_, A> {
         } else {
             return None;
         };
-        let level = self.arch.levels(stage).last()?;
-        let [region, leaves] = &space.leaves;
-        region.set(region_of(level, address));
+        let [noted, leaves] = &space.leaves;
+        noted.set(name_of(level, behind.len(), address));
         leaves.set(table);
         Some(table)
     }
 }
 
-/// Returns which table of leaves an address is in.
+/// Returns which table of a level an address is in, of those of all levels: this one has so many
+/// behind it.
 #[inline(always)]
-const fn region_of(level: &Level, address: u64) -> u64 {
-    address >> level.shift >> level.bits
+const fn name_of(level: &Level, behind: usize, address: u64) -> u64 {
+    address >> level.shift >> level.bits | (behind as u64) << LEVEL_SHIFT
 }

@@ -12,7 +12,7 @@
 
 mod exit;
 mod look;
-mod memory;
+pub(crate) mod memory;
 mod message;
 mod signal;
 mod vcpu;

@@ -1,8 +1,8 @@
 //! Mapping frames.
 
-use super::{LEAF, stage_of};
+use super::{NEW_LEAF, stage_of};
 use crate::Visit;
-use crate::arch::{Arch, Level, Memory, SpaceTag, Stage, TableEntry, UserFrame};
+use crate::arch::{Arch, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry, UserFrame};
 use crate::call::Outcome;
 use crate::cap::slot::{FREEING, Slot};
 use crate::cap::table;
@@ -116,7 +116,7 @@ impl<A: Arch> Visit<'_, A> {
         let (mut done, end) = (slot.badge.get() & !FREEING, slot.bytes());
         loop {
             let place = self.walk(space, slot.address.get() + done, depth);
-            let mut place = place.ok_or(Error::NeedsMemory)?;
+            let place = place.ok_or(Error::NeedsMemory)?;
             if place.depth != depth {
                 self.make_table(space, &place)?;
                 if self.spend(0) {
@@ -126,8 +126,12 @@ impl<A: Arch> Visit<'_, A> {
                 }
                 continue;
             }
-            loop {
-                if self.found(&place) != TableEntry::Empty {
+            let (mut entry, index) = (*place, place.level.index(place.address));
+            let words = self.entry.words(place.table, place.level.table_bytes());
+            let words = words.and_then(|words| words.get(index..));
+            for word in words.ok_or(Error::NeedsMemory)? {
+                (entry.word, entry.address) = (word, slot.address.get() + done);
+                if self.found(&entry) != TableEntry::Empty {
                     return Err(Error::AlreadyMapped);
                 }
                 let memory = Memory {
@@ -135,21 +139,24 @@ impl<A: Arch> Visit<'_, A> {
                     access,
                     device: slot.tag().device(),
                 };
-                let leaf = self.arch.leaf(place.stage, place.level, memory);
-                self.arch.replace(&place, leaf);
-                if place.stage == Stage::User {
-                    let tag = SpaceTag(space.tag.get());
-                    self.arch.flush_page(tag, place.address);
-                }
+                self.write_leaf(space, &entry, memory);
                 done += place.bytes();
                 slot.badge.set(done);
-                if self.spend(LEAF) || done == end {
+                if self.spend(NEW_LEAF) || done == end {
                     return Ok(done == end);
                 }
-                if !self.go(&mut place, 1) {
-                    break;
-                }
             }
+        }
+    }
+
+    /// Maps memory by an entry that is empty.
+    #[inline(always)]
+    pub(crate) fn write_leaf(&self, space: &AddressSpace, entry: &LiveEntry<'_>, memory: Memory) {
+        let leaf = self.arch.leaf(entry.stage, entry.level, memory);
+        self.arch.replace(entry, leaf);
+        if entry.stage == Stage::User {
+            self.arch
+                .flush_page(SpaceTag(space.tag.get()), entry.address);
         }
     }
 

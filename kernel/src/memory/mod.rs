@@ -21,8 +21,10 @@ use arena::Handle;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
-/// Instructions, about, that writing or clearing a leaf costs.
+/// Instructions, about, that changing or clearing a leaf costs.
 const LEAF: u64 = 100;
+/// Instructions, about, that writing a leaf costs where nothing was.
+pub(crate) const NEW_LEAF: u64 = 30;
 
 /// What both kinds of space have is where they begin.
 const _: () = assert!(offset_of!(Space, space) == 0 && offset_of!(GuestSpace, space) == 0);
@@ -149,17 +151,12 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Makes the space of the execution that runs next current.
     pub(crate) fn load_current_space(&self, core: &CoreState, next: Option<ExecutionRef>) {
+        let next = next.filter(|next| !self.execution(*next).is_vcpu());
         let Some(next) = next else { return };
-        if self.execution(next).is_vcpu() {
-            return;
-        }
         let address = self.thread(next).space().object.get();
-        if core.loaded_space.get() == address {
-            return;
-        }
-        let Some(space) = Handle::from_address(address) else {
-            return;
-        };
+        let space = Handle::from_address(address);
+        let space = space.filter(|_| core.loaded_space.get() != address);
+        let Some(space) = space else { return };
         let space = self.space(space);
         core.loaded_space.set(address);
         let own = 1 << self.entry.core();
@@ -173,10 +170,8 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns whether a thread's space has tables, so that it can run.
     pub(crate) fn has_space(&self, item: ExecutionRef) -> bool {
         let slot = self.thread(item).space();
-        if slot.tag().object_kind() != Some(ObjectKind::Space) {
-            return false;
-        }
+        let is_one = slot.tag().object_kind() == Some(ObjectKind::Space);
         let space = Handle::<AddressSpace>::from_address(slot.object.get());
-        space.is_some_and(|space| self.space(space).root.get() != 0)
+        space.is_some_and(|space| is_one && self.space(space).root.get() != 0)
     }
 }

@@ -99,9 +99,9 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns what an entry says.
     #[inline(always)]
-    pub(crate) fn found(&self, place: &Place<'_>) -> TableEntry {
-        let bits = place.word.load(Ordering::Relaxed);
-        self.arch.decode(place.stage, bits, place.level)
+    pub(crate) fn found(&self, entry: &LiveEntry<'_>) -> TableEntry {
+        let bits = entry.word.load(Ordering::Relaxed);
+        self.arch.decode(entry.stage, bits, entry.level)
     }
 
     /// Makes an empty table where there is none, and returns its address.

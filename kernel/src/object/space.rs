@@ -33,8 +33,8 @@ pub struct AddressSpace {
     pub word: Word,
     /// Cores on which translations may be missing that were made since they flushed the space.
     pub unaware: Word,
-    /// The table of leaves that was used last: which one it is of those that a space can have, by
-    /// address, and where; 0 where none is known.
+    /// The table of leaves that was used last: its name, which is which one it is of those that a
+    /// space can have, by address and level, and where; 0 where none is known.
     pub leaves: [Word; 2],
     unused: [u64; 3],
 }

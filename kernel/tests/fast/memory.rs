@@ -12,15 +12,17 @@ const HERE: u64 = 3 << 30;
 /// Bytes that one table of leaves maps.
 const TABLE: u64 = 2 << 20;
 /// Frames, by the logarithms of their sizes.
-const FRAMES: [u64; 6] = [12, 12, 12, 12, 13, 21];
+const FRAMES: [u64; 10] = [12, 12, 12, 12, 13, 15, 17, 18, 21, 22];
 /// Places of a process and of a guest: beside each other, in other tables, and no places at all.
-const PLACES: [u64; 10] = [
+const PLACES: [u64; 12] = [
     HERE,
     HERE + PAGE,
     HERE + 2 * PAGE,
     HERE + TABLE - PAGE,
     HERE + TABLE,
     HERE + TABLE + PAGE,
+    HERE + 8 * PAGE,
+    HERE + 511 * TABLE,
     HERE + 512 * TABLE,
     HERE + 1,
     1 << 38,
@@ -43,6 +45,12 @@ impl Stage {
         if !takes_fast_paths {
             machine.leave_all_to_the_general_path();
         }
+        // The largest first, so that they have room.
+        let frames = FRAMES.iter().rev();
+        let mut frames: Vec<u64> = frames
+            .map(|order| machine.make(ObjectKind::Frame, *order))
+            .collect();
+        frames.reverse();
         let kinds = [ObjectKind::Space, ObjectKind::GuestSpace, ObjectKind::Space];
         let spaces = kinds.map(|kind| machine.make(kind, 0));
         let funds = [16, 17].map(|order| machine.make(ObjectKind::Untyped, order));
@@ -58,15 +66,21 @@ impl Stage {
         });
         // The other one runs when a step says so: no other core knows the process before.
         machine.must(CallNumber::ThreadResume, &[users[0].slot]);
-        let frames = FRAMES.map(|order| machine.make(ObjectKind::Frame, order));
         machine.make_current(users[0].id);
         Self {
             machine,
             spaces,
             funds,
             users,
-            frames: frames.to_vec(),
+            frames,
         }
+    }
+
+    /// Makes a call; returns how many fast paths that took, and what the caller got.
+    fn paths(&self, number: CallNumber, arguments: &[u64]) -> (u64, Result<(), Error>) {
+        let before = self.machine.fast_paths_taken();
+        let answer = self.machine.call(self.users[0].id, number, arguments);
+        (self.machine.fast_paths_taken() - before, answer.status())
     }
 
     /// Does what a step says; returns what the caller got, and everything that there is then.
@@ -93,7 +107,7 @@ impl Stage {
         machine.make_current(caller.id);
         let mut image = machine.image();
         let read = Rights::new().with_read(true);
-        for place in &PLACES[..7] {
+        for place in &PLACES[..9] {
             for core in [0, 1] {
                 image.push(machine.touch(core, *place, read).unwrap_or(0));
             }
@@ -152,10 +166,7 @@ fn mapping_and_unmapping_a_page_take_fast_paths() {
     let stage = Stage::new(true);
     let (machine, frames) = (&stage.machine, &stage.frames);
     let takes = |paths: u64, number: CallNumber, arguments: &[u64], what: &str| {
-        let before = machine.fast_paths_taken();
-        let answer = machine.call(stage.users[0].id, number, arguments);
-        answer.status().expect("it is done");
-        assert_eq!(machine.fast_paths_taken() - before, paths, "{what}");
+        assert_eq!(stage.paths(number, arguments), (paths, Ok(())), "{what}");
     };
     for space in &stage.spaces[..2] {
         let map = |frame: usize, place: u64| [frames[frame], *space, HERE + place, 3];
@@ -171,7 +182,7 @@ fn mapping_and_unmapping_a_page_take_fast_paths() {
         let made = map(2, TABLE);
         takes(1, CallNumber::Map, &made, "a map that makes one table");
         let two = map(4, 4 * PAGE);
-        takes(0, CallNumber::Map, &two, "a map of two pages");
+        takes(1, CallNumber::Map, &two, "a map of two pages");
         let beside = frames[1];
         takes(1, CallNumber::Unmap, &[beside], "a page beside another");
         let last = frames[2];
@@ -181,5 +192,42 @@ fn mapping_and_unmapping_a_page_take_fast_paths() {
             answer.status().expect("it was mapped");
         }
         machine.check();
+    }
+}
+
+#[test]
+fn a_map_of_many_leaves_takes_a_fast_path_where_it_is_one_step_in_one_table() {
+    let taken = Err(Error::AlreadyMapped);
+    let maps = [
+        (0, 0, 0, Ok(()), "a map that makes two tables"),
+        (5, 8 * PAGE, 1, Ok(()), "eight pages"),
+        (1, 17 * PAGE, 1, Ok(()), "a page"),
+        (4, 16 * PAGE, 0, taken, "the second of two pages is there"),
+        (4, 18 * PAGE, 0, Ok(()), "what was refused before"),
+        (6, TABLE - 31 * PAGE, 0, Ok(()), "pages of two tables"),
+        (7, TABLE + 8 * PAGE, 0, Ok(()), "more than a step"),
+        (9, 0, 0, taken, "a table is there"),
+        (8, 2 * TABLE, 1, Ok(()), "a leaf of the next level"),
+        (9, 511 * TABLE, 0, Ok(()), "leaves of two tables there"),
+        (5, 9 * PAGE, 0, taken, "what is mapped already"),
+    ];
+    let stage = Stage::new(true);
+    for space in &stage.spaces[..2] {
+        for (frame, place, paths, got, what) in maps {
+            let arguments = [stage.frames[frame], *space, HERE + place, 3];
+            let found = stage.paths(CallNumber::Map, &arguments);
+            assert_eq!(found, (paths, got), "{what}");
+            stage.machine.check();
+        }
+        for frame in [9, 8, 7, 6, 4, 5, 1, 0] {
+            let unmapped = stage.paths(CallNumber::Unmap, &[stage.frames[frame]]);
+            unmapped.1.expect("it was mapped");
+        }
+        let arguments = [stage.frames[9], *space, HERE, 3];
+        let found = stage.paths(CallNumber::Map, &arguments);
+        assert_eq!(found, (1, Ok(())), "a map that makes a larger leaf's table");
+        let unmapped = stage.paths(CallNumber::Unmap, &[stage.frames[9]]);
+        unmapped.1.expect("it was mapped");
+        stage.machine.check();
     }
 }

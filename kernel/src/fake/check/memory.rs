@@ -5,6 +5,7 @@ use crate::Visit;
 use crate::arch::{Arch, Level, Stage, TableEntry};
 use crate::cap::slot::{FREEING, Slot};
 use crate::fake::FakeArch;
+use crate::fast::memory::LEVEL_SHIFT;
 use crate::memory::stage_of;
 use crate::object::space::{AddressSpace, Space};
 use abi::{ObjectKind, PAGE_SIZE, Rights};
@@ -118,14 +119,16 @@ impl<'e> Survey<'_, 'e> {
 
     /// Checks that the table of leaves that a space notes is one of its own, where it says.
     fn noted_leaves(&self, space: &AddressSpace) {
-        let [region, table] = &space.leaves;
+        let [name, table] = &space.leaves;
         if table.get() != 0 {
             let levels = self.visit.arch.levels(stage_of(space));
-            let last = levels.last().expect("tables have levels");
-            let address = region.get() << last.bits << last.shift;
-            let place = self.visit.walk(space, address, levels.len() - 1);
-            let found = place.map(|place| (place.depth + 1, place.table));
-            assert_eq!(found, Some((levels.len(), table.get())), "at {address:#x}");
+            let depth = levels.len() - 1 - (name.get() >> LEVEL_SHIFT) as usize;
+            let Level { bits, shift, .. } = levels[depth];
+            // What it says of the level falls off.
+            let address = name.get() << bits << shift;
+            let place = self.visit.walk(space, address, depth);
+            let found = place.map(|place| (place.depth, place.table));
+            assert_eq!(found, Some((depth, table.get())), "at {address:#x}");
         }
     }
 

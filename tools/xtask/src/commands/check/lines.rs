@@ -22,8 +22,8 @@ const LIMIT: usize = 600;
 /// Code that has a limit: its name, its folders, those inside of them that do not count, the limit.
 ///
 /// Fast paths are counted apart: they do again what the portable kernel does without them. Exits that
-/// are forwarded, and the pins and notes of devices' servers, are 40 lines of them, pages that are
-/// mapped and unmapped 195, lines and registers of vCPUs 45.
+/// are forwarded, and the pins and notes of devices' servers, are 40 lines of them, what is mapped and
+/// unmapped 250, lines and registers of vCPUs 45.
 const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
     (
         "portable kernel",
@@ -31,7 +31,7 @@ const LIMITS: [(&str, &[&str], &[&str], usize); 10] = [
         &["kernel/src/fake/", "kernel/src/fast/"],
         6000,
     ),
-    ("fast paths", &["kernel/src/fast/"], &[], 1020),
+    ("fast paths", &["kernel/src/fast/"], &[], 1080),
     (
         "arena",
         &["kernel/arena/src/"],
