@@ -319,3 +319,20 @@ pub trait Effects {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::{MAX_VCPUS, VcpuId, VcpuSet};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn the_members_of_a_set_are_those_whose_bit_is_set(bits: u64) {
+            let members: Vec<_> = VcpuSet::from_bits(bits).iter().map(VcpuId::index).collect();
+            let set = (0..MAX_VCPUS).filter(|index| bits >> index & 1 == 1);
+            prop_assert_eq!(members, set.collect::<Vec<_>>());
+        }
+    }
+}

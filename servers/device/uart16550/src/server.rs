@@ -121,45 +121,51 @@ struct Thread {
 impl Thread {
     /// Serves until the endpoint is gone; returns why.
     fn serve(&self) -> Error {
-        self.refresh();
-        let mut received = self.endpoint.receive(self.deadline());
+        let mut received = self.pause();
         loop {
-            let answer = match received {
-                Ok(message) => self.handle(&message),
-                Err(Error::TimedOut) => {
-                    self.refresh();
-                    None
+            received = match received {
+                Ok(message) if message.kind() == Some(DeliveryKind::Access) => {
+                    self.reply(&self.access(&message))
                 }
+                Ok(message) => self.handle(message),
+                Err(Error::TimedOut) => self.pause(),
                 Err(error) => return error,
             };
-            let deadline = self.deadline();
-            received = match answer {
-                Some(answer) => match self.endpoint.reply_receive(&answer, deadline) {
-                    Err(Error::NoCaller) => self.endpoint.receive(deadline),
-                    received => received,
-                },
-                None => self.endpoint.receive(deadline),
-            };
         }
     }
 
-    /// Handles a message; returns the answer where there is somebody to get one.
-    fn handle(&self, message: &Incoming) -> Option<Outgoing> {
-        match message.kind() {
-            Some(DeliveryKind::Access) => Some(self.access(message)),
-            Some(DeliveryKind::Call) => Some(self.call(*message)),
-            Some(DeliveryKind::Notification) => {
-                self.refresh();
-                None
-            }
-            _ => Some(refusal(Refused::Malformed)),
-        }
-    }
-
-    /// Answers a request of the vcpu server.
+    /// Moves what there is to move, and waits for a message.
     #[inline(never)]
-    fn call(&self, message: Incoming) -> Outgoing {
-        answer::<Device>(&message, |request| self.request(message.badge, request))
+    fn pause(&self) -> Result<Incoming, Error> {
+        self.refresh();
+        self.receive()
+    }
+
+    /// Waits for a message.
+    #[inline(never)]
+    fn receive(&self) -> Result<Incoming, Error> {
+        self.endpoint.receive(self.deadline())
+    }
+
+    /// Answers, and waits for a message.
+    #[inline]
+    fn reply(&self, answer: &Outgoing) -> Result<Incoming, Error> {
+        match self.endpoint.reply_receive(answer, self.deadline()) {
+            Err(Error::NoCaller) => self.receive(),
+            received => received,
+        }
+    }
+
+    /// Handles a message that is no access, and waits for the next one.
+    #[inline(never)]
+    fn handle(&self, message: Incoming) -> Result<Incoming, Error> {
+        match message.kind() {
+            Some(DeliveryKind::Call) => self.reply(&answer::<Device>(&message, |request| {
+                self.request(message.badge, request)
+            })),
+            Some(DeliveryKind::Notification) => self.pause(),
+            _ => self.reply(&refusal(Refused::Malformed)),
+        }
     }
 
     /// Serves an access of the guest, who waits until its output has room. One that comes again has
@@ -286,7 +292,7 @@ impl Thread {
     }
 
     /// Lets something happen to the port and performs what comes of it.
-    #[inline]
+    #[inline(always)]
     fn with_port(&self, event: impl FnOnce(&mut Shared) -> Outcome) -> Outcome {
         let mut guard = SHARED.lock();
         let Some(shared) = guard.as_mut() else {

@@ -228,7 +228,7 @@ impl<P: Platform> Effects for World<P> {
             !P::HAS_ZERO || first != 0,
             "a register that is not in the page"
         );
-        let processor = self.processor(vcpu);
+        let processor = *self.processor(vcpu);
         let mut registers = first..;
         [(); COUNT].map(|()| processor.general(registers.next().unwrap_or_default()))
     }
@@ -239,7 +239,7 @@ impl<P: Platform> Effects for World<P> {
             !P::HAS_ZERO || first != 0,
             "a register that is not in the page"
         );
-        let processor = self.processor(vcpu);
+        let processor = *self.processor(vcpu);
         for (register, value) in (first..).zip(values) {
             processor.set_general(register, value);
         }

@@ -90,6 +90,7 @@ fn word(text: &[u8], index: usize) -> u32 {
 impl Processor {
     /// Returns the answer to a leaf and a sub-leaf.
     #[must_use]
+    #[inline]
     pub fn answer(self, leaf: u32, part: u32) -> Answer {
         match leaf {
             0 | 0x8000_0000 => {

@@ -38,6 +38,7 @@ impl Event {
 
 impl X86 {
     /// Makes the guest take an event at its instruction.
+    #[inline(never)]
     pub(super) fn raise<E: Effects>(
         &mut self,
         vcpu: VcpuId,

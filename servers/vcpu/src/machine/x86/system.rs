@@ -70,7 +70,7 @@ impl X86 {
     }
 
     /// Makes the guest take an event at its instruction, and go on.
-    #[inline(never)]
+    #[inline]
     pub(super) fn refuse<E: Effects>(
         &mut self,
         vcpu: VcpuId,
@@ -87,7 +87,7 @@ impl X86 {
         let processor = Processor {
             vendor: self.vendor,
             index: vcpu.index() as u32,
-            count: u32::try_from(self.processors.len()).unwrap_or(1),
+            count: self.processors.len() as u32,
             ticks_per_second: effects.ticks_per_second(),
         };
         let [leaf, part] = effects.generals(vcpu, RAX);
