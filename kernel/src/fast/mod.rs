@@ -140,7 +140,7 @@ impl<A: Arch> Visit<'_, A> {
             Some(Self::done(thread, [abi::VERSION, self.entry.core() as u64]))
         } else if is(CallNumber::Map) || is(CallNumber::Unmap) {
             self.fast_memory(thread, is(CallNumber::Map))
-        } else {
+        } else if RARE {
             let calls = [
                 CallNumber::Inject,
                 CallNumber::VcpuRead,
@@ -148,6 +148,8 @@ impl<A: Arch> Visit<'_, A> {
             ];
             let number = calls.into_iter().find(|number| is(*number))?;
             self.fast_vcpu(thread, number)
+        } else {
+            None
         }
     }
 

@@ -68,7 +68,6 @@ impl Work {
     }
 
     /// Does it, or begins to; a fault in place, for that is short.
-    #[inline(always)]
     fn perform(&self, core: u64) -> Performed {
         match *self {
             Self::Request(_, Err(refused)) => Performed::Answer(refusal(refused)),
