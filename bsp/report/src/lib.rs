@@ -40,7 +40,10 @@ pub fn panic(write: impl FnMut(&str), core: u64, info: &PanicInfo<'_>) {
     let (file, line) = info
         .location()
         .map_or(("?", 0), |place| (place.file(), u64::from(place.line())));
-    let message = info.message().as_str().unwrap_or("see there");
+    let message = info
+        .message()
+        .as_str()
+        .unwrap_or("its message has arguments, which are not printed");
     let parts = [
         Part::Text(file),
         Part::Text(":"),
