@@ -186,7 +186,8 @@ pub enum Event {
     Lifecycle(Lifecycle),
 }
 
-/// What handlers may do. `vcpu` is always a vCPU of this VM.
+/// What handlers may do. `vcpu` is a vCPU of this VM; what is meant for another one is left out, and
+/// is answered by zeros, errors and `false`.
 ///
 /// Registers other than the general ones are named by the ids of `abi::register` and the machines'
 /// `*-regs` crates; they can be read and written only while the vCPU is stopped or waits for the

@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod machine;
 pub mod metrics;
 pub mod once;
+pub mod seats;
 #[cfg(target_os = "none")]
 pub mod server;
 

@@ -3,6 +3,7 @@
 use super::devices;
 use super::output::Output;
 use super::{Platform, Processor, Setup};
+use crate::seats::Seats;
 use crate::{
     Absent, Effects, Event, Exit, FenceKind, Line, MemoryError, Outcome, RegisterError, Start,
     VcpuId, VcpuSet,
@@ -12,8 +13,7 @@ use abi::exit::ExitClass;
 use abi::register::{IS_IDLE, SEQUENCE};
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use api::{Delivery, Last, Newest};
+use api::{Delivery, Newest};
 use core::marker::PhantomData;
 use guest_memory::CopyError;
 use irq_api::floating::{Act, Answer};
@@ -22,50 +22,23 @@ use irq_api::floating::{Act, Answer};
 pub struct World<P: Platform> {
     /// What was granted.
     pub setup: Arc<Setup>,
-    seats: Vec<Seat>,
+    /// Its vCPUs, and the exit that is handled.
+    seats: Seats<Processor, Outcome>,
     output: Output,
-    /// The exit that is handled.
-    pub(super) current: Current,
-    platform: PhantomData<fn() -> P>,
-}
-
-/// What is known of a vCPU, in a cache line of its own.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Seat {
-    /// Its last exit, and how that was answered.
-    last: Last<Outcome>,
-    processor: Processor,
-}
-
-/// The exit that is handled: its vCPU is looked up once.
-pub(super) struct Current {
-    vcpu: VcpuId,
-    processor: Processor,
-    /// Its number.
-    pub sequence: u64,
-    /// It left registers in its page ([`Platform::NOTED`]), of which none was written since.
+    /// The exit that is handled left registers in the page of its vCPU ([`Platform::NOTED`]), of
+    /// which none was written since.
     is_noted: bool,
+    platform: PhantomData<fn() -> P>,
 }
 
 impl<P: Platform> World<P> {
     /// Returns the world of a guest that did nothing yet; `None` where it has no vCPU.
     pub(super) fn new(setup: Arc<Setup>) -> Option<Self> {
-        let current = Current {
-            vcpu: VcpuId::FIRST,
-            processor: *setup.vcpus.first()?,
-            sequence: 0,
-            is_noted: false,
-        };
-        let seat = |processor: &Processor| Seat {
-            last: Last::default(),
-            processor: *processor,
-        };
         Some(Self {
-            seats: setup.vcpus.iter().map(seat).collect(),
+            seats: Seats::new(&setup.vcpus)?,
             setup,
             output: Output::default(),
-            current,
+            is_noted: false,
             platform: PhantomData,
         })
     }
@@ -73,20 +46,16 @@ impl<P: Platform> World<P> {
     /// Begins with an exit of a vCPU: returns what its delivery is, or `None` where the VM does not
     /// have that vCPU.
     #[inline]
-    pub(super) fn begin(
-        &mut self,
-        vcpu: VcpuId,
-        exit: Exit,
-        sequence: u64,
-    ) -> Option<Delivery<Outcome>> {
-        let seat = self.seats.get(vcpu.index())?;
-        self.current = Current {
-            vcpu,
-            processor: seat.processor,
-            sequence,
-            is_noted: P::notes(exit),
-        };
-        Some(seat.last.look(sequence))
+    pub(super) fn begin(&mut self, vcpu: VcpuId, sequence: u64) -> Option<Delivery<Outcome>> {
+        self.seats.begin(vcpu, sequence)
+    }
+
+    /// Notes which registers are in the register page, as the exit that was begun is a new one.
+    #[inline]
+    pub(super) fn look(&mut self, exit: Exit) {
+        if P::notes(exit) {
+            self.is_noted = true;
+        }
     }
 
     /// Ends with the exit that was begun: from now on the registers are others. Records how it was
@@ -94,16 +63,14 @@ impl<P: Platform> World<P> {
     #[inline]
     pub(super) fn end(&mut self, outcome: Outcome) {
         self.forget_noted();
-        if let Some(seat) = self.seats.get_mut(self.current.vcpu.index()) {
-            seat.last.record(self.current.sequence, outcome);
-        }
+        self.seats.record(outcome);
     }
 
     /// Notes that registers may be others than those in the register page.
     #[inline]
     fn forget_noted(&mut self) {
         if !P::NOTED.is_empty() {
-            self.current.is_noted = false;
+            self.is_noted = false;
         }
     }
 
@@ -112,7 +79,7 @@ impl<P: Platform> World<P> {
     #[inline(never)]
     pub(super) fn put_off(&mut self, exit: (ExitClass, u64), absent: Absent) {
         self.forget_noted();
-        let vcpu = self.current.vcpu;
+        let vcpu = self.seats.current();
         self.output.absent(vcpu, absent.address);
         if P::try_again(self, vcpu, exit).is_err() {
             self.note("a vCPU does not take back its program counter");
@@ -132,33 +99,9 @@ impl<P: Platform> World<P> {
                 Ok(())
             });
             newest.set(vcpu.index(), sequence);
-            self.retire(vcpu, sequence);
+            self.seats.retire(vcpu, sequence);
         }
         newest
-    }
-
-    /// Makes all exits of a vCPU up to this one stale.
-    fn retire(&mut self, vcpu: VcpuId, newest: u64) {
-        if let Some(seat) = self.seats.get_mut(vcpu.index()) {
-            seat.last.retire(newest);
-        }
-    }
-
-    /// Returns the capability and the registers of a vCPU.
-    #[inline]
-    fn processor(&self, vcpu: VcpuId) -> &Processor {
-        if vcpu == self.current.vcpu {
-            return &self.current.processor;
-        }
-        self.other(vcpu)
-    }
-
-    /// Returns the capability and the registers of a vCPU whose exit is not handled now.
-    #[cold]
-    #[inline(never)]
-    fn other(&self, vcpu: VcpuId) -> &Processor {
-        let seat = self.seats.get(vcpu.index());
-        &seat.expect("handlers name vCPUs that the VM has").processor
     }
 
     /// Makes a call on a vCPU; what the kernel refuses is worth a line.
@@ -169,7 +112,8 @@ impl<P: Platform> World<P> {
         vcpu: VcpuId,
         call: impl FnOnce(Processor) -> Result<(), Error>,
     ) -> bool {
-        let result = call(*self.processor(vcpu));
+        let processor = self.seats.get(vcpu);
+        let result = processor.map_or(Err(Error::NoCapability), call);
         if let Err(error) = result {
             self.failed(what, vcpu, error);
         }
@@ -212,13 +156,15 @@ impl<P: Platform> Effects for World<P> {
         if P::HAS_ZERO && register == 0 {
             return 0;
         }
-        self.processor(vcpu).general(register)
+        let processor = self.seats.get(vcpu);
+        processor.map_or(0, |processor| processor.general(register))
     }
 
     #[inline]
     fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        if !P::HAS_ZERO || register != 0 {
-            self.processor(vcpu).set_general(register, value);
+        let is_zero = P::HAS_ZERO && register == 0;
+        if !is_zero && let Some(processor) = self.seats.get(vcpu) {
+            processor.set_general(register, value);
         }
     }
 
@@ -228,7 +174,9 @@ impl<P: Platform> Effects for World<P> {
             !P::HAS_ZERO || first != 0,
             "a register that is not in the page"
         );
-        let processor = *self.processor(vcpu);
+        let Some(processor) = self.seats.get(vcpu) else {
+            return [0; COUNT];
+        };
         let mut registers = first..;
         [(); COUNT].map(|()| processor.general(registers.next().unwrap_or_default()))
     }
@@ -239,7 +187,9 @@ impl<P: Platform> Effects for World<P> {
             !P::HAS_ZERO || first != 0,
             "a register that is not in the page"
         );
-        let processor = *self.processor(vcpu);
+        let Some(processor) = self.seats.get(vcpu) else {
+            return;
+        };
         for (register, value) in (first..).zip(values) {
             processor.set_general(register, value);
         }
@@ -247,10 +197,10 @@ impl<P: Platform> Effects for World<P> {
 
     #[inline]
     fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError> {
-        let processor = self.processor(vcpu);
+        let processor = self.seats.get(vcpu).ok_or(RegisterError)?;
         if let Some(place) = P::NOTED.iter().position(|noted| *noted == id)
-            && self.current.is_noted
-            && vcpu == self.current.vcpu
+            && self.is_noted
+            && vcpu == self.seats.current()
             && let Some(value) = processor.word(P::NOTED_FROM + place)
         {
             return Ok(value);
@@ -261,10 +211,9 @@ impl<P: Platform> Effects for World<P> {
     #[inline]
     fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
         self.forget_noted();
-        self.processor(vcpu)
-            .capability
-            .write(id, value)
-            .map_err(|_| RegisterError)
+        let processor = self.seats.get(vcpu).ok_or(RegisterError)?;
+        let written = processor.capability.write(id, value);
+        written.map_err(|_| RegisterError)
     }
 
     #[inline]
@@ -300,7 +249,7 @@ impl<P: Platform> Effects for World<P> {
             newest = vcpu.capability.read(SEQUENCE)?;
             Ok(())
         });
-        self.retire(vcpu, newest);
+        self.seats.retire(vcpu, newest);
     }
 
     fn pause(&mut self, vcpu: VcpuId) {
@@ -314,11 +263,11 @@ impl<P: Platform> Effects for World<P> {
             newest = vcpu.capability.read(SEQUENCE)?;
             Ok(())
         });
-        self.retire(vcpu, newest);
+        self.seats.retire(vcpu, newest);
     }
 
     fn interruption(&mut self, by: VcpuId, act: Act) -> Answer {
-        match devices::interruption(by.index(), self.current.sequence, act) {
+        match devices::interruption(by.index(), self.seats.sequence(), act) {
             Ok(answer) => answer,
             Err(trouble) => {
                 self.note(&format!("an interruption is lost: {trouble}"));
@@ -328,7 +277,8 @@ impl<P: Platform> Effects for World<P> {
     }
 
     fn is_idle(&mut self, vcpu: VcpuId) -> bool {
-        self.processor(vcpu).capability.read(IS_IDLE) == Ok(1)
+        let processor = self.seats.get(vcpu);
+        processor.is_some_and(|processor| processor.capability.read(IS_IDLE) == Ok(1))
     }
 
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
@@ -376,7 +326,7 @@ impl<P: Platform> Effects for World<P> {
         let index = devices.iter().position(|device| {
             device.ports == ports && address.wrapping_sub(device.base) < device.size
         });
-        devices::load(index, (vcpu, self.current.sequence), place)
+        devices::load(index, (vcpu, self.seats.sequence()), place)
     }
 
     fn controller_register(
@@ -385,7 +335,7 @@ impl<P: Platform> Effects for World<P> {
         number: u32,
         store: Option<u64>,
     ) -> Option<u64> {
-        devices::controller_register((vcpu, self.current.sequence), number, store)
+        devices::controller_register((vcpu, self.seats.sequence()), number, store)
     }
 
     fn take_start(&mut self) -> Option<Start> {
