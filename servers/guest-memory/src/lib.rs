@@ -93,13 +93,14 @@ impl GuestMemory {
     }
 
     /// Returns where a guest-physical range is mapped.
+    #[inline]
     fn locate(&self, address: u64, bytes: usize) -> Result<u64, CopyError> {
-        let offset = address.checked_sub(self.base).ok_or(CopyError::Outside)?;
-        let end = offset.checked_add(bytes as u64).ok_or(CopyError::Outside)?;
-        if end > self.bytes {
-            return Err(CopyError::Outside);
+        // Below the base, the offset is larger than memory that does not wrap around.
+        let offset = address.wrapping_sub(self.base);
+        match self.bytes.checked_sub(bytes as u64) {
+            Some(last) if offset <= last => Ok(self.window + offset),
+            _ => Err(CopyError::Outside),
         }
-        Ok(self.window + offset)
     }
 
     /// Copies guest-physical memory out, also of pages that moved.
@@ -109,6 +110,18 @@ impl GuestMemory {
     /// [`CopyError`] where not all of it is there.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), CopyError> {
         self.repeat(|| self.try_read(address, buffer))
+    }
+
+    /// Returns eight bytes as they lie in memory, loaded at once where they are aligned; `None` where
+    /// not all of them are there, which [`Self::read`] goes on with. Never blocks.
+    #[must_use]
+    #[inline]
+    pub fn word(&self, address: u64) -> Option<[u8; 8]> {
+        let from = self.locate(address, size_of::<u64>()).ok()?;
+        // SAFETY: `from` and seven bytes more lie in the part of the space where only guest memory is
+        // mapped (1).
+        let word = unsafe { copy::load(from as *const u8) };
+        word.map(u64::to_ne_bytes)
     }
 
     /// Copies into guest-physical memory, also to pages that moved.
@@ -214,6 +227,25 @@ mod tests {
         assert_eq!(GuestMemory::place(0x1000, 0), None);
         assert_eq!(GuestMemory::place(u64::MAX - 4095, 8192), None);
         assert_eq!(GuestMemory::place(0, WINDOW_END), None);
+    }
+
+    #[test]
+    fn a_word_that_is_not_wholly_in_the_memory_is_none() {
+        let memory = GuestMemory::place(0x8000_0000, 1 << 28).unwrap();
+        for address in [
+            0,
+            0x7fff_fff8,
+            0x7fff_ffff,
+            0x8fff_fff9,
+            0x9000_0000,
+            u64::MAX - 6,
+        ] {
+            assert_eq!(memory.word(address), None);
+        }
+        assert_eq!(memory.locate(0x8fff_fff8, 8), Ok(WINDOW + (1 << 28) - 8));
+        assert!(memory.locate(0x8000_0000, 8).is_ok());
+        // Memory that is smaller than a word has none.
+        assert_eq!(GuestMemory::place(0, 7).unwrap().word(0), None);
     }
 
     #[test]

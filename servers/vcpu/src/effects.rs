@@ -219,6 +219,14 @@ pub trait Effects {
     /// [`RegisterError`] where there is none.
     fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError>;
 
+    /// Returns the registers that an access which the hardware does not describe leaves at hand, as
+    /// many as are asked for, in the machine's order; `None` where this exit left none, or one was
+    /// written since: then [`Self::read_register`] has them.
+    fn noted<const COUNT: usize>(&mut self, vcpu: VcpuId) -> Option<[u64; COUNT]> {
+        let _ = vcpu;
+        None
+    }
+
     /// Writes the register with this id.
     ///
     /// # Errors
@@ -266,6 +274,14 @@ pub trait Effects {
     ///
     /// [`MemoryError`] where not all of it is there.
     fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError>;
+
+    /// Returns eight bytes of guest-physical memory, loaded at once where they are aligned; `None`
+    /// where they are not at hand, which [`Self::read_guest`] goes on with, or tells why.
+    fn guest_word(&mut self, address: u64) -> Option<[u8; 8]> {
+        let mut bytes = [0; 8];
+        self.read_guest(address, &mut bytes).ok()?;
+        Some(bytes)
+    }
 
     /// Copies into guest-physical memory; never blocks.
     ///

@@ -1,155 +1,22 @@
 //! x86 guests against a scripted world: what exits come to, and that none breaks the server.
 #![allow(missing_docs)]
 
+mod x86_fake;
+
 use abi::exit::{AccessInfo, ExitClass, RouteKey};
 use irq_api::CONTROL_REGISTER_8;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use vcpu::machine::x86::X86;
 use vcpu::machine::x86::cpuid::Vendor;
 use vcpu::machine::{Boot, Machine};
-use vcpu::{
-    Absent, Effects, EndReason, Event, Exit, FenceKind, Lifecycle, Line, MemoryError, Outcome,
-    RebootKind, RegisterError, Start, VcpuId, VcpuSet,
-};
+use vcpu::{Absent, EndReason, Exit, Lifecycle, Outcome, RebootKind, Start, VcpuSet};
+use x86_fake::{BYTES, World, id};
 use x86_regs::msr;
 use x86_regs::one_reg::{Register, SegmentField};
 
-/// Bytes of memory, and where the code is.
-const BYTES: usize = 0x1_0000;
+/// Where the code is.
 const CODE: u64 = 0x1000;
 const APIC: u64 = 0xfee0_0000;
-
-#[derive(Default)]
-struct World {
-    general: BTreeMap<(usize, u8), u64>,
-    registers: BTreeMap<(usize, u64), u64>,
-    memory: Vec<u8>,
-    absent: Option<u64>,
-    /// What devices have at an address.
-    devices: BTreeMap<u64, u64>,
-    controller: BTreeMap<u32, u64>,
-    starts: Vec<Start>,
-    started: Vec<usize>,
-    stopped: Vec<usize>,
-    loads: usize,
-}
-
-impl World {
-    fn register(&self, register: Register) -> u64 {
-        self.registers
-            .get(&(0, register.id()))
-            .copied()
-            .unwrap_or(0)
-    }
-
-    fn set(&mut self, register: Register, value: u64) {
-        self.registers.insert((0, register.id()), value);
-    }
-
-    fn range(&self, address: u64, bytes: usize) -> Result<std::ops::Range<usize>, MemoryError> {
-        let start = usize::try_from(address).map_err(|_| MemoryError::Outside)?;
-        let end = start.checked_add(bytes).filter(|end| *end <= BYTES);
-        let end = end.ok_or(MemoryError::Outside)?;
-        match self.absent {
-            Some(page) if start as u64 >> 12 <= page && (end as u64 - 1) >> 12 >= page => {
-                Err(MemoryError::Absent {
-                    address: page << 12,
-                })
-            }
-            _ => Ok(start..end),
-        }
-    }
-}
-
-impl Effects for World {
-    fn general(&mut self, vcpu: VcpuId, register: u8) -> u64 {
-        let found = self.general.get(&(vcpu.index(), register));
-        found.copied().unwrap_or(0)
-    }
-
-    fn set_general(&mut self, vcpu: VcpuId, register: u8, value: u64) {
-        self.general.insert((vcpu.index(), register), value);
-    }
-
-    fn read_register(&mut self, vcpu: VcpuId, id: u64) -> Result<u64, RegisterError> {
-        let found = self.registers.get(&(vcpu.index(), id));
-        Ok(found.copied().unwrap_or(0))
-    }
-
-    fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
-        self.registers.insert((vcpu.index(), id), value);
-        Ok(())
-    }
-
-    fn inject(&mut self, _: VcpuId, _: Line, _: bool) {}
-
-    fn fence(&mut self, _: VcpuSet, _: FenceKind) {}
-
-    fn start(&mut self, vcpu: VcpuId) -> bool {
-        self.started.push(vcpu.index());
-        true
-    }
-
-    fn stop(&mut self, vcpu: VcpuId) {
-        self.stopped.push(vcpu.index());
-    }
-
-    fn is_idle(&mut self, _: VcpuId) -> bool {
-        false
-    }
-
-    fn read_guest(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
-        let range = self.range(address, buffer.len())?;
-        buffer.copy_from_slice(&self.memory[range]);
-        Ok(())
-    }
-
-    fn write_guest(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
-        let range = self.range(address, bytes.len())?;
-        self.memory[range].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn console_write(&mut self, bytes: &[u8]) -> usize {
-        bytes.len()
-    }
-
-    fn console_read(&mut self, _: &mut [u8]) -> usize {
-        0
-    }
-
-    fn event(&mut self, _: Event) {}
-
-    fn counter(&mut self) -> u64 {
-        2_000_000
-    }
-
-    fn ticks_per_second(&mut self) -> u64 {
-        1_000_000
-    }
-
-    fn load_device(&mut self, _: VcpuId, _: bool, (address, _): (u64, u8)) -> Option<u64> {
-        self.loads += 1;
-        self.devices.get(&address).copied()
-    }
-
-    fn controller_register(&mut self, _: VcpuId, number: u32, store: Option<u64>) -> Option<u64> {
-        let value = self.controller.get_mut(&number)?;
-        if let Some(store) = store {
-            *value = store;
-        }
-        Some(*value)
-    }
-
-    fn take_start(&mut self) -> Option<Start> {
-        self.starts.pop()
-    }
-}
-
-fn id(index: usize) -> VcpuId {
-    VcpuId::new(index).unwrap()
-}
 
 /// A guest in 64-bit mode without translation, which no processor has, but the walk is tested apart.
 fn booted(code: &[u8]) -> (X86, World) {

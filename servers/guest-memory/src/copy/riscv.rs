@@ -2,6 +2,7 @@
 //!
 //! A fault keeps all registers, so that `a2`, the bytes still to be copied, is the answer.
 
+pub(super) use super::load_by_copy as load;
 use core::arch::global_asm;
 
 global_asm!(

@@ -3,6 +3,7 @@
 //! A missing translation nullifies the instruction and keeps all registers, so that `r4`, the bytes
 //! still to be copied, is the answer.
 
+pub(super) use super::load_by_copy as load;
 use core::arch::global_asm;
 
 global_asm!(

@@ -209,6 +209,19 @@ impl<P: Platform> Effects for World<P> {
     }
 
     #[inline]
+    fn noted<const COUNT: usize>(&mut self, vcpu: VcpuId) -> Option<[u64; COUNT]> {
+        if COUNT > P::NOTED.len() || !self.is_noted || vcpu != self.seats.current() {
+            return None;
+        }
+        let processor = self.seats.get(vcpu)?;
+        let mut values = [0; COUNT];
+        for (value, place) in values.iter_mut().zip(P::NOTED_FROM..) {
+            *value = processor.word(place)?;
+        }
+        Some(values)
+    }
+
+    #[inline]
     fn write_register(&mut self, vcpu: VcpuId, id: u64, value: u64) -> Result<(), RegisterError> {
         self.forget_noted();
         let processor = self.seats.get(vcpu).ok_or(RegisterError)?;
@@ -286,6 +299,11 @@ impl<P: Platform> Effects for World<P> {
             .memory
             .read(address, buffer)
             .map_err(memory_error)
+    }
+
+    #[inline]
+    fn guest_word(&mut self, address: u64) -> Option<[u8; 8]> {
+        self.setup.memory.word(address)
     }
 
     fn write_guest(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {

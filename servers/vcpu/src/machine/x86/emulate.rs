@@ -6,9 +6,9 @@
 
 use super::arithmetic::{self, cut, extend};
 use super::exception::Event;
-use super::instruction::{Instruction, LONGEST, Operation, Operator, Part, Source};
+use super::instruction::{Instruction, Operation, Operator, Part, Source};
 use super::ports::{count_down, step_index};
-use super::registers::{CODE, general, linear, linear_in, mode, part, read, set_part, write};
+use super::registers::{general, linear, part, read, set_part, write};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86};
 use crate::{Access, Effects, Event as Report, Exit, Outcome, VcpuId};
@@ -19,6 +19,8 @@ use x86_regs::one_reg::Register;
 const STORE: u64 = 1 << 1;
 /// A fetch.
 const FETCH: u64 = 1 << 4;
+/// None of the machine's: a device server has the address.
+const CLAIMED: u64 = 1 << 63;
 /// A walk of the guest's tables.
 const WALK: u64 = 1 << 33;
 /// RSI.
@@ -29,90 +31,129 @@ const DESTINATION: u8 = 7;
 /// One access, as the machine reported it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
-    /// The instruction.
-    pub program_counter: u64,
     /// The guest-physical address.
     pub address: u64,
-    /// The machine's cause.
-    pub cause: u64,
-    /// A device server has the address; else nothing is there.
-    pub claimed: bool,
+    /// The machine's cause, and [`CLAIMED`].
+    cause: u64,
 }
 
 impl Fault {
     /// Returns the access of an exit.
     #[inline]
     pub(super) const fn of(exit: Exit) -> Self {
-        let [program_counter, address, _, cause, ..] = exit.words;
-        Self {
-            program_counter,
-            address,
-            cause,
-            claimed: matches!(exit.class, ExitClass::Device),
-        }
+        let [_, address, _, cause, ..] = exit.words;
+        let cause = if matches!(exit.class, ExitClass::Device) {
+            cause | CLAIMED
+        } else {
+            cause & !CLAIMED
+        };
+        Self { address, cause }
+    }
+
+    /// Returns whether a device server has the address; else nothing is there.
+    #[inline]
+    pub(super) const fn claimed(self) -> bool {
+        self.cause & CLAIMED != 0
+    }
+
+    /// Returns whether the instruction stores there.
+    #[inline]
+    const fn stores(self) -> bool {
+        self.cause & STORE != 0
+    }
+
+    /// Returns whether the instruction, or a table, is there.
+    #[inline]
+    const fn fetches(self) -> bool {
+        self.cause & (FETCH | WALK) != 0
     }
 
     /// Returns the class of its exit.
     const fn class(self) -> ExitClass {
-        if self.claimed {
+        if self.claimed() {
             ExitClass::Device
         } else {
             ExitClass::Unclaimed
         }
     }
-
-    /// Returns whether the instruction stores there.
-    const fn stores(self) -> bool {
-        self.cause & STORE != 0
-    }
 }
 
 impl X86 {
-    /// Handles an access to memory that is no RAM.
+    /// Handles an access to memory that is no RAM, by the instruction at the program counter.
     #[inline(never)]
     pub(super) fn access<E: Effects>(
         &mut self,
         vcpu: VcpuId,
+        program_counter: u64,
         fault: Fault,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        if !fault.claimed && self.reported.is_new(fault.address) {
-            effects.event(Report::Unclaimed {
-                vcpu,
-                address: fault.address,
-                program_counter: fault.program_counter,
-            });
+        if !fault.claimed() {
+            self.report(vcpu, program_counter, fault, effects);
         }
-        if fault.cause & (FETCH | WALK) != 0 {
+        if fault.fetches() {
             // Code or tables where no memory is: nothing sensible can follow.
             let cause = (fault.class(), fault.address);
-            return Ok(self.give_up(vcpu, cause, fault.program_counter, effects));
+            return Ok(self.give_up(vcpu, cause, program_counter, effects));
         }
-        let mode = mode(vcpu, effects)?;
-        let code = linear_in(mode, vcpu, (CODE, fault.program_counter), effects)?;
-        let mut buffer = [0; LONGEST];
-        let count = fetch(vcpu, code, &mut buffer, effects)?;
-        let bytes = buffer.get(..count).unwrap_or_default();
-        let Some(instruction) = Instruction::decode(bytes, mode) else {
-            if self.reported.is_new(fault.program_counter) {
-                let [a, b, c, d, ..] = buffer;
-                effects.event(Report::UnsupportedAccess {
-                    vcpu,
-                    address: fault.address,
-                    instruction: u32::from_le_bytes([a, b, c, d]),
-                });
+        let (bytes, mode) = fetch(vcpu, program_counter, effects)?;
+        match Instruction::decode(bytes, mode) {
+            Some(instruction) => self.perform(vcpu, fault, instruction, effects),
+            None => {
+                let first = bytes.from(0) as u32;
+                self.unknown(vcpu, (program_counter, first), fault, effects)
             }
-            return self.refuse(vcpu, Event::InvalidOpcode, effects);
-        };
-        self.perform(vcpu, fault, &instruction, effects)
+        }
+    }
+
+    /// Reports an access to what is neither memory nor device.
+    #[cold]
+    #[inline(never)]
+    fn report<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        program_counter: u64,
+        fault: Fault,
+        effects: &mut E,
+    ) {
+        let address = fault.address;
+        if self.reported.is_new(address) {
+            effects.event(Report::Unclaimed {
+                vcpu,
+                address,
+                program_counter,
+            });
+        }
+    }
+
+    /// Refuses an instruction that is not known, of which these are the first bytes.
+    #[cold]
+    #[inline(never)]
+    fn unknown<E: Effects>(
+        &mut self,
+        vcpu: VcpuId,
+        (program_counter, instruction): (u64, u32),
+        fault: Fault,
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
+        let address = fault.address;
+        if self.reported.is_new(program_counter) {
+            effects.event(Report::UnsupportedAccess {
+                vcpu,
+                address,
+                instruction,
+            });
+        }
+        self.refuse(vcpu, Event::InvalidOpcode, effects)
     }
 
     /// Does what an instruction does.
+    #[inline]
     fn perform<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         fault: Fault,
-        it: &Instruction,
+        it: Instruction,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         match it.operation {
@@ -120,8 +161,8 @@ impl X86 {
                 self.load((vcpu, fault), it, (to, wide, signed), effects)
             }
             Operation::Store(source) => {
-                let value = operand(vcpu, source, it.size, effects)?;
-                Ok(self.store(fault, (it, it.length), value))
+                let value = operand(vcpu, source, (it.size, it.immediate), effects)?;
+                Ok(self.store(fault, (it.size, it.length), value))
             }
             Operation::MoveString | Operation::StoreString | Operation::LoadString => {
                 self.string(vcpu, fault, it, effects)
@@ -131,10 +172,11 @@ impl X86 {
     }
 
     /// Loads into a register: forwarded, where the kernel can say what happens to the register.
+    #[inline]
     fn load<E: Effects>(
         &mut self,
         (vcpu, fault): (VcpuId, Fault),
-        it: &Instruction,
+        it: Instruction,
         (to, wide, signed): (Part, u8, bool),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
@@ -144,7 +186,7 @@ impl X86 {
             (false, wide) => wide == it.size,
             (true, wide) => wide == 8,
         };
-        if fault.claimed && is_plain && to.register != STACK_POINTER {
+        if fault.claimed() && is_plain && to.register != STACK_POINTER {
             self.metrics.forwarded += 1;
             let info = AccessInfo::new()
                 .with_size_log2(it.size.trailing_zeros() as u8)
@@ -159,6 +201,18 @@ impl X86 {
                 value: 0,
             }));
         }
+        self.load_now((vcpu, fault), it, (to, wide, signed), effects)
+    }
+
+    /// Loads into a register.
+    #[inline]
+    fn load_now<E: Effects>(
+        &mut self,
+        (vcpu, fault): (VcpuId, Fault),
+        it: Instruction,
+        (to, wide, signed): (Part, u8, bool),
+        effects: &mut E,
+    ) -> Result<Outcome, Trouble> {
         let value = self.value(vcpu, fault, it.size, effects);
         let value = if signed {
             extend(value, it.size)
@@ -171,7 +225,7 @@ impl X86 {
 
     /// Returns what a device has at the address: all ones where there is none.
     fn value<E: Effects>(&mut self, vcpu: VcpuId, fault: Fault, size: u8, effects: &mut E) -> u64 {
-        let loaded = if fault.claimed {
+        let loaded = if fault.claimed() {
             self.metrics.forwarded += 1;
             effects.load_device(vcpu, false, (fault.address, size))
         } else {
@@ -181,34 +235,36 @@ impl X86 {
     }
 
     /// Stores a value, and lets the instruction pointer go on by `length`.
-    fn store(&mut self, fault: Fault, (it, length): (&Instruction, u8), value: u64) -> Outcome {
-        if !fault.claimed {
+    #[inline]
+    fn store(&mut self, fault: Fault, (size, length): (u8, u8), value: u64) -> Outcome {
+        if !fault.claimed() {
             return Outcome::behind(length.into());
         }
         self.metrics.forwarded += 1;
         let info = AccessInfo::new()
-            .with_size_log2(it.size.trailing_zeros() as u8)
+            .with_size_log2(size.trailing_zeros() as u8)
             .with_write(true)
             .with_instruction_length(length);
         Outcome::forward(Access {
             address: fault.address,
             info,
-            value: cut(value, it.size),
+            value: cut(value, size),
         })
     }
 
     /// Loads a value, and does something with it.
+    #[inline]
     fn modify<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         fault: Fault,
-        it: &Instruction,
+        it: Instruction,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let flags = read(vcpu, Register::Rflags, effects)?;
         let other = match it.operation {
             Operation::Combine { source, .. } | Operation::Bit { source, .. } => {
-                operand(vcpu, source, it.size, effects)?
+                operand(vcpu, source, (it.size, it.immediate), effects)?
             }
             Operation::Exchange(with) => part(vcpu, with, it.size, effects)?,
             _ => 0,
@@ -239,30 +295,31 @@ impl X86 {
         if let Some(to) = destination(it.operation) {
             set_part(vcpu, (to, it.size), result, effects)?;
         } else if stores(it.operation) {
-            return Ok(self.store(fault, (it, it.length), result));
+            return Ok(self.store(fault, (it.size, it.length), result));
         }
         Ok(Outcome::behind(it.length.into()))
     }
 
     /// Handles one element of a string instruction of which one side is a device.
+    #[inline]
     fn string<E: Effects>(
         &mut self,
         vcpu: VcpuId,
         fault: Fault,
-        it: &Instruction,
+        it: Instruction,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let is_move = it.operation == Operation::MoveString;
         // The side that is memory: its index register and its segment.
         let memory = match (is_move, fault.stores()) {
             (false, _) => None,
-            (true, true) => Some((SOURCE, it.segment.unwrap_or(3))),
+            (true, true) => Some((SOURCE, it.prefixes.segment.unwrap_or(3))),
             (true, false) => Some((DESTINATION, 0)),
         };
         let mut bytes = [0; 8];
         let mut place = 0;
         if let Some((index, segment)) = memory {
-            let offset = cut(general(vcpu, index, effects)?, it.address_size);
+            let offset = cut(general(vcpu, index, effects)?, it.address_size());
             let address = linear(vcpu, segment, offset, effects)?;
             let Some(physical) = translate(vcpu, address, effects)? else {
                 return Ok(Outcome::RESUME);
@@ -279,7 +336,7 @@ impl X86 {
                 false => effects.general(vcpu, 0),
             };
             let length = count_element(vcpu, it, effects)?;
-            return Ok(self.store(fault, (it, length), value));
+            return Ok(self.store(fault, (it.size, length), value));
         }
         let value = self.value(vcpu, fault, it.size, effects);
         if is_move {
@@ -301,9 +358,10 @@ impl X86 {
 }
 
 /// Counts an element of a string instruction; returns how far the instruction pointer goes.
+#[inline(always)]
 fn count_element<E: Effects>(
     vcpu: VcpuId,
-    it: &Instruction,
+    it: Instruction,
     effects: &mut E,
 ) -> Result<u8, Trouble> {
     let indices: &[u8] = match it.operation {
@@ -312,9 +370,9 @@ fn count_element<E: Effects>(
         _ => &[SOURCE, DESTINATION],
     };
     for index in indices {
-        step_index(vcpu, (*index, it.address_size), it.size, effects)?;
+        step_index(vcpu, (*index, it.address_size()), it.size, effects)?;
     }
-    if it.repeats && count_down(vcpu, it.address_size, effects)? {
+    if it.prefixes.repeats && count_down(vcpu, it.address_size(), effects)? {
         return Ok(0);
     }
     Ok(it.length)
@@ -324,12 +382,12 @@ fn count_element<E: Effects>(
 fn operand<E: Effects>(
     vcpu: VcpuId,
     source: Source,
-    size: u8,
+    (size, immediate): (u8, i32),
     effects: &mut E,
 ) -> Result<u64, Trouble> {
     match source {
         Source::Register(from) => part(vcpu, from, size, effects),
-        Source::Immediate(value) => Ok(cut(value, size)),
+        Source::Immediate => Ok(cut(i64::from(immediate).cast_unsigned(), size)),
     }
 }
 

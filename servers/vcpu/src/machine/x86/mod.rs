@@ -130,9 +130,12 @@ impl X86 {
             }
             ExitClass::Instruction => self.instruction(vcpu, first, effects),
             ExitClass::Device | ExitClass::Unclaimed if key == RouteKey::Port.number() => {
-                self.port_access(vcpu, Fault::of(exit), AccessInfo::from_bits(info), effects)
+                let info = AccessInfo::from_bits(info);
+                self.port_access(vcpu, (program_counter, Fault::of(exit)), info, effects)
             }
-            ExitClass::Device | ExitClass::Unclaimed => self.access(vcpu, Fault::of(exit), effects),
+            ExitClass::Device | ExitClass::Unclaimed => {
+                self.access(vcpu, program_counter, Fault::of(exit), effects)
+            }
             // Absent memory is the memory server's; declined, the access is not claimed at all.
             ExitClass::Memory => Ok(Outcome::DECLINE),
             ExitClass::Window => {
@@ -150,13 +153,13 @@ impl X86 {
     fn port_access<E: Effects>(
         &mut self,
         vcpu: VcpuId,
-        fault: Fault,
+        (program_counter, fault): (u64, Fault),
         info: AccessInfo,
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
         let port = fault.address as u16;
         if info.into_bits() == 0 {
-            let access = (fault.program_counter, port, fault.claimed);
+            let access = (program_counter, port, fault.claimed());
             return self.port_string(vcpu, access, effects);
         }
         self.port(vcpu, (port, info), effects)

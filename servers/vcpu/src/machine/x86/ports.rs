@@ -3,7 +3,7 @@
 use super::arithmetic::cut;
 use super::instruction::PortString;
 use super::pit::{self, Pit};
-use super::registers::{general, linear, mode, read, set_general};
+use super::registers::{general, linear, read, set_general};
 use super::walk::{fetch, translate};
 use super::{Trouble, X86, absence};
 use crate::lifecycle::LifecycleEvent;
@@ -123,11 +123,7 @@ impl X86 {
         (program_counter, port, claimed): (u64, u16, bool),
         effects: &mut E,
     ) -> Result<Outcome, Trouble> {
-        let code = linear(vcpu, super::registers::CODE, program_counter, effects)?;
-        let mut buffer = [0; super::instruction::LONGEST];
-        let count = fetch(vcpu, code, &mut buffer, effects)?;
-        let mode = mode(vcpu, effects)?;
-        let bytes = buffer.get(..count).unwrap_or_default();
+        let (bytes, mode) = fetch(vcpu, program_counter, effects)?;
         let Some(string) = PortString::decode(bytes, mode) else {
             // It was replaced since it was executed: let the guest try again.
             return Ok(Outcome::RESUME);

@@ -4,18 +4,18 @@ use super::Trouble;
 use super::arithmetic::cut;
 use super::instruction::{Mode, Part};
 use crate::{Effects, VcpuId};
-use x86_regs::one_reg::{Register, SegmentField};
+use core::hint::cold_path;
+use x86_regs::one_reg::{NOTED, Register, SegmentField};
 use x86_regs::{Efer, msr};
 
 /// RSP, which is not in the register page.
 const STACK_POINTER: u8 = 4;
-/// The code segment.
-pub const CODE: u8 = 1;
 
 /// The extended features' register.
 pub const EFER: Register = Register::ModelSpecific(msr::EFER);
 
 /// Reads a register that every vCPU has.
+#[inline]
 pub fn read<E: Effects>(vcpu: VcpuId, register: Register, effects: &mut E) -> Result<u64, Trouble> {
     let id = register.id();
     effects
@@ -86,26 +86,95 @@ pub fn set_part<E: Effects>(
     set_general(vcpu, part.register, after, effects)
 }
 
-/// Returns whether the processor is in long mode.
-pub fn is_long<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<bool, Trouble> {
-    const ACTIVE: u64 = 1 << 10;
-    Ok(read(vcpu, EFER, effects)? & ACTIVE != 0)
+// [`Context::of`] takes them in this order.
+const _: () = assert!(matches!(
+    NOTED,
+    [
+        Register::Cr0,
+        Register::Cr3,
+        Register::Cr4,
+        Register::ModelSpecific(msr::EFER),
+        Register::Segment(1, SegmentField::Attributes),
+        Register::Segment(1, SegmentField::Base),
+    ]
+));
+
+/// What decides how addresses are translated and code is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Control registers 0, 3 and 4.
+    pub control: [u64; 3],
+    /// The extended features.
+    features: u64,
+    /// The code segment's attributes.
+    attributes: u64,
+    /// The code segment's base.
+    base: u64,
 }
 
-/// Returns the mode of the code segment.
-pub fn mode<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<Mode, Trouble> {
-    const LONG: u64 = 1 << 9;
-    const WIDE: u64 = 1 << 10;
-    let attributes = read(
-        vcpu,
-        Register::Segment(CODE, SegmentField::Attributes),
-        effects,
-    )?;
-    Ok(match attributes {
-        it if it & LONG != 0 && is_long(vcpu, effects)? => Mode::Bits64,
-        it if it & WIDE != 0 => Mode::Bits32,
-        _ => Mode::Bits16,
-    })
+impl Context {
+    /// Returns a vCPU's.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`] where a register is not there.
+    #[inline]
+    pub fn of<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<Self, Trouble> {
+        let registers = match effects.noted(vcpu) {
+            Some(registers) => registers,
+            None => ask(vcpu, effects)?,
+        };
+        let [cr0, cr3, cr4, features, attributes, base] = registers;
+        Ok(Self {
+            control: [cr0, cr3, cr4],
+            features,
+            attributes,
+            base,
+        })
+    }
+
+    /// Returns whether the processor is in long mode.
+    #[inline]
+    pub const fn is_long(self) -> bool {
+        const ACTIVE: u64 = 1 << 10;
+        self.features & ACTIVE != 0
+    }
+
+    /// Returns the mode of the code segment.
+    #[inline]
+    pub const fn mode(self) -> Mode {
+        const LONG: u64 = 1 << 9;
+        const WIDE: u64 = 1 << 10;
+        if self.attributes & LONG != 0 && self.is_long() {
+            return Mode::Bits64;
+        }
+        cold_path();
+        if self.attributes & WIDE != 0 {
+            Mode::Bits32
+        } else {
+            Mode::Bits16
+        }
+    }
+
+    /// Returns the linear address of an offset in the code segment.
+    #[inline]
+    pub const fn code(self, offset: u64) -> u64 {
+        match self.mode() {
+            Mode::Bits64 => offset,
+            Mode::Bits32 | Mode::Bits16 => cut(self.base.wrapping_add(offset), 4),
+        }
+    }
+}
+
+/// Asks for the registers of [`NOTED`].
+#[cold]
+#[inline(never)]
+fn ask<E: Effects>(vcpu: VcpuId, effects: &mut E) -> Result<[u64; NOTED.len()], Trouble> {
+    let mut values = [0; NOTED.len()];
+    for (value, register) in values.iter_mut().zip(NOTED) {
+        *value = read(vcpu, register, effects)?;
+    }
+    Ok(values)
 }
 
 /// Returns the linear address of an offset in a segment: in 64-bit mode only FS and GS have bases.
@@ -115,18 +184,7 @@ pub fn linear<E: Effects>(
     offset: u64,
     effects: &mut E,
 ) -> Result<u64, Trouble> {
-    let mode = mode(vcpu, effects)?;
-    linear_in(mode, vcpu, (segment, offset), effects)
-}
-
-/// Does what [`linear`] does, in a mode that is known.
-pub fn linear_in<E: Effects>(
-    mode: Mode,
-    vcpu: VcpuId,
-    (segment, offset): (u8, u64),
-    effects: &mut E,
-) -> Result<u64, Trouble> {
-    let is_wide = mode == Mode::Bits64;
+    let is_wide = Context::of(vcpu, effects)?.mode() == Mode::Bits64;
     if is_wide && segment < 4 {
         return Ok(offset);
     }

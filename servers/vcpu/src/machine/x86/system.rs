@@ -3,8 +3,8 @@
 use super::arithmetic::cut;
 use super::cpuid::Processor;
 use super::exception::Event;
-use super::instruction::{LONGEST, SystemMove};
-use super::registers::{CODE, EFER, efer_is_good, general, linear, mode, read, set_general, write};
+use super::instruction::SystemMove;
+use super::registers::{EFER, efer_is_good, general, read, set_general, write};
 use super::walk::fetch;
 use super::{Trouble, X86};
 use crate::{Effects, Outcome, VcpuId};
@@ -265,9 +265,6 @@ fn system_move<E: Effects>(
     program_counter: u64,
     effects: &mut E,
 ) -> Result<Option<SystemMove>, Trouble> {
-    let code = linear(vcpu, CODE, program_counter, effects)?;
-    let mut buffer = [0; LONGEST];
-    let count = fetch(vcpu, code, &mut buffer, effects)?;
-    let bytes = buffer.get(..count).unwrap_or_default();
-    Ok(SystemMove::decode(bytes, mode(vcpu, effects)?))
+    let (bytes, mode) = fetch(vcpu, program_counter, effects)?;
+    Ok(SystemMove::decode(bytes, mode))
 }

@@ -1,143 +1,227 @@
-//! The bytes of an instruction, taken one by one, and its prefixes.
+//! The bytes of an instruction, and its prefixes.
 
 use super::{LONGEST, Mode};
+use core::hint::cold_path;
 
-/// Bytes that were fetched: fewer than [`LONGEST`] where a page ends what can be read.
+/// Bytes that were fetched: fewer than [`LONGEST`] where a page ends what can be read. Behind the last
+/// one there are zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bytes {
-    bytes: [u8; LONGEST],
-    count: usize,
-    taken: usize,
+    /// The first byte is the lowest.
+    all: u128,
+    count: u8,
 }
 
 impl Bytes {
     /// Returns the first bytes of `bytes`, as many as an instruction can have.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let mut all = Self::default();
-        for (place, byte) in all.bytes.iter_mut().zip(bytes) {
-            *place = *byte;
-            all.count += 1;
+        let mut found = Self::default();
+        for byte in bytes.iter().take(LONGEST) {
+            found.all |= u128::from(*byte) << (8 * found.count);
+            found.count += 1;
         }
-        all
+        found
     }
 
-    /// Takes a byte.
-    pub fn take(&mut self) -> Option<u8> {
-        let byte = (self.taken < self.count).then(|| self.bytes.get(self.taken));
-        self.taken += 1;
-        byte.flatten().copied()
-    }
-
-    /// Takes a signed number of so many bytes: at most eight.
-    pub fn number(&mut self, bytes: u8) -> Option<u64> {
-        let mut value = 0;
-        for index in 0..u32::from(bytes.min(8)) {
-            value |= u64::from(self.take()?) << (8 * index);
-        }
-        let unused = 64 - 8 * u32::from(bytes.clamp(1, 8));
-        Some(
-            (value << unused)
-                .cast_signed()
-                .wrapping_shr(unused)
-                .cast_unsigned(),
-        )
-    }
-
-    /// Returns how many were taken.
+    /// Returns as many bytes as an instruction can have, out of the first eight and the last eight,
+    /// which have one in common: it is one of the last.
     #[must_use]
-    pub fn taken(&self) -> u8 {
-        u8::try_from(self.taken).unwrap_or(u8::MAX)
+    #[inline]
+    pub const fn of_words(first: [u8; 8], last: [u8; 8]) -> Self {
+        const COMMON: u32 = 8 * (LONGEST as u32 - 8);
+        let first = u64::from_le_bytes(first) & ((1 << COMMON) - 1);
+        Self {
+            all: first as u128 | (u64::from_le_bytes(last) as u128) << COMMON,
+            count: LONGEST as u8,
+        }
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    #[inline]
+    pub const fn count(self) -> u8 {
+        self.count
+    }
+
+    /// Returns eight bytes, from this one on; `place` is below 16.
+    #[must_use]
+    #[inline]
+    pub const fn from(self, place: u8) -> u64 {
+        (self.all >> (8 * place)) as u64
+    }
+
+    /// Returns the signed number of so many bytes, one to eight, from a place below 16 on.
+    #[must_use]
+    #[inline]
+    pub const fn number(self, place: u8, bytes: u8) -> i64 {
+        let unused = 64 - 8 * bytes as u32;
+        (self.from(place) << unused).cast_signed() >> unused
     }
 }
 
-/// What the prefixes of an instruction say.
+/// The prefixes of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefixes {
-    /// Bytes of an operand, but of byte instructions.
-    pub operand_size: u8,
-    /// Bytes of an address.
-    pub address_size: u8,
+    /// How many bytes they are.
+    pub count: u8,
     /// It is repeated.
     pub repeats: bool,
-    /// The segment.
+    /// The segment: ES, CS, SS, DS, FS, GS are 0 to 5.
     pub segment: Option<u8>,
-    /// REX.R, X and B.
-    pub extensions: [bool; 3],
-    /// There is a REX prefix: byte registers 4 to 7 are the low bytes of rSP to rDI.
-    pub is_rex: bool,
+    /// Operands have the other size.
+    operand: bool,
+    /// Addresses have the other size.
+    address: bool,
+    rex: Rex,
+}
+
+/// The REX prefix; 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rex(u8);
+
+impl Rex {
+    /// There is none.
+    const NONE: Self = Self(0);
+
+    /// Returns whether there is one: byte registers 4 to 7 are the low bytes of rSP to rDI.
+    #[must_use]
+    #[inline]
+    pub const fn is_there(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Returns whether operands have 64 bits (W).
+    #[must_use]
+    #[inline]
+    pub const fn is_wide(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    /// Returns the register of the register field of the operands, with its extension (R).
+    #[must_use]
+    #[inline]
+    pub const fn register(self, field: u8) -> u8 {
+        field | (self.0 & 4) << 1
+    }
+
+    /// Returns the register of the base field of the operands, with its extension (B).
+    #[must_use]
+    #[inline]
+    pub const fn base(self, field: u8) -> u8 {
+        field | (self.0 & 1) << 3
+    }
 }
 
 impl Prefixes {
-    /// Takes all prefixes, and the first byte behind them.
-    pub fn take(bytes: &mut Bytes, mode: Mode) -> Option<(Self, u8)> {
-        let (mut operand, mut address, mut repeats) = (false, false, false);
-        let mut segment = None;
-        let (mut rex, mut is_rex) = (0, false);
-        let opcode = loop {
-            let byte = bytes.take()?;
-            match byte {
-                0x66 => operand = true,
-                0x67 => address = true,
-                0xf2 | 0xf3 => repeats = true,
-                0xf0 => {}
-                0x26 | 0x2e | 0x36 | 0x3e => segment = Some(byte >> 3 & 3),
-                0x64 | 0x65 => segment = Some(byte & 7),
-                0x40..=0x4f if mode == Mode::Bits64 => {
-                    (rex, is_rex) = (byte, true);
-                    continue;
-                }
-                _ => break byte,
-            }
+    /// There are none.
+    const NONE: Self = Self {
+        count: 0,
+        repeats: false,
+        segment: None,
+        operand: false,
+        address: false,
+        rex: Rex::NONE,
+    };
+
+    /// Returns the prefixes that bytes begin with, and the eight bytes behind them.
+    #[inline]
+    pub fn of(bytes: Bytes, mode: Mode) -> (Self, u64) {
+        let first = bytes.from(0);
+        if !is_prefix(first as u8, mode) {
+            return (Self::NONE, first);
+        }
+        let prefixes = Self::all(bytes.all, mode);
+        (prefixes, bytes.from(prefixes.count))
+    }
+
+    /// Returns the prefixes that bytes begin with: zeros are none.
+    #[inline(never)]
+    fn all(mut bytes: u128, mode: Mode) -> Self {
+        let mut prefixes = Self::NONE;
+        while is_prefix(bytes as u8, mode) {
             // A REX prefix counts only right before the opcode.
-            (rex, is_rex) = (0, false);
-        };
-        let operand_size = match (mode, operand) {
-            (Mode::Bits64, _) if rex & 8 != 0 => 8,
-            (Mode::Bits16, false) | (Mode::Bits32 | Mode::Bits64, true) => 2,
-            _ => 4,
-        };
-        let address_size = match (mode, address) {
+            prefixes.rex = Rex::NONE;
+            match bytes as u8 {
+                0x66 => prefixes.operand = true,
+                0x67 => prefixes.address = true,
+                0xf2 | 0xf3 => prefixes.repeats = true,
+                byte @ (0x26 | 0x2e | 0x36 | 0x3e) => prefixes.segment = Some(byte >> 3 & 3),
+                byte @ (0x64 | 0x65) => prefixes.segment = Some(byte & 7),
+                byte @ 0x40..=0x4f => prefixes.rex = Rex(byte),
+                _ => {}
+            }
+            prefixes.count += 1;
+            bytes >>= 8;
+        }
+        prefixes
+    }
+
+    /// Returns the bytes of an operand, but of byte instructions.
+    #[must_use]
+    #[inline]
+    pub const fn operand_size(self, mode: Mode) -> u8 {
+        if self.rex.is_wide() {
+            return 8;
+        }
+        if self.operand == matches!(mode, Mode::Bits16) {
+            return 4;
+        }
+        cold_path();
+        2
+    }
+
+    /// Returns the bytes of an address.
+    #[must_use]
+    #[inline]
+    pub const fn address_size(self, mode: Mode) -> u8 {
+        match (mode, self.address) {
             (Mode::Bits64, false) => 8,
             (Mode::Bits16, false) | (Mode::Bits32, true) => 2,
             _ => 4,
-        };
-        let prefixes = Self {
-            operand_size,
-            address_size,
-            repeats,
-            segment,
-            extensions: [rex & 4 != 0, rex & 2 != 0, rex & 1 != 0],
-            is_rex,
-        };
-        Some((prefixes, opcode))
+        }
     }
 
-    /// Takes the byte of operands and what belongs to it; returns the register field without its
-    /// extension, or `None` where the other operand is no memory.
-    pub fn operands(&self, bytes: &mut Bytes) -> Option<u8> {
-        let byte = bytes.take()?;
-        let (mode, register, base) = (byte >> 6, byte >> 3 & 7, byte & 7);
-        if mode == 3 {
-            return None;
-        }
-        let displacement = if self.address_size == 2 {
-            match (mode, base) {
-                (0, 6) | (2, _) => 2,
-                (1, _) => 1,
-                _ => 0,
-            }
-        } else {
-            let base = if base == 4 { bytes.take()? & 7 } else { base };
-            match (mode, base) {
-                (0, 5) | (2, _) => 4,
-                (1, _) => 1,
-                _ => 0,
-            }
+    /// Returns the REX prefix.
+    #[must_use]
+    #[inline]
+    pub const fn rex(self) -> Rex {
+        self.rex
+    }
+}
+
+/// What a byte is before an opcode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// No prefix.
+    None,
+    /// A prefix in every mode.
+    Prefix,
+    /// A prefix in 64-bit mode.
+    Rex,
+}
+
+/// What each byte is.
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::None; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        classes[byte] = match byte {
+            0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 => Class::Prefix,
+            0x40..=0x4f => Class::Rex,
+            _ => Class::None,
         };
-        for _ in 0..displacement {
-            bytes.take()?;
-        }
-        Some(register)
+        byte += 1;
+    }
+    classes
+};
+
+/// Returns whether a byte is a prefix.
+#[inline]
+fn is_prefix(byte: u8, mode: Mode) -> bool {
+    match CLASSES[usize::from(byte)] {
+        Class::None => false,
+        Class::Prefix => true,
+        Class::Rex => mode == Mode::Bits64,
     }
 }

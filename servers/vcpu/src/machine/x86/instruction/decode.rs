@@ -1,9 +1,12 @@
 //! From bytes to instructions.
 
-use super::bytes::{Bytes, Prefixes};
+use super::bytes::{Bytes, Prefixes, Rex};
+use super::opcode::{Meaning, OPCODES, Opcode};
+use super::operands::operands;
 use super::{
     BitChange, Instruction, Mode, Operation, Operator, Part, PortString, Source, SystemMove,
 };
+use core::hint::cold_path;
 
 /// Operators by their number in opcodes.
 const OPERATORS: [Operator; 8] = [
@@ -25,11 +28,18 @@ const CHANGES: [BitChange; 4] = [
     BitChange::Complement,
 ];
 
-/// An instruction in the making.
-struct Decoder {
-    bytes: Bytes,
+/// The byte before an opcode of two bytes.
+const ESCAPE: u8 = 0x0f;
+
+/// What the bytes of an instruction say, before what they mean.
+#[derive(Clone, Copy)]
+struct Fields {
     prefixes: Prefixes,
-    /// Bytes of the memory operand.
+    mode: Mode,
+    opcode: u8,
+    /// The register field of the operands, without its extension.
+    register: u8,
+    /// Bytes of the memory operand, as they mostly are.
     size: u8,
 }
 
@@ -37,33 +47,54 @@ impl Instruction {
     /// Decodes an instruction with an operand in memory; `None` where it is none that is known, or
     /// its bytes are not all there.
     #[must_use]
-    pub fn decode(bytes: &[u8], mode: Mode) -> Option<Self> {
-        let mut bytes = Bytes::new(bytes);
-        let (prefixes, opcode) = Prefixes::take(&mut bytes, mode)?;
-        let mut decoder = Decoder {
-            bytes,
+    #[inline]
+    pub fn decode(bytes: Bytes, mode: Mode) -> Option<Self> {
+        let (prefixes, code) = Prefixes::of(bytes, mode);
+        let operand_size = prefixes.operand_size(mode);
+        let mut length = prefixes.count + 1;
+        let [first, second, ..] = code.to_le_bytes();
+        let (opcode, it, size, code) = if first == ESCAPE {
+            cold_path();
+            length += 1;
+            let it = OPCODES[1][usize::from(second)];
+            (second, it, operand_size, code >> 16)
+        } else {
+            let size = if first & 1 == 0 { 1 } else { operand_size };
+            (first, OPCODES[0][usize::from(first)], size, code >> 8)
+        };
+        let mut register = 0;
+        if it.operands {
+            let taken;
+            (register, taken) = operands(code, prefixes, mode)?;
+            length += taken;
+        }
+        let fields = Fields {
             prefixes,
-            size: if opcode & 1 == 0 {
-                1
-            } else {
-                prefixes.operand_size
-            },
+            mode,
+            opcode,
+            register,
+            size,
         };
-        let operation = match opcode {
-            0x0f => decoder.two_bytes()?,
-            _ => decoder.one_byte(opcode, mode)?,
-        };
-        let is_string = matches!(
-            operation,
-            Operation::MoveString | Operation::StoreString | Operation::LoadString
-        );
+        let mut immediate = 0;
+        if it.value > 0 {
+            let value = fields.value(it);
+            // One that is not there is found below.
+            if value > 0 && length < bytes.count() {
+                immediate = bytes.number(length, value) as i32;
+            }
+            length += value;
+        }
+        if length > bytes.count() {
+            return None;
+        }
+        let (operation, size) = fields.operation(it.meaning)?;
         Some(Self {
             operation,
-            size: decoder.size,
-            length: decoder.bytes.taken(),
-            address_size: prefixes.address_size,
-            repeats: prefixes.repeats && is_string,
-            segment: prefixes.segment,
+            immediate,
+            size,
+            length,
+            prefixes,
+            mode,
         })
     }
 }
@@ -71,20 +102,21 @@ impl Instruction {
 impl PortString {
     /// Decodes `INS` and `OUTS`.
     #[must_use]
-    pub fn decode(bytes: &[u8], mode: Mode) -> Option<Self> {
-        let mut bytes = Bytes::new(bytes);
-        let (prefixes, opcode) = Prefixes::take(&mut bytes, mode)?;
-        if !(0x6c..=0x6f).contains(&opcode) {
+    pub fn decode(bytes: Bytes, mode: Mode) -> Option<Self> {
+        let (prefixes, code) = Prefixes::of(bytes, mode);
+        let opcode = code as u8;
+        let length = prefixes.count + 1;
+        if !(0x6c..=0x6f).contains(&opcode) || length > bytes.count() {
             return None;
         }
         Some(Self {
             write: opcode & 2 != 0,
             size: match opcode & 1 {
                 0 => 1,
-                _ => prefixes.operand_size.min(4),
+                _ => prefixes.operand_size(mode).min(4),
             },
-            length: bytes.taken(),
-            address_size: prefixes.address_size,
+            length,
+            address_size: prefixes.address_size(mode),
             repeats: prefixes.repeats,
             segment: prefixes.segment,
         })
@@ -95,179 +127,179 @@ impl SystemMove {
     /// Decodes a move of a control or debug register; both operands are registers whatever the mode
     /// field says.
     #[must_use]
-    pub fn decode(bytes: &[u8], mode: Mode) -> Option<Self> {
-        let mut bytes = Bytes::new(bytes);
-        let (prefixes, opcode) = Prefixes::take(&mut bytes, mode)?;
-        let (control, write) = match (opcode, bytes.take()?) {
-            (0x0f, 0x20) => (true, false),
-            (0x0f, 0x21) => (false, false),
-            (0x0f, 0x22) => (true, true),
-            (0x0f, 0x23) => (false, true),
+    pub fn decode(bytes: Bytes, mode: Mode) -> Option<Self> {
+        let (prefixes, code) = Prefixes::of(bytes, mode);
+        let [escape, opcode, operands, ..] = code.to_le_bytes();
+        let (control, write) = match (escape, opcode) {
+            (ESCAPE, 0x20) => (true, false),
+            (ESCAPE, 0x21) => (false, false),
+            (ESCAPE, 0x22) => (true, true),
+            (ESCAPE, 0x23) => (false, true),
             _ => return None,
         };
-        let operands = bytes.take()?;
-        let [is_high_number, _, is_high] = prefixes.extensions;
-        Some(Self {
+        let length = prefixes.count + 3;
+        (length <= bytes.count()).then_some(Self {
             control,
             write,
-            number: operands >> 3 & 7 | u8::from(is_high_number) << 3,
-            register: operands & 7 | u8::from(is_high) << 3,
+            number: prefixes.rex().register(operands >> 3 & 7),
+            register: prefixes.rex().base(operands & 7),
             size: if mode == Mode::Bits64 { 8 } else { 4 },
-            length: bytes.taken(),
+            length,
         })
     }
 }
 
-impl Decoder {
-    /// Returns the register of a field, as wide as the memory operand.
-    const fn part(&self, field: u8) -> Part {
-        let [extension, ..] = self.prefixes.extensions;
-        if self.size == 1 && !self.prefixes.is_rex && field >= 4 {
-            return Part {
-                register: field - 4,
-                high: true,
-            };
+impl Fields {
+    /// Returns the bytes of the value that follows.
+    #[inline]
+    const fn value(self, it: Opcode) -> u8 {
+        match it.meaning {
+            Meaning::LoadAbsolute | Meaning::StoreAbsolute => self.prefixes.address_size(self.mode),
+            // Others of that group have none.
+            Meaning::Group3 if self.register > 1 => 0,
+            _ if self.size < it.value => self.size,
+            _ => it.value,
         }
+    }
+
+    /// Returns the register of the register field, as wide as the memory operand.
+    #[inline]
+    fn part(self) -> Part {
+        if self.size == 1 {
+            return byte_part(self.prefixes.rex(), self.register);
+        }
+        self.whole()
+    }
+
+    /// Returns the register of the register field, which is wider than a byte.
+    #[inline]
+    const fn whole(self) -> Part {
         Part {
-            register: field | (extension as u8) << 3,
+            register: self.prefixes.rex().register(self.register),
             high: false,
         }
     }
 
-    /// Takes the operands; returns the register.
-    fn operands(&mut self) -> Option<Part> {
-        let field = self.prefixes.operands(&mut self.bytes)?;
-        Some(self.part(field))
-    }
-
-    /// Takes the operands where the register field is part of the opcode.
-    fn group(&mut self) -> Option<u8> {
-        self.prefixes.operands(&mut self.bytes)
-    }
-
-    /// Takes a value of at most four bytes, as wide as the operand otherwise.
-    fn immediate(&mut self) -> Option<Source> {
-        self.bytes.number(self.size.min(4)).map(Source::Immediate)
-    }
-
-    /// Decodes an opcode of one byte.
-    fn one_byte(&mut self, opcode: u8, mode: Mode) -> Option<Operation> {
-        match opcode {
-            0x00..=0x3f if opcode & 4 == 0 => self.combine(opcode),
-            0x63 if mode == Mode::Bits64 => {
-                self.size = 4;
-                self.load(self.prefixes.operand_size, true)
-            }
-            0x80 | 0x81 | 0x83 => self.combine_immediate(opcode == 0x83),
-            0x84 | 0x85 => {
-                let source = Source::Register(self.operands()?);
-                Some(with(Operator::Test, source))
-            }
-            0x86 | 0x87 => self.operands().map(Operation::Exchange),
-            0x88 | 0x89 => self.operands().map(Source::Register).map(Operation::Store),
-            0x8a | 0x8b => self.load(self.size, false),
-            0xa0..=0xa3 => self.absolute(opcode & 2 != 0),
-            0xa4 | 0xa5 => Some(Operation::MoveString),
-            0xaa | 0xab => Some(Operation::StoreString),
-            0xac | 0xad => Some(Operation::LoadString),
-            0xc6 | 0xc7 if self.group()? == 0 => self.immediate().map(Operation::Store),
-            0xf6 | 0xf7 => match self.group()? {
-                0 | 1 => Some(with(Operator::Test, self.immediate()?)),
-                2 => Some(Operation::Invert),
-                _ => None,
+    /// Returns what the instruction does, and the bytes of its memory operand.
+    #[inline(always)]
+    fn operation(self, meaning: Meaning) -> Option<(Operation, u8)> {
+        let size = self.size;
+        Some((
+            match meaning {
+                Meaning::Unknown => return None,
+                Meaning::Load => loads(self.part(), size),
+                Meaning::Store => Operation::Store(Source::Register(self.part())),
+                Meaning::StoreImmediate if self.register == 0 => {
+                    Operation::Store(Source::Immediate)
+                }
+                Meaning::StoreImmediate => return None,
+                Meaning::LoadExtended => return self.extended(),
+                Meaning::LoadSmall => return Some(self.small()),
+                Meaning::LoadAbsolute | Meaning::StoreAbsolute => absolute(meaning, size),
+                Meaning::Combine => {
+                    let operator = *OPERATORS.get(usize::from(self.opcode >> 3))?;
+                    let source = Source::Register(self.part());
+                    combine(operator, source, self.opcode & 2 != 0)
+                }
+                Meaning::CombineImmediate => {
+                    let operator = *OPERATORS.get(usize::from(self.register))?;
+                    combine(operator, Source::Immediate, false)
+                }
+                Meaning::Test => combine(Operator::Test, Source::Register(self.part()), false),
+                Meaning::Exchange => Operation::Exchange(self.part()),
+                Meaning::Group3 | Meaning::Group4 => self.group(meaning)?,
+                Meaning::Bit => changes(self.opcode >> 3, Source::Register(self.part()))?,
+                Meaning::BitImmediate => changes(self.register.checked_sub(4)?, Source::Immediate)?,
+                Meaning::MoveString => Operation::MoveString,
+                Meaning::StoreString => Operation::StoreString,
+                Meaning::LoadString => Operation::LoadString,
             },
-            0xfe | 0xff => match self.group()? {
-                field @ 0..=1 => Some(Operation::Step { down: field == 1 }),
-                _ => None,
-            },
+            size,
+        ))
+    }
+
+    /// Returns the load of four bytes that are extended by their sign, and four; only 64-bit mode has
+    /// one.
+    #[inline]
+    fn extended(self) -> Option<(Operation, u8)> {
+        let load = Operation::Load {
+            to: self.whole(),
+            wide: self.prefixes.operand_size(self.mode),
+            signed: true,
+        };
+        (self.mode == Mode::Bits64).then_some((load, 4))
+    }
+
+    /// Returns the load of one or two bytes that are extended, and how many.
+    #[inline]
+    const fn small(self) -> (Operation, u8) {
+        let load = Operation::Load {
+            to: self.whole(),
+            wide: self.prefixes.operand_size(self.mode),
+            signed: self.opcode & 8 != 0,
+        };
+        (load, 1 << (self.opcode & 1))
+    }
+
+    /// Returns what an opcode does whose register field belongs to it.
+    #[inline]
+    const fn group(self, meaning: Meaning) -> Option<Operation> {
+        match (meaning, self.register) {
+            (Meaning::Group3, 0 | 1) => Some(combine(Operator::Test, Source::Immediate, false)),
+            (Meaning::Group3, 2) => Some(Operation::Invert),
+            (Meaning::Group4, register @ 0..=1) => Some(Operation::Step {
+                down: register == 1,
+            }),
             _ => None,
         }
     }
+}
 
-    /// Decodes an opcode whose first byte was 0x0f.
-    fn two_bytes(&mut self) -> Option<Operation> {
-        let opcode = self.bytes.take()?;
-        let wide = self.prefixes.operand_size;
-        self.size = wide;
-        match opcode {
-            0xa3 | 0xab | 0xb3 | 0xbb => {
-                let source = Source::Register(self.operands()?);
-                let change = *CHANGES.get(usize::from(opcode >> 3 & 3))?;
-                Some(Operation::Bit { change, source })
-            }
-            0xba => {
-                let field = self.group()?;
-                let change = *CHANGES.get(usize::from(field.checked_sub(4)?))?;
-                let source = Source::Immediate(self.bytes.number(1)?);
-                Some(Operation::Bit { change, source })
-            }
-            0xb6 | 0xb7 | 0xbe | 0xbf => {
-                let [extension, ..] = self.prefixes.extensions;
-                self.size = 1 << (opcode & 1);
-                let field = self.group()?;
-                let to = Part {
-                    register: field | u8::from(extension) << 3,
-                    high: false,
-                };
-                let signed = opcode & 8 != 0;
-                Some(Operation::Load { to, wide, signed })
-            }
-            // Loads and stores of a doubleword or quadword without temporal locality.
-            0xc3 => self.operands().map(Source::Register).map(Operation::Store),
-            _ => None,
-        }
+/// Returns a register of one byte: without a REX prefix, the last four are the high ones of the first.
+#[inline(never)]
+const fn byte_part(rex: Rex, field: u8) -> Part {
+    let high = !rex.is_there() && field >= 4;
+    let register = if high { field - 4 } else { rex.register(field) };
+    Part { register, high }
+}
+
+/// Returns the load into a register of the operand's.
+#[inline]
+const fn loads(to: Part, wide: u8) -> Operation {
+    Operation::Load {
+        to,
+        wide,
+        signed: false,
     }
+}
 
-    /// Decodes a load whose register is the operand's.
-    fn load(&mut self, wide: u8, signed: bool) -> Option<Operation> {
-        let to = self.operands()?;
-        Some(Operation::Load { to, wide, signed })
-    }
-
-    /// Decodes a move between rAX and an address in the instruction.
-    fn absolute(&mut self, store: bool) -> Option<Operation> {
-        self.bytes.number(self.prefixes.address_size)?;
-        let to = Part {
-            register: 0,
-            high: false,
-        };
-        let wide = self.size;
-        Some(if store {
-            Operation::Store(Source::Register(to))
-        } else {
-            let signed = false;
-            Operation::Load { to, wide, signed }
-        })
-    }
-
-    /// Decodes an operator between memory and a register.
-    fn combine(&mut self, opcode: u8) -> Option<Operation> {
-        let operator = *OPERATORS.get(usize::from(opcode >> 3))?;
-        let source = Source::Register(self.operands()?);
-        Some(Operation::Combine {
-            operator,
-            source,
-            to_register: opcode & 2 != 0,
-        })
-    }
-
-    /// Decodes an operator between memory and a value.
-    fn combine_immediate(&mut self, is_byte: bool) -> Option<Operation> {
-        let operator = *OPERATORS.get(usize::from(self.group()?))?;
-        let source = if is_byte {
-            Source::Immediate(self.bytes.number(1)?)
-        } else {
-            self.immediate()?
-        };
-        Some(with(operator, source))
+/// Returns the move between rAX and memory.
+#[inline]
+fn absolute(meaning: Meaning, size: u8) -> Operation {
+    let accumulator = Part {
+        register: 0,
+        high: false,
+    };
+    if meaning == Meaning::LoadAbsolute {
+        loads(accumulator, size)
+    } else {
+        Operation::Store(Source::Register(accumulator))
     }
 }
 
 /// Returns the operation that combines memory with something.
-const fn with(operator: Operator, source: Source) -> Operation {
+#[inline]
+const fn combine(operator: Operator, source: Source, to_register: bool) -> Operation {
     Operation::Combine {
         operator,
         source,
-        to_register: false,
+        to_register,
     }
+}
+
+/// Returns the change of a bit that has the number `change` in opcodes, less four.
+#[inline]
+fn changes(change: u8, source: Source) -> Option<Operation> {
+    let change = *CHANGES.get(usize::from(change & 3))?;
+    Some(Operation::Bit { change, source })
 }

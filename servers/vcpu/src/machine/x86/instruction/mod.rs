@@ -6,8 +6,10 @@
 
 mod bytes;
 mod decode;
+mod opcode;
+mod operands;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Prefixes};
 
 /// The longest instruction.
 pub const LONGEST: usize = 15;
@@ -37,8 +39,8 @@ pub struct Part {
 pub enum Source {
     /// A register, as wide as the memory operand.
     Register(Part),
-    /// This value, sign-extended.
-    Immediate(u64),
+    /// [`Instruction::immediate`].
+    Immediate,
 }
 
 /// What a value of memory and another are combined by.
@@ -129,16 +131,24 @@ pub enum Operation {
 pub struct Instruction {
     /// What it does.
     pub operation: Operation,
+    /// The value in it, to be sign-extended; 0 where there is none.
+    pub immediate: i32,
     /// Bytes of its memory operand: 1, 2, 4 or 8.
     pub size: u8,
     /// Its own bytes.
     pub length: u8,
-    /// Bytes of an address: 2, 4 or 8.
-    pub address_size: u8,
-    /// It is repeated as rCX says.
-    pub repeats: bool,
-    /// The segment whose prefix it has: ES, CS, SS, DS, FS, GS are 0 to 5.
-    pub segment: Option<u8>,
+    /// Its prefixes.
+    pub prefixes: Prefixes,
+    /// The mode that it was decoded in.
+    pub mode: Mode,
+}
+
+impl Instruction {
+    /// Returns the bytes of an address: 2, 4 or 8.
+    #[must_use]
+    pub const fn address_size(self) -> u8 {
+        self.prefixes.address_size(self.mode)
+    }
 }
 
 /// An access by a string instruction to ports: `INS` and `OUTS`.
