@@ -47,8 +47,9 @@ pub trait Chips: Sized + Send + 'static {
 
     /// Returns the controllers of a guest with so many vCPUs, or `None` where there are none such.
     fn new(vcpus: usize) -> Option<Self>;
-    /// Serves an access; one that no controller has reads as zero and does nothing.
-    fn access(&mut self, access: &Access) -> (u64, Self::Changes);
+    /// Serves an access; one that no controller has reads as zero and does nothing. Adds what has to
+    /// be done to `changes`, which are not moved on the way.
+    fn access(&mut self, access: &Access, changes: &mut Self::Changes) -> u64;
     /// Moves the line of a device; `None` where there is no such line.
     fn raise(&mut self, source: Source, level: bool) -> Option<Self::Changes>;
     /// Forgets what the guest wrote.
@@ -95,19 +96,20 @@ impl Chips for Plic {
         Self::new(vcpus, MAX_SOURCE).ok()
     }
 
-    fn access(&mut self, access: &Access) -> (u64, LineChanges) {
-        let nothing = (0, LineChanges::default());
+    fn access(&mut self, access: &Access, changes: &mut LineChanges) -> u64 {
         let offset = access.address.wrapping_sub(PLIC_BASE);
-        match access.store {
-            None => {
-                let loaded = self.read(offset, access.size);
-                loaded.map_or(nothing, |(value, changes)| (value.into(), changes))
-            }
+        let served = match access.store {
+            None => self.read(offset, access.size),
             Some(value) => {
                 let stored = self.write(offset, access.size, value as u32);
-                stored.map_or(nothing, |changes| (0, changes))
+                stored.map(|changes| (0, changes))
             }
-        }
+        };
+        let Ok((value, moved)) = served else {
+            return 0;
+        };
+        *changes = moved;
+        value.into()
     }
 
     fn raise(&mut self, source: Source, level: bool) -> Option<LineChanges> {
@@ -139,20 +141,18 @@ impl Chips for Apics {
         Self::new(vcpus)
     }
 
-    fn access(&mut self, access: &Access) -> (u64, apic::Changes) {
+    fn access(&mut self, access: &Access, changes: &mut apic::Changes) -> u64 {
         match (access.key, access.size) {
             (RouteKey::Port, 1) => {
                 let store = access.store.map(|value| value as u8);
-                let loaded = self.port(access.address, store);
-                (u64::from(loaded), apic::Changes::default())
+                self.port(access.address, store).into()
             }
             (RouteKey::Device, 4) => {
                 let store = access.store.map(|value| value as u32);
                 let place = (access.address, store);
-                let (loaded, changes) = self.memory(access.vcpu, place, access.now);
-                (u64::from(loaded), changes)
+                self.memory(access.vcpu, place, access.now, changes).into()
             }
-            _ => (0, apic::Changes::default()),
+            _ => 0,
         }
     }
 
@@ -168,33 +168,10 @@ impl Chips for Apics {
         self.ledger().counts()
     }
 
+    #[inline]
     fn tell(changes: &apic::Changes, vcpus: &mut impl Vcpus) {
-        if let Some((vcpu, event)) = changes.event {
-            vcpus.write(vcpu, Register::Event.id(), event.register());
-        }
-        if let Some((vcpu, deadline)) = changes.deadline {
-            let deadline = deadline.unwrap_or(u64::MAX);
-            vcpus.write(vcpu, abi::register::TIMER_DEADLINE, deadline);
-        }
-        if let Some((vcpu, priority)) = changes.priority {
-            vcpus.write(vcpu, Register::Cr8.id(), priority.into());
-        }
-        let raised = changes.raised | changes.non_maskable_raised;
-        let lowered = changes.lowered | changes.non_maskable_lowered | changes.timer_lowered;
-        let mut rest = raised | lowered;
-        while rest != 0 {
-            let vcpu = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            let line = |set: u64, line: u64| if set >> vcpu & 1 == 1 { line } else { 0 };
-            let raise = line(changes.raised, apic::INTERRUPT)
-                | line(changes.non_maskable_raised, apic::NON_MASKABLE);
-            let lower = line(changes.lowered, apic::INTERRUPT)
-                | line(changes.non_maskable_lowered, apic::NON_MASKABLE)
-                | line(changes.timer_lowered, apic::TIMER);
-            vcpus.inject(vcpu, raise, lower);
-        }
-        if changes.starts {
-            vcpus.ring();
+        if !changes.is_empty() {
+            perform(changes, vcpus);
         }
     }
 
@@ -221,6 +198,38 @@ impl Chips for Apics {
     }
 }
 
+/// Tells the vCPUs of a PC what is changed.
+#[inline(never)]
+fn perform(changes: &apic::Changes, vcpus: &mut impl Vcpus) {
+    if let Some((vcpu, event)) = changes.event {
+        vcpus.write(vcpu, Register::Event.id(), event.register());
+    }
+    if let Some((vcpu, deadline)) = changes.deadline {
+        let deadline = deadline.unwrap_or(u64::MAX);
+        vcpus.write(vcpu, abi::register::TIMER_DEADLINE, deadline);
+    }
+    if let Some((vcpu, priority)) = changes.priority {
+        vcpus.write(vcpu, Register::Cr8.id(), priority.into());
+    }
+    let raised = changes.raised | changes.non_maskable_raised;
+    let lowered = changes.lowered | changes.non_maskable_lowered | changes.timer_lowered;
+    let mut rest = raised | lowered;
+    while rest != 0 {
+        let vcpu = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        let line = |set: u64, line: u64| if set >> vcpu & 1 == 1 { line } else { 0 };
+        let raise = line(changes.raised, apic::INTERRUPT)
+            | line(changes.non_maskable_raised, apic::NON_MASKABLE);
+        let lower = line(changes.lowered, apic::INTERRUPT)
+            | line(changes.non_maskable_lowered, apic::NON_MASKABLE)
+            | line(changes.timer_lowered, apic::TIMER);
+        vcpus.inject(vcpu, raise, lower);
+    }
+    if changes.starts {
+        vcpus.ring();
+    }
+}
+
 impl Chips for Floating {
     type Changes = Vec<(usize, Lines)>;
 
@@ -228,9 +237,9 @@ impl Chips for Floating {
         (vcpus > 0).then(|| Self::new(vcpus))
     }
 
-    fn access(&mut self, _access: &Access) -> (u64, Self::Changes) {
+    fn access(&mut self, _access: &Access, _changes: &mut Self::Changes) -> u64 {
         // Nothing of it is in memory.
-        (0, Vec::new())
+        0
     }
 
     fn raise(&mut self, _source: Source, _level: bool) -> Option<Self::Changes> {

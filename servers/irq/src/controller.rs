@@ -53,34 +53,29 @@ impl<C: Chips> Controller<C> {
         })
     }
 
-    /// Serves an access of the guest; returns the loaded value. One that comes again has no second
-    /// effect and gets the same value.
-    pub fn access(&mut self, access: &Access) -> (u64, C::Changes) {
+    /// Serves an access of the guest; returns the loaded value, and adds what has to be done to
+    /// `changes`. One that comes again has no second effect and gets the same value.
+    #[inline]
+    pub fn access(&mut self, access: &Access, changes: &mut C::Changes) -> u64 {
         let sender = (access.vcpu, access.sequence);
-        self.once(sender, |chips| chips.access(access))
+        self.once(sender, |chips| chips.access(access, changes))
     }
 
     /// Serves a vCPU that can take what its `lines` ask for.
     pub fn window(&mut self, sender: (usize, u64), lines: u64, now: u64) -> C::Changes {
-        let window = |chips: &mut C| (0, chips.window(sender.0, lines, now));
-        self.once(sender, window).1
+        let mut changes = C::Changes::default();
+        self.once(sender, |chips| {
+            changes = chips.window(sender.0, lines, now);
+            0
+        });
+        changes
     }
 
-    /// Serves an exit of a vCPU with this number, unless it was served.
-    fn once(
-        &mut self,
-        (vcpu, sequence): (usize, u64),
-        serve: impl FnOnce(&mut C) -> (u64, C::Changes),
-    ) -> (u64, C::Changes) {
-        match self.accesses.look(vcpu, sequence) {
-            Delivery::New => {
-                let (value, changes) = serve(&mut self.chips);
-                self.accesses.record(vcpu, sequence, value);
-                (value, changes)
-            }
-            Delivery::Repeated(value) => (value, C::Changes::default()),
-            Delivery::Stale => (0, C::Changes::default()),
-        }
+    /// Serves an exit of a vCPU with this number, unless it was served; returns what was loaded then.
+    #[inline]
+    fn once(&mut self, (vcpu, sequence): (usize, u64), serve: impl FnOnce(&mut C) -> u64) -> u64 {
+        let chips = &mut self.chips;
+        self.accesses.serve((vcpu, sequence), 0, || serve(chips))
     }
 
     /// Serves a request of the client with this badge.
@@ -131,7 +126,8 @@ impl<C: Chips> Controller<C> {
                     store: None,
                     now,
                 };
-                let (value, changes) = self.access(&access);
+                let mut changes = C::Changes::default();
+                let value = self.access(&access, &mut changes);
                 Ok((Reply::Value { value }, changes))
             }
             Request::Interruption { by, sequence, act } => {
@@ -248,6 +244,12 @@ mod tests {
         }
     }
 
+    fn serve(controller: &mut Controller<Plic>, access: &Access) -> (u64, LineChanges) {
+        let mut changes = LineChanges::default();
+        let value = controller.access(access, &mut changes);
+        (value, changes)
+    }
+
     fn raise(badge: u64, number: u8) -> Result<(Reply, LineChanges), Refusal> {
         controller().request(badge, report(number, true, 1), 0)
     }
@@ -257,7 +259,7 @@ mod tests {
         let [priority, enable, _] = REGISTERS;
         let mut controller = controller();
         for (sequence, offset, value) in [(1, priority, 1), (2, enable, 1 << 10)] {
-            let (_, changes) = controller.access(&access(sequence, offset, Some(value)));
+            let (_, changes) = serve(&mut controller, &access(sequence, offset, Some(value)));
             assert_eq!(changes, LineChanges::default());
         }
         let (_, changes) = controller.request(5, report(10, true, 1), 0).unwrap();
@@ -283,7 +285,7 @@ mod tests {
     fn a_raised_line_is_claimed_and_counted() {
         let [.., claim] = REGISTERS;
         let mut controller = raised();
-        let (source, changes) = controller.access(&access(3, claim, None));
+        let (source, changes) = serve(&mut controller, &access(3, claim, None));
         assert_eq!(source, 10);
         assert!(changes.lowered.contains(0));
         assert_eq!(injected(&mut controller), 1);
@@ -293,13 +295,13 @@ mod tests {
     fn a_claim_that_comes_again_claims_nothing_more() {
         let [.., claim] = REGISTERS;
         let mut controller = raised();
-        let first = controller.access(&access(3, claim, None));
-        let again = controller.access(&access(3, claim, None));
+        let first = serve(&mut controller, &access(3, claim, None));
+        let again = serve(&mut controller, &access(3, claim, None));
         assert_eq!((first.0, again.0), (10, 10));
         assert_eq!(again.1, LineChanges::default());
         assert_eq!(injected(&mut controller), 1);
         // A later one is another claim, which finds nothing.
-        assert_eq!(controller.access(&access(4, claim, None)).0, 0);
+        assert_eq!(serve(&mut controller, &access(4, claim, None)).0, 0);
         // A report that comes again is answered and raises nothing.
         let repeated = controller.request(5, report(10, true, 1), 0);
         assert_eq!(repeated, Ok((Reply::Done, LineChanges::default())));
@@ -320,11 +322,11 @@ mod tests {
         let (_, changes) = controller.request(8, reset, 0).unwrap();
         assert!(changes.lowered.contains(0));
         for (sequence, offset) in [(6, priority), (7, enable), (8, claim)] {
-            assert_eq!(controller.access(&access(sequence, offset, None)).0, 0);
+            assert_eq!(serve(&mut controller, &access(sequence, offset, None)).0, 0);
         }
         // What was made before the reset and is handled after it does nothing.
-        let _ = controller.access(&access(5, priority, Some(3)));
-        assert_eq!(controller.access(&access(9, priority, None)).0, 0);
+        let _ = serve(&mut controller, &access(5, priority, Some(3)));
+        assert_eq!(serve(&mut controller, &access(9, priority, None)).0, 0);
         assert!(controller.chips.check());
     }
 
@@ -336,7 +338,7 @@ mod tests {
                     size,
                     ..access(1, offset, store)
                 };
-                assert_eq!(controller().access(&odd), (0, LineChanges::default()));
+                assert_eq!(serve(&mut controller(), &odd), (0, LineChanges::default()));
             }
         }
     }

@@ -113,7 +113,8 @@ impl<C: Chips> Server<C> {
         };
         let mut shared = self.shared.lock();
         let loaded = shared.as_mut().map_or(0, |shared| {
-            let (value, changes) = shared.controller.access(&access);
+            let mut changes = C::Changes::default();
+            let value = shared.controller.access(&access, &mut changes);
             C::tell(&changes, &mut shared.targets);
             value
         });

@@ -39,23 +39,24 @@ impl Pc {
     }
 
     fn store(&mut self, vcpu: usize, register: u64, value: u32) -> Changes {
-        let access = (BASE + register, Some(value));
-        let (_, changes) = self.apics.memory(vcpu, access, self.now);
-        assert!(self.apics.check(), "the ledger adds up");
-        changes
+        self.access(vcpu, (BASE + register, Some(value))).1
     }
 
     fn load(&mut self, vcpu: usize, register: u64) -> u32 {
-        self.apics.memory(vcpu, (BASE + register, None), self.now).0
+        self.access(vcpu, (BASE + register, None)).0
+    }
+
+    fn access(&mut self, vcpu: usize, access: (u64, Option<u32>)) -> (u32, Changes) {
+        let mut changes = Changes::default();
+        let loaded = self.apics.memory(vcpu, access, self.now, &mut changes);
+        assert!(self.apics.check(), "the ledger adds up");
+        assert_eq!(changes.is_empty(), changes == Changes::default());
+        (loaded, changes)
     }
 
     fn io(&mut self, register: u32, value: u32) -> Changes {
-        let _ = self.apics.memory(0, (IO_BASE, Some(register)), self.now);
-        let written = self
-            .apics
-            .memory(0, (IO_BASE + 0x10, Some(value)), self.now);
-        assert!(self.apics.check(), "the ledger adds up");
-        written.1
+        let _ = self.access(0, (IO_BASE, Some(register)));
+        self.access(0, (IO_BASE + 0x10, Some(value))).1
     }
 
     fn line(&mut self, pin: u8, level: bool) -> Changes {

@@ -92,6 +92,24 @@ pub struct Changes {
     pub starts: bool,
 }
 
+impl Changes {
+    /// Returns whether there is nothing to be done.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        let lines = self.raised
+            | self.lowered
+            | self.non_maskable_raised
+            | self.non_maskable_lowered
+            | self.timer_lowered;
+        lines == 0
+            && self.deadline.is_none()
+            && self.event.is_none()
+            && self.priority.is_none()
+            && !self.starts
+    }
+}
+
 /// The controllers of one guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Apics {
@@ -144,7 +162,8 @@ impl Apics {
         let mut changes = Changes::default();
         let request = self.io.set_line(usize::from(source.number()), level)?;
         self.request(request, &mut changes);
-        Some(self.settle(changes))
+        self.settle(&mut changes);
+        Some(changes)
     }
 
     /// Does what the I/O APIC requests.
@@ -178,7 +197,8 @@ impl Apics {
             changes.event = Some((vcpu, Event::Interrupt(vector)));
         }
         self.arm(vcpu, &mut changes);
-        self.settle(changes)
+        self.settle(&mut changes);
+        changes
     }
 
     /// Lets a vCPU's timer fire if it is time.
@@ -213,7 +233,7 @@ impl Apics {
     }
 
     /// Finds the lines that move.
-    fn settle(&mut self, mut changes: Changes) -> Changes {
+    fn settle(&mut self, changes: &mut Changes) {
         for local in &mut self.locals {
             let bit = bit(usize::from(local.index));
             let line = local.deliverable().is_some();
@@ -233,7 +253,6 @@ impl Apics {
                 }
             }
         }
-        changes
     }
 
     /// Returns what some processor has to do, once, and which.
@@ -262,7 +281,8 @@ impl Apics {
         self.io.reset();
         self.pics = Pics::default();
         self.starts.fill(Start::default());
-        self.settle(changes)
+        self.settle(&mut changes);
+        changes
     }
 }
 

@@ -99,15 +99,16 @@ impl Local {
 
 impl Apics {
     /// Serves an access to memory: the local APIC of the vCPU that makes it, or the I/O APIC. What
-    /// is not there reads as zero and ignores writes.
+    /// is not there reads as zero and ignores writes. Adds what has to be done to `changes`.
     pub fn memory(
         &mut self,
         vcpu: usize,
         (address, store): (u64, Option<u32>),
         now: u64,
-    ) -> (u32, Changes) {
+        changes: &mut Changes,
+    ) -> u32 {
         if address.wrapping_sub(IO_BASE) < BYTES {
-            return self.io(address - IO_BASE, store);
+            return self.io(address - IO_BASE, store, changes);
         }
         let is_here = self
             .locals
@@ -115,24 +116,32 @@ impl Apics {
             .is_some_and(|local| local.access == Access::Memory);
         let offset = address.wrapping_sub(BASE);
         if !is_here || offset >= BYTES || !offset.is_multiple_of(16) {
-            return (0, Changes::default());
+            return 0;
         }
-        let answer = self.local_register(vcpu, (offset as u32, store), now);
-        answer.unwrap_or_default()
+        let loaded = self.local_register(vcpu, (offset as u32, store), now, changes);
+        loaded.unwrap_or_default()
     }
 
     /// Serves an access to the I/O APIC.
-    fn io(&mut self, offset: u64, store: Option<u32>) -> (u32, Changes) {
-        let mut changes = Changes::default();
-        match store {
-            None => return (self.io.read(offset), changes),
-            Some(vector) if offset == 0x40 => self.end_level(vector as u8, &mut changes),
-            Some(value) => {
-                let request = self.io.write(offset, value);
-                self.request(request, &mut changes);
-            }
+    #[inline]
+    fn io(&mut self, offset: u64, store: Option<u32>, changes: &mut Changes) -> u32 {
+        let Some(value) = store else {
+            return self.io.read(offset);
+        };
+        self.store_io(offset, value, changes);
+        0
+    }
+
+    /// Serves a store to the I/O APIC.
+    #[inline(never)]
+    fn store_io(&mut self, offset: u64, value: u32, changes: &mut Changes) {
+        if offset == 0x40 {
+            self.end_level(value as u8, changes);
+        } else {
+            let request = self.io.write(offset, value);
+            self.request(request, changes);
         }
-        (0, self.settle(changes))
+        self.settle(changes);
     }
 
     /// Tells the I/O APIC that the service of a level ended.
@@ -149,9 +158,9 @@ impl Apics {
         vcpu: usize,
         (offset, store): (u32, Option<u32>),
         now: u64,
-    ) -> Option<(u32, Changes)> {
-        let mut changes = Changes::default();
-        self.tick(vcpu, now, &mut changes);
+        changes: &mut Changes,
+    ) -> Option<u32> {
+        self.tick(vcpu, now, changes);
         let local = self.locals.get_mut(vcpu)?;
         let before = local.priority >> 4;
         let mut loaded = 0;
@@ -159,23 +168,24 @@ impl Apics {
             (_, None) => loaded = local.read(offset, now)?,
             (END, Some(_)) => {
                 if let Some(vector) = local.end() {
-                    self.end_level(vector, &mut changes);
+                    self.end_level(vector, changes);
                 }
             }
             (COMMAND, Some(value)) => {
                 local.command[0] = Command::from_bits(value).with_busy(false).into_bits();
-                self.command(vcpu, &mut changes);
+                self.command(vcpu, changes);
             }
             (OWN_INTERRUPT, Some(value)) if local.is_extended() => {
                 let message = fixed(value as u8);
-                self.deliver(&message, Some(vcpu), &mut changes);
+                self.deliver(&message, Some(vcpu), changes);
             }
             (_, Some(value)) => local.write(offset, value, now)?,
         }
-        self.tell_priority(vcpu, before, &mut changes);
-        self.report_errors(vcpu, &mut changes);
-        self.arm(vcpu, &mut changes);
-        Some((loaded, self.settle(changes)))
+        self.tell_priority(vcpu, before, changes);
+        self.report_errors(vcpu, changes);
+        self.arm(vcpu, changes);
+        self.settle(changes);
+        Some(loaded)
     }
 
     /// Tells the priority of a vCPU, where it is another than before: CR8 has it too.
@@ -201,6 +211,19 @@ impl Apics {
         if let Some(vector) = vector.filter(|vector| *vector >= 16) {
             self.deliver(&fixed(vector), Some(vcpu), changes);
         }
+    }
+
+    /// Serves an access to a register of a vCPU's local APIC; `None` where there is none. Returns what
+    /// has to be done too.
+    fn local_access(
+        &mut self,
+        vcpu: usize,
+        access: (u32, Option<u32>),
+        now: u64,
+    ) -> Option<(u32, Changes)> {
+        let mut changes = Changes::default();
+        let loaded = self.local_register(vcpu, access, now, &mut changes)?;
+        Some((loaded, changes))
     }
 
     /// Serves an access to a model-specific register of the local APIC, or to CR8; `None` where the processor
@@ -230,7 +253,8 @@ impl Apics {
                 }
                 self.tick(vcpu, now, &mut changes);
                 self.arm(vcpu, &mut changes);
-                Some((0, self.settle(changes)))
+                self.settle(&mut changes);
+                Some((0, changes))
             }
             (EXTENDED..0x900, _) => self.extended(vcpu, (number, store), now),
             // It is there however the APIC is reached, and where it is off.
@@ -240,7 +264,7 @@ impl Apics {
                     None => None,
                     Some(_) => return None,
                 };
-                let answer = self.local_register(vcpu, (TASK_PRIORITY, store), now);
+                let answer = self.local_access(vcpu, (TASK_PRIORITY, store), now);
                 answer.map(|(value, changes)| (u64::from(value >> 4), changes))
             }
             _ => None,
@@ -266,7 +290,7 @@ impl Apics {
             }
             (COMMAND, Some(value)) => {
                 local.command[1] = (value >> 32) as u32;
-                let answer = self.local_register(vcpu, (offset, Some(value as u32)), now);
+                let answer = self.local_access(vcpu, (offset, Some(value as u32)), now);
                 answer.map(|(_, changes)| (0, changes))
             }
             // Only zero can be written there.
@@ -274,11 +298,11 @@ impl Apics {
             (END | OWN_INTERRUPT, None) => None,
             (_, Some(value)) => {
                 let value = u32::try_from(value).ok()?;
-                let answer = self.local_register(vcpu, (offset, Some(value)), now);
+                let answer = self.local_access(vcpu, (offset, Some(value)), now);
                 answer.map(|(_, changes)| (0, changes))
             }
             (_, None) => {
-                let answer = self.local_register(vcpu, (offset, None), now);
+                let answer = self.local_access(vcpu, (offset, None), now);
                 answer.map(|(value, changes)| (u64::from(value), changes))
             }
         }
@@ -326,7 +350,7 @@ impl Apics {
             local.access = wanted;
         }
         self.tell_priority(vcpu, before, &mut changes);
-        let mut changes = self.settle(changes);
+        self.settle(&mut changes);
         self.arm(vcpu, &mut changes);
         debug_assert_eq!(changes.timer_lowered & bit(vcpu), 0);
         Some((0, changes))
