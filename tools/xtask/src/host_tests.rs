@@ -9,8 +9,9 @@ use crate::process;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-/// Runs the tests of the workspace's default members and counts them.
-pub fn run(workspace: &Workspace) -> Result<Tally> {
+/// Runs the tests of the workspace's default members and counts them; returns the names of those that
+/// fail too.
+pub fn run(workspace: &Workspace) -> Result<(Tally, Vec<String>)> {
     let mut command = process::cargo();
     command
         .current_dir(workspace.root())
@@ -21,22 +22,26 @@ pub fn run(workspace: &Workspace) -> Result<Tally> {
         .spawn()
         .with_context(|| format!("cannot start `{}`", process::line(&command)))?;
     let stdout = child.stdout.take().context("cargo has no output")?;
-    let mut tally = Tally::default();
+    let (mut tally, mut failed) = (Tally::default(), Vec::new());
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
         if let Some(counts) = result(&line) {
             tally += counts;
         }
+        failed.extend(failure(&line).map(str::to_owned));
     }
     if !child.wait()?.success() && tally.failed == 0 {
-        println!(
-            "`{}` failed before or beside its tests",
-            process::line(&command)
-        );
+        let command = process::line(&command);
+        failed.push(format!("`{command}`, before or beside its tests"));
         tally.failed = 1;
     }
-    Ok(tally)
+    Ok((tally, failed))
+}
+
+/// Returns the name in a line of a test that failed: `test NAME ... FAILED`.
+fn failure(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// Returns the counts of a line that closes one test program:
@@ -73,5 +78,12 @@ mod tests {
             })
         );
         assert_eq!(result("test a_law ... ok"), None);
+    }
+
+    #[test]
+    fn a_test_that_failed_is_named() {
+        assert_eq!(failure("test a::law ... FAILED"), Some("a::law"));
+        assert_eq!(failure("test a::law ... ok"), None);
+        assert_eq!(failure("test result: FAILED. 3 passed; 2 failed"), None);
     }
 }

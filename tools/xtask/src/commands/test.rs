@@ -59,18 +59,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     session::watch_interrupts()?;
-    let mut tally = Tally::default();
+    let (mut tally, mut failed) = (Tally::default(), Vec::new());
     let some = args.only.is_some() || args.machine.is_some() || args.emulator.is_some();
     if !args.no_host && !some {
-        tally += host_tests::run(&workspace)?;
+        (tally, failed) = host_tests::run(&workspace)?;
     }
     if !args.no_emulator {
         let (pending, ready) = scenarios
             .into_iter()
             .partition(|scenario| scenario.pending.is_some());
         tally += skip(pending);
-        tally += emulate(&workspace, ready)?;
+        tally += emulate(&workspace, ready, &mut failed)?;
     }
+    // What a long log is looked at for stands at its end.
+    failed.iter().for_each(|name| println!("FAILED: {name}"));
     println!("{tally}");
     Ok(if tally.is_good() {
         ExitCode::SUCCESS
@@ -92,8 +94,12 @@ fn skip(pending: Vec<Scenario>) -> Tally {
     }
 }
 
-/// Runs the scenarios.
-fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
+/// Runs the scenarios, and adds the names of those that fail to `failed`.
+fn emulate(
+    workspace: &Workspace,
+    scenarios: Vec<Scenario>,
+    failed: &mut Vec<String>,
+) -> Result<Tally> {
     setup::rust::ensure()?;
     let mut tally = Tally::default();
     let mut jobs = Vec::new();
@@ -107,6 +113,7 @@ fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
                 Err(error) => {
                     tally.failed += 1;
                     println!("scenario {name} ... FAILED to build");
+                    failed.push(format!("scenario {name}, its build"));
                     reasons.insert(format!("{error:#}"));
                 }
             }
@@ -115,6 +122,9 @@ fn emulate(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Tally> {
     reasons.iter().for_each(|reason| println!("    {reason}"));
     for finding in scenario::run_all(workspace, jobs)? {
         tally += finding.tally;
+        if !finding.wrong.is_empty() {
+            failed.push(format!("scenario {}", finding.name));
+        }
     }
     Ok(tally)
 }
