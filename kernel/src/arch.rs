@@ -139,8 +139,8 @@ pub enum Trap {
 /// The guest's program counter is **behind the instruction for [`Exit::Hypercall`] and
 /// [`Exit::Idle`]**, and **at it for every other exit**, whatever the hardware leaves there: the
 /// machine moves it before it reports the exit. So the answer to a call is only a `Resume`, an
-/// instruction that nobody emulates is made again, and [`Arch::guest_complete`] adds the length of
-/// an access that a device answered.
+/// instruction that nobody emulates is made again, and [`Arch::guest_skip`] adds the length of an
+/// access that a device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It called its hypervisor; the program counter is behind the instruction.
@@ -152,18 +152,7 @@ pub enum Exit {
     },
     /// An access that somebody else has to make: to memory that the second stage does not translate,
     /// or to another of the machine's address spaces.
-    Access {
-        /// The address space: [`RouteKey::Device`] stands for guest-physical memory.
-        key: RouteKey,
-        /// The address in it; of the page, where the machine knows no more.
-        address: u64,
-        /// The guest's own address, or 0 where the machine does not know it.
-        virtual_address: u64,
-        /// The machine's cause.
-        cause: u64,
-        /// The access, where the hardware describes it (key and route 0), and a store's value.
-        access: Option<(AccessInfo, u64)>,
-    },
+    Access(Access),
     /// It waits for an interrupt; the program counter is behind the instruction.
     Idle,
     /// It can take an interrupt now: lines are requests on this machine, whose delivery is a
@@ -179,17 +168,23 @@ pub enum Exit {
     },
 }
 
+/// An access of a guest that somebody else has to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The address space: [`RouteKey::Device`] stands for guest-physical memory.
+    pub key: RouteKey,
+    /// The address in it; of the page, where the machine knows no more.
+    pub address: u64,
+    /// The guest's own address, or 0 where the machine does not know it.
+    pub virtual_address: u64,
+    /// The machine's cause.
+    pub cause: u64,
+    /// What the hardware says about the access, for [`Arch::guest_access`]; 0 where it says nothing.
+    pub description: u64,
+}
+
 /// The general registers of a guest, in a page that a server sees too.
 pub type GuestRegisters<'a> = &'a [AtomicU64];
-
-/// When a guest's own timer will fire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GuestTimer {
-    /// In this machine's ticks.
-    pub deadline: u64,
-    /// While the guest runs, the machine raises the interrupt by itself.
-    pub in_hardware: bool,
-}
 
 /// The machine.
 pub trait Arch: Sized + Sync + 'static {
@@ -303,10 +298,13 @@ pub trait Arch: Sized + Sync + 'static {
     /// Returns whether a vCPU with these lines would wake from idling; loaded says whether its
     /// state is in this core.
     fn guest_wakes(&self, guest: &Self::Guest, loaded: bool, lines: u64) -> bool;
-    /// Returns when the guest's own timer will fire.
-    fn guest_timer(&self, guest: &Self::Guest, loaded: bool) -> Option<GuestTimer>;
-    /// Raises the timer line if the guest's timer has no hardware behind it and `now` is past it.
-    fn guest_timer_line(&self, guest: &Self::Guest, now: u64) -> u64;
+    /// Returns when the guest's own timer will fire, in this machine's ticks; `u64::MAX` is never.
+    fn guest_timer(&self, guest: &Self::Guest, loaded: bool) -> u64;
+    /// Returns the same while the guest runs, `u64::MAX` where the machine then raises the interrupt by
+    /// itself.
+    fn guest_software_timer(&self, guest: &Self::Guest) -> u64;
+    /// Raises the timer line if the guest's timer has no hardware behind it and its time has come.
+    fn guest_timer_line(&self, guest: &Self::Guest) -> u64;
     /// Drops the loaded vCPU's cached translations of this kind (0 is all).
     fn guest_flush(&self, guest: &Self::Guest, kind: u64);
     /// Returns the guest's program counter; after an exit by the rule of [`Exit`].
@@ -316,15 +314,19 @@ pub trait Arch: Sized + Sync + 'static {
     fn guest_instruction(&self, _guest: &Self::Guest) -> [u64; 2] {
         [0; 2]
     }
-    /// Ends an access: a load's value goes to its register, the program counter behind the
-    /// instruction.
-    fn guest_complete(
+    /// Returns the access of which the hardware says this (key and route 0), and the value of a store;
+    /// `None` where that does not describe one that somebody else can make: what a decoder asks for is
+    /// in the registers then, where the machine has a place for it.
+    fn guest_access<'r>(
         &self,
         guest: &Self::Guest,
-        registers: GuestRegisters<'_>,
-        access: AccessInfo,
-        value: u64,
-    );
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)>;
+    /// Moves the guest's program counter by the length of an instruction that somebody else made.
+    fn guest_skip(&self, guest: &Self::Guest, length: u64);
+    /// Puts what such an access loaded into its register.
+    fn guest_loaded(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64);
     /// Reads a register.
     ///
     /// # Errors

@@ -253,10 +253,9 @@ impl<A: Arch> Visit<'_, A> {
         let limit = budget.amount.get();
         if budget.grace.get() == 0 {
             budget.grace.set(limit);
-            budget
-                .remaining
-                .set(budget.left().saturating_add_unsigned(limit).cast_unsigned());
-            if budget.left() > 0 {
+            let left = budget.left().saturating_add_unsigned(limit);
+            budget.remaining.set(left.cast_unsigned());
+            if left > 0 {
                 return true;
             }
         }

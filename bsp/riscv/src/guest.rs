@@ -7,7 +7,7 @@ use crate::timer;
 use abi::Error;
 use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use kernel::arch::{Exit, GuestRegisters, GuestTimer};
+use kernel::arch::{Access, Exit, GuestRegisters};
 use kernel::word::Word;
 use riscv_regs::Register;
 use riscv_regs::csr as number;
@@ -276,46 +276,56 @@ impl RiscvGuest {
             self.vsie.get()
         } << 1;
         let passed = match self.timer(loaded) {
-            Some(timer) if timer.deadline <= csr::time() => TIMER,
+            deadline if deadline <= csr::time() => TIMER,
             _ => 0,
         };
         (lines | passed) & enabled != 0
     }
 
-    /// Returns when the guest's timer fires.
-    pub fn timer(&self, loaded: bool) -> Option<GuestTimer> {
-        let in_hardware = timer::has_sstc();
-        let deadline = if loaded && in_hardware {
+    /// Returns when the guest's timer fires, in the hart's time; `u64::MAX` is never.
+    pub fn timer(&self, loaded: bool) -> u64 {
+        let deadline = if loaded && timer::has_sstc() {
             csr::read!(number::VSTIMECMP)
         } else {
             self.deadline.get()
         };
         if deadline == u64::MAX {
-            return None;
+            return deadline;
         }
-        Some(GuestTimer {
-            deadline: deadline.saturating_sub(self.time_delta.get()),
-            in_hardware,
-        })
+        // The guest's time may be behind the hart's as well as before it.
+        let now = csr::time();
+        let guest_now = now.wrapping_add(self.time_delta.get());
+        now.saturating_add(deadline.saturating_sub(guest_now))
+    }
+
+    /// Returns the same of a timer that has no hardware behind it while the guest runs.
+    #[inline(always)]
+    pub fn software_timer(&self) -> u64 {
+        if timer::has_sstc() {
+            return u64::MAX;
+        }
+        self.timer(false)
     }
 
     /// Raises the timer line when a deadline without hardware has passed.
-    pub fn timer_line(&self, now: u64) -> u64 {
-        if timer::has_sstc() || self.deadline.get() == u64::MAX {
-            return 0;
-        }
-        if now.wrapping_add(self.time_delta.get()) < self.deadline.get() {
+    #[inline(always)]
+    pub fn timer_line(&self) -> u64 {
+        if timer::has_sstc() || self.timer(false) > csr::time() {
             return 0;
         }
         self.deadline.set(u64::MAX);
         TIMER
     }
 
-    /// Ends a device access.
-    pub fn complete(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
-        self.pc.add(u64::from(access.instruction_length()));
+    /// Moves the program counter behind an instruction.
+    pub fn skip(&self, length: u64) {
+        self.pc.add(length);
+    }
+
+    /// Puts what an access loaded into its register.
+    pub fn loaded(registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
         let register = usize::from(access.register());
-        if access.write() || register == 0 {
+        if register == 0 {
             return;
         }
         let unused = 64 - (8 << access.size_log2());
@@ -439,11 +449,7 @@ impl RiscvGuest {
 
 /// Returns the exit that a trap out of a guest was.
 #[inline(always)]
-pub fn exit<'r>(
-    guest: &RiscvGuest,
-    cause: u64,
-    registers: impl FnOnce() -> GuestRegisters<'r>,
-) -> Exit {
+pub fn exit(guest: &RiscvGuest, cause: u64) -> Exit {
     let value = csr::read!(number::STVAL);
     match cause {
         10 => {
@@ -455,20 +461,28 @@ pub fn exit<'r>(
             Exit::Idle
         }
         2 | 22 => Exit::Instruction { bits: value },
-        20 | 21 | 23 => memory_exit(cause, value, registers),
+        // htval has bits 63:2 of the guest-physical address; the rest is stval's, unless the fault was
+        // met on the way through the guest's own tables.
+        20 | 21 | 23 => Exit::Access(Access {
+            key: RouteKey::Device,
+            address: csr::read!(number::HTVAL) << 2 | value & 3,
+            virtual_address: value,
+            cause,
+            description: csr::read!(number::HTINST),
+        }),
         _ => Exit::Other {
             details: [cause, value, csr::read!(number::HTVAL)],
         },
     }
 }
 
-/// Returns the exit of a guest-page fault.
+/// Returns the access that a value of htinst describes.
 #[inline(never)]
-fn memory_exit<'r>(cause: u64, value: u64, registers: impl FnOnce() -> GuestRegisters<'r>) -> Exit {
-    // htval has bits 63:2 of the guest-physical address; the rest is stval's, unless the fault was
-    // met on the way through the guest's own tables.
-    let address = csr::read!(number::HTVAL) << 2 | value & 3;
-    let access = match TrapInstruction::decode(csr::read!(number::HTINST)) {
+pub fn access<'r>(
+    htinst: u64,
+    registers: impl FnOnce() -> GuestRegisters<'r>,
+) -> Option<(AccessInfo, u64)> {
+    match TrapInstruction::decode(htinst) {
         TrapInstruction::Memory {
             instruction: MemoryInstruction::Data(data),
             offset: 0,
@@ -476,13 +490,6 @@ fn memory_exit<'r>(cause: u64, value: u64, registers: impl FnOnce() -> GuestRegi
         TrapInstruction::Memory { .. }
         | TrapInstruction::PageTable { .. }
         | TrapInstruction::Unknown => None,
-    };
-    Exit::Access {
-        key: RouteKey::Device,
-        address,
-        virtual_address: value,
-        cause,
-        access,
     }
 }
 

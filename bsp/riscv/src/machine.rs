@@ -7,9 +7,7 @@ use crate::{csr, irq, paging, percore, sbi, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{
-    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
-};
+use kernel::arch::{Arch, GuestRegisters, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry};
 use riscv_regs::csr as number;
 
 /// The machine.
@@ -223,12 +221,16 @@ impl Arch for Riscv {
         guest.wakes(loaded, lines)
     }
 
-    fn guest_timer(&self, guest: &RiscvGuest, loaded: bool) -> Option<GuestTimer> {
+    fn guest_timer(&self, guest: &RiscvGuest, loaded: bool) -> u64 {
         guest.timer(loaded)
     }
 
-    fn guest_timer_line(&self, guest: &RiscvGuest, now: u64) -> u64 {
-        guest.timer_line(now)
+    fn guest_software_timer(&self, guest: &RiscvGuest) -> u64 {
+        guest.software_timer()
+    }
+
+    fn guest_timer_line(&self, guest: &RiscvGuest) -> u64 {
+        guest.timer_line()
     }
 
     fn guest_flush(&self, _: &RiscvGuest, kind: u64) {
@@ -242,14 +244,21 @@ impl Arch for Riscv {
         guest.pc.get()
     }
 
-    fn guest_complete(
+    fn guest_access<'r>(
         &self,
-        guest: &RiscvGuest,
-        registers: GuestRegisters<'_>,
-        access: AccessInfo,
-        value: u64,
-    ) {
-        guest.complete(registers, access, value);
+        _: &RiscvGuest,
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        guest::access(description, registers)
+    }
+
+    fn guest_skip(&self, guest: &RiscvGuest, length: u64) {
+        guest.skip(length);
+    }
+
+    fn guest_loaded(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
+        RiscvGuest::loaded(registers, access, value);
     }
 
     fn guest_read(

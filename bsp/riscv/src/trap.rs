@@ -53,7 +53,7 @@ pub extern "C" fn exit() -> ! {
     if cause & INTERRUPT != 0 {
         general(hart, interrupt(cause & !INTERRUPT));
     }
-    let exit = guest::exit(&vcpu.guest, cause, || visit.registers(vcpu).unwrap_or(&[]));
+    let exit = guest::exit(&vcpu.guest, cause);
     if let Some(fast) = visit.fast_exit(vcpu, &exit) {
         hart.mode.set(THREAD);
         leave_guest_mode();
@@ -86,7 +86,11 @@ macro_rules! jump_with_arguments {
 /// thread pointer and program counter were saved; the other arguments are in the registers that they
 /// came in. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        $name:ident: $number:expr, $first:ident if $when:expr, $then:ident
+        $(, $answer:ident if $answers:ident)?;
+    )+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(
             target: u64,
@@ -108,6 +112,12 @@ macro_rules! system_calls {
             match visit.fast_call::<false, false>(current_thread(), [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume, words),
                 Some(Fast::Message(message)) => resume_with(&message),
+                $(
+                    _ if visit.$answers(current_thread()).is_some() => {
+                        // SAFETY: they are what it takes.
+                        unsafe { jump_with_arguments!($answer, target, words, word) }
+                    }
+                )?
                 // SAFETY: they are what it takes; `_save_arguments` fills the frame of the thread that
                 // made the call.
                 _ => unsafe { jump_with_arguments!($then, target, words, word) },
@@ -120,7 +130,7 @@ system_calls! {
     /// Makes a call of an endpoint.
     call: CallNumber::Call, long_call if is_long, _save_arguments;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long, _save_arguments;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, _save_arguments, answer if answered_guest;
     /// Makes a signal.
     signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
@@ -161,6 +171,29 @@ pub extern "C" fn wake(
     let visit = ManuallyDrop::new(enter_from_user());
     let words = [first, second, third, fourth, fifth, sixth];
     match visit.fast_wake(current_thread(), target) {
+        Some(Fast::Message(message)) => resume_with(&message),
+        // SAFETY: as in `call`.
+        _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
+    }
+}
+
+/// Does what [`reply_receive`] does where a guest goes on: it puts registers aside for that.
+pub extern "C" fn answer(
+    target: u64,
+    first: u64,
+    second: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
+    sixth: u64,
+    word: u64,
+) -> ! {
+    let hart = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user());
+    let words = [first, second, third, fourth, fifth, sixth];
+    let at = |index: usize| words.get(index).copied().unwrap_or(0);
+    match visit.fast_answer(current_thread(), [target, word >> 32], at) {
+        Some(Fast::Guest(vcpu, page)) => enter_guest(hart, DIRECT_MAP + page, guest_entry(vcpu)),
         Some(Fast::Message(message)) => resume_with(&message),
         // SAFETY: as in `call`.
         _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
@@ -399,6 +432,7 @@ fn return_to_thread(hart: &PerCore, frame: &RiscvFrame) -> ! {
 }
 
 /// Returns program counter and status bits for entering a guest.
+#[inline(always)]
 fn guest_entry(vcpu: &Vcpu<Riscv>) -> (u64, u64) {
     let mode = if vcpu.guest.supervisor.get() != 0 {
         SPP

@@ -7,7 +7,7 @@ use crate::{paging, timer, trap};
 use abi::Error;
 use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Exit, GuestRegisters, GuestTimer};
+use kernel::arch::{Access, Exit, GuestRegisters};
 use kernel::word::Word;
 use s390_regs::one_reg::Register;
 use s390_regs::sie::{self, Field, code, intervention};
@@ -126,7 +126,7 @@ impl S390Guest {
     }
 
     /// Moves the program counter, as far as its addresses go.
-    fn skip(&self, bytes: u64) {
+    pub fn skip(&self, bytes: u64) {
         let mask = self.mask();
         let last = match (mask.extended(), mask.basic()) {
             (true, _) => u64::MAX,
@@ -140,7 +140,10 @@ impl S390Guest {
     /// Returns whether lines or the timers would wake the guest from its wait.
     pub fn wakes(&self, lines: u64) -> bool {
         let mask = self.mask();
-        let passed = || self.timer().is_some_and(|it| it.deadline <= timer::now());
+        let passed = || {
+            self.timer()
+                .is_some_and(|deadline| deadline <= timer::now())
+        };
         lines & STOP != 0
             || (lines & EXTERNAL != 0 && mask.external())
             || (lines & INPUT_OUTPUT != 0 && mask.input_output())
@@ -149,7 +152,7 @@ impl S390Guest {
 
     /// Returns when a timer of the guest interrupts it: its comparator, or while it waits its CPU
     /// timer.
-    pub fn timer(&self) -> Option<GuestTimer> {
+    pub fn timer(&self) -> Option<u64> {
         let control0 = Cr0::from_bits(self.block.get(sie::control(0)));
         let since = self.waits_since.get();
         let comparator = control0.clock_comparator().then(|| self.deadline());
@@ -158,10 +161,7 @@ impl S390Guest {
             since.saturating_add(left.cast_unsigned())
         });
         let deadline = comparator.into_iter().chain(cpu_timer).min()?;
-        (self.mask().external() && deadline != u64::MAX).then_some(GuestTimer {
-            deadline,
-            in_hardware: true,
-        })
+        self.mask().external().then_some(deadline)
     }
 
     /// Returns when the clock comparator interrupts, in the host's time: 0 where it has passed.
@@ -176,15 +176,11 @@ impl S390Guest {
         }
     }
 
-    /// Ends an access that somebody else made.
-    pub fn complete(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
-        self.skip(u64::from(access.instruction_length()));
+    /// Puts what an access loaded into its register.
+    pub fn loaded(registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
         let Some(word) = registers.get(usize::from(access.register() & 15)) else {
             return;
         };
-        if access.write() {
-            return;
-        }
         let unused = 64 - (8 << access.size_log2());
         let loaded = value << unused;
         let before = word.load(Ordering::Relaxed);
@@ -415,13 +411,13 @@ const fn is_float(register: Register) -> bool {
 
 /// Returns the exit of an access to guest-absolute memory that the host's tables do not allow.
 fn access(address: u64, code: u16, identification: u64) -> Exit {
-    Exit::Access {
+    Exit::Access(Access {
         key: RouteKey::Device,
         address,
         virtual_address: 0,
         cause: (identification & 0xfff) << 16 | u64::from(code),
-        access: None,
-    }
+        description: 0,
+    })
 }
 
 /// Returns where the block has a register.

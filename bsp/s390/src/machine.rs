@@ -9,9 +9,7 @@ use crate::{irq, paging, sclp, sie, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::AtomicU64;
-use kernel::arch::{
-    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
-};
+use kernel::arch::{Arch, GuestRegisters, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry};
 
 /// The machine.
 pub struct S390;
@@ -204,12 +202,17 @@ impl Arch for S390 {
         guest.wakes(lines)
     }
 
-    fn guest_timer(&self, guest: &S390Guest, _loaded: bool) -> Option<GuestTimer> {
-        guest.timer()
+    fn guest_timer(&self, guest: &S390Guest, _loaded: bool) -> u64 {
+        guest.timer().unwrap_or(u64::MAX)
     }
 
-    fn guest_timer_line(&self, _guest: &S390Guest, _now: u64) -> u64 {
-        // SIE delivers it.
+    // While the guest runs, SIE delivers it.
+
+    fn guest_software_timer(&self, _: &S390Guest) -> u64 {
+        u64::MAX
+    }
+
+    fn guest_timer_line(&self, _: &S390Guest) -> u64 {
         0
     }
 
@@ -225,14 +228,21 @@ impl Arch for S390 {
         [guest.instruction(), guest.mask().into_bits()]
     }
 
-    fn guest_complete(
+    fn guest_access<'r>(
         &self,
-        guest: &S390Guest,
-        registers: GuestRegisters<'_>,
-        access: AccessInfo,
-        value: u64,
-    ) {
-        guest.complete(registers, access, value);
+        _: &S390Guest,
+        _: u64,
+        _: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        None
+    }
+
+    fn guest_skip(&self, guest: &S390Guest, length: u64) {
+        guest.skip(length);
+    }
+
+    fn guest_loaded(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
+        S390Guest::loaded(registers, access, value);
     }
 
     fn guest_read(

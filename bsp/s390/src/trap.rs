@@ -68,7 +68,11 @@ fn current_thread(cpu: &PerCore) -> &'static Thread<S390> {
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and PSW were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        $name:ident: $number:expr, $first:ident if $when:expr, $then:ident
+        $(, $answer:ident if $answers:ident)?;
+    )+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<S390>) -> ! {
             if $when(word >> 32) {
@@ -83,6 +87,7 @@ macro_rules! system_calls {
             match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(cpu, &resume),
                 Some(Fast::Message(message)) => resume_with(cpu, &message),
+                $(_ if visit.$answers(thread).is_some() => $answer(),)?
                 _ => $then(),
             }
         }
@@ -93,7 +98,7 @@ system_calls! {
     /// Makes a call of an endpoint.
     call: CallNumber::Call, long_call if is_long, rare_call;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call, answer if answered_guest;
     /// Makes a signal.
     signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
@@ -122,6 +127,20 @@ extern "C" fn wake() -> ! {
     match visit.fast_wake(thread, thread.frame.argument(0)) {
         Some(Fast::Message(message)) => resume_with(cpu, &message),
         _ => rare_call(),
+    }
+}
+
+/// Makes a reply that lets a guest go on.
+#[inline(never)]
+extern "C" fn answer() -> ! {
+    let cpu = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user(cpu));
+    let thread = current_thread(cpu);
+    let frame = &thread.frame;
+    let word = |index| frame.argument(index + 1);
+    match &visit.fast_answer(thread, [frame.argument(0), frame.call_word() >> 32], word) {
+        Some(fast) => go_on(cpu, fast),
+        None => rare_call(),
     }
 }
 

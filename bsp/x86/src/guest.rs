@@ -9,7 +9,7 @@ use crate::vmx::{self, Vmx};
 use abi::Error;
 use abi::exit::{AccessInfo, RouteKey};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{Exit, GuestRegisters, GuestTimer};
+use kernel::arch::{Access, Exit, GuestRegisters};
 use kernel::word::Word;
 use x86_regs::one_reg::{NOTED, NOTED_FROM, Register, SegmentField};
 use x86_regs::vmcs::{Event, kind};
@@ -158,15 +158,6 @@ pub struct X86Guest {
     unused: [u64; 444 - size_of::<vmx::State>() / 8],
 }
 
-/// The register page: general registers, and those of [`NOTED`].
-#[repr(C)]
-pub struct Registers {
-    /// General registers.
-    general: [AtomicU64; NOTED_FROM],
-    /// Registers of [`NOTED`], as the last access left them that the hardware did not describe.
-    noted: [AtomicU64; NOTED.len()],
-}
-
 /// Line of a maskable interrupt.
 pub const INTERRUPT: u64 = 1;
 /// Line of a non-maskable interrupt.
@@ -233,7 +224,7 @@ impl X86Guest {
     /// Returns whether lines or the timer would wake the guest from HLT.
     pub fn wakes(&self, lines: u64) -> bool {
         let passed = match self.timer() {
-            Some(timer) if timer.deadline <= timer::now() => TIMER,
+            deadline if deadline <= timer::now() => TIMER,
             _ => 0,
         };
         let flags = own().get(self, Register::Rflags).unwrap_or(0);
@@ -241,23 +232,20 @@ impl X86Guest {
             || (lines & NON_MASKABLE != 0 && self.is_masked.get() == 0)
     }
 
-    /// Returns when the guest's timer fires.
-    pub fn timer(&self) -> Option<GuestTimer> {
-        let deadline = self.deadline.get().checked_sub(1)?;
-        Some(GuestTimer {
-            deadline,
-            in_hardware: false,
-        })
+    /// Returns when the guest's timer fires; `u64::MAX` is never.
+    pub fn timer(&self) -> u64 {
+        self.deadline.get().wrapping_sub(1)
     }
 
     /// Raises the timer's line when the deadline has passed.
-    pub fn timer_line(&self, now: u64) -> u64 {
+    pub fn timer_line(&self) -> u64 {
         match self.timer() {
-            Some(timer) if timer.deadline <= now => {
+            u64::MAX => 0,
+            deadline if deadline > timer::now() => 0,
+            _ => {
                 self.deadline.set(0);
                 TIMER
             }
-            _ => 0,
         }
     }
 
@@ -287,15 +275,34 @@ impl X86Guest {
         hardware.set_program_counter(self, next);
     }
 
-    /// Ends an access that somebody else made.
-    pub fn complete(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
-        self.skip(u64::from(access.instruction_length()));
+    /// Returns the access that [`X86Guest::port_exit`] described, with what `rax` has for a port; where
+    /// nothing is described, the registers of [`NOTED`] are put into the page.
+    pub fn access<'r>(
+        &self,
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        let info = AccessInfo::from_bits(description);
+        if description == 0 {
+            let places = registers().iter().skip(NOTED_FROM);
+            for (word, value) in places.zip(own().noted(self)) {
+                word.store(value, Ordering::Relaxed);
+            }
+            return None;
+        }
+        let unused = 64 - (8 << info.size_log2());
+        let value = match info.write().then(registers).and_then(<[_]>::first) {
+            Some(rax) => rax.load(Ordering::Relaxed) << unused >> unused,
+            None => 0,
+        };
+        Some((info, value))
+    }
+
+    /// Puts what an access loaded into its register.
+    pub fn loaded(registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
         let Some(word) = registers.get(usize::from(access.register())) else {
             return;
         };
-        if access.write() {
-            return;
-        }
         let unused = 64 - (8 << access.size_log2());
         let loaded = value << unused >> unused;
         let before = word.load(Ordering::Relaxed);
@@ -316,20 +323,13 @@ impl X86Guest {
 
     /// Runs the guest until it leaves, and returns its exit; `None` is an interrupt of the host.
     #[inline(always)]
-    pub fn run(&self, core: &PerCore, registers: &Registers) -> Option<Exit> {
-        let hardware = own();
-        let exit = hardware.run(core, self, &registers.general);
-        if let Some(Exit::Access { access: None, .. }) = exit {
-            for (word, value) in registers.noted.iter().zip(&hardware.noted(self)) {
-                word.store(*value, Ordering::Relaxed);
-            }
-        }
-        exit
+    pub fn run(&self, core: &PerCore, registers: &[AtomicU64; 16]) -> Option<Exit> {
+        own().run(core, self, registers)
     }
 
     /// Returns the exit of a port access: direction, string, size and port in `first`, where the
     /// next instruction is in `next` (APM, "IOIO Intercept").
-    pub fn port_exit(&self, first: u64, length: u64, registers: &[AtomicU64; 16]) -> Exit {
+    pub fn port_exit(&self, first: u64, length: u64) -> Exit {
         const LOAD: u64 = 1;
         const STRING: u64 = 1 << 2;
         let size_log2 = (first >> 4 & 7).trailing_zeros().min(2) as u8;
@@ -338,19 +338,16 @@ impl X86Guest {
             .with_write(first & LOAD == 0)
             .with_merge(size_log2 < 2)
             .with_instruction_length(length.min(15) as u8);
-        let [rax, ..] = registers;
-        let unused = 64 - (8 << size_log2);
-        let value = match info.write() {
-            true => rax.load(Ordering::Relaxed) << unused >> unused,
-            false => 0,
-        };
-        Exit::Access {
+        Exit::Access(Access {
             key: RouteKey::Port,
             address: first >> 16 & 0xffff,
             virtual_address: 0,
             cause: first,
-            access: (first & STRING == 0).then_some((info, value)),
-        }
+            description: match first & STRING {
+                0 => info.into_bits(),
+                _ => 0,
+            },
+        })
     }
 
     /// Reads a register.

@@ -7,9 +7,7 @@ use crate::{apic, console, cpu, irq, percore, power, timer};
 use abi::Error;
 use abi::exit::AccessInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::{
-    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
-};
+use kernel::arch::{Arch, GuestRegisters, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry};
 
 /// An x86-64 machine.
 pub struct X86 {
@@ -195,12 +193,16 @@ impl Arch for X86 {
         guest.wakes(lines)
     }
 
-    fn guest_timer(&self, guest: &X86Guest, _: bool) -> Option<GuestTimer> {
+    fn guest_timer(&self, guest: &X86Guest, _: bool) -> u64 {
         guest.timer()
     }
 
-    fn guest_timer_line(&self, guest: &X86Guest, now: u64) -> u64 {
-        guest.timer_line(now)
+    fn guest_software_timer(&self, guest: &X86Guest) -> u64 {
+        guest.timer()
+    }
+
+    fn guest_timer_line(&self, guest: &X86Guest) -> u64 {
+        guest.timer_line()
     }
 
     fn guest_flush(&self, guest: &X86Guest, _: u64) {
@@ -211,14 +213,21 @@ impl Arch for X86 {
         guest.program_counter()
     }
 
-    fn guest_complete(
+    fn guest_access<'r>(
         &self,
         guest: &X86Guest,
-        registers: GuestRegisters<'_>,
-        access: AccessInfo,
-        value: u64,
-    ) {
-        guest.complete(registers, access, value);
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        guest.access(description, registers)
+    }
+
+    fn guest_skip(&self, guest: &X86Guest, length: u64) {
+        guest.skip(length);
+    }
+
+    fn guest_loaded(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
+        X86Guest::loaded(registers, access, value);
     }
 
     fn guest_read(

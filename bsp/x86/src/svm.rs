@@ -7,7 +7,7 @@ use abi::Error;
 use abi::exit::RouteKey;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::Exit;
+use kernel::arch::{Access, Exit};
 use x86_regs::one_reg::{NOTED, Register, SegmentField};
 use x86_regs::vmcb::{self, exit};
 use x86_regs::vmcs::kind;
@@ -292,7 +292,7 @@ impl Hardware for Svm {
         let event = block.get(vmcb::EXIT_EVENT);
         let again = if event & VALID == 0 { 0 } else { event };
         block.set(vmcb::INJECTED_EVENT, again);
-        left(guest, registers)
+        left(guest)
     }
 
     fn flush_all(&self, core: &PerCore) {
@@ -324,7 +324,7 @@ fn intercept(block: &Block, bits: u64, wanted: bool) {
 }
 
 /// Returns what the exit of a guest was.
-fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
+fn left(guest: &X86Guest) -> Option<Exit> {
     let block = &guest.block;
     let code = block.get(vmcb::EXIT_CODE);
     let details = [
@@ -362,15 +362,15 @@ fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
         exit::REGISTER => instruction(if first == 0 { 0x320f } else { 0x300f }),
         exit::PORT => {
             let length = second.wrapping_sub(block.get(vmcb::RIP));
-            Some(guest.port_exit(first, length, registers))
+            Some(guest.port_exit(first, length))
         }
-        exit::NESTED_FAULT => Some(Exit::Access {
+        exit::NESTED_FAULT => Some(Exit::Access(Access {
             key: RouteKey::Device,
             address: second,
             virtual_address: 0,
             cause: first,
-            access: None,
-        }),
+            description: 0,
+        })),
         _ => Some(Exit::Other { details }),
     }
 }

@@ -3,7 +3,7 @@
 use crate::cores::KERNEL;
 use crate::entry::{_resume, _return_to};
 use crate::frame::{X86Frame, offset};
-use crate::guest::{Registers, X86Guest};
+use crate::guest::X86Guest;
 use crate::machine::X86;
 use crate::percore::{self, PerCore, pending};
 use crate::{apic, console, cpu, paging, power, timer};
@@ -57,7 +57,11 @@ fn current_thread() -> &'static Thread<X86> {
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
 /// thread pointer and program counter were saved. Entry code knows the call's number.
 macro_rules! system_calls {
-    ($($(#[$meta:meta])* $name:ident: $number:expr, $first:ident if $when:expr, $then:ident;)+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        $name:ident: $number:expr, $first:ident if $when:expr, $then:ident
+        $(, $answer:ident if $answers:ident)?;
+    )+) => {$(
         $(#[$meta])*
         pub extern "C" fn $name(target: u64, word: u64, caller: *const Thread<X86>) -> ! {
             if $when(word >> 32) {
@@ -71,6 +75,7 @@ macro_rules! system_calls {
             match visit.fast_call::<false, false>(thread, [target, known]) {
                 Some(Fast::Behind(resume)) => resume_thread(&resume),
                 Some(Fast::Message(message)) => resume_with(&message),
+                $(_ if visit.$answers(thread).is_some() => $answer(),)?
                 _ => $then(),
             }
         }
@@ -81,7 +86,7 @@ system_calls! {
     /// Makes a call of an endpoint.
     call: CallNumber::Call, long_call if is_long, rare_call;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call, answer if answered_guest;
     /// Makes a signal.
     signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.
@@ -108,6 +113,23 @@ fn wake() -> ! {
     match visit.fast_wake(thread, thread.frame.argument(0)) {
         Some(Fast::Message(message)) => resume_with(&message),
         _ => rare_call(),
+    }
+}
+
+/// Makes a reply that lets a guest go on.
+#[inline(never)]
+fn answer() -> ! {
+    let core = percore::current();
+    let visit = ManuallyDrop::new(enter_from_user());
+    let thread = current_thread();
+    let frame = &thread.frame;
+    let word = |index| frame.argument(index + 1);
+    match &visit.fast_answer(thread, [frame.argument(0), frame.call_word() >> 32], word) {
+        Some(Fast::Guest(vcpu, page)) => {
+            leave(core, run_guests(core, &raw const vcpu.guest, *page))
+        }
+        Some(fast) => go_on(core, fast),
+        None => rare_call(),
     }
 }
 
@@ -412,7 +434,7 @@ fn run_guest(core: &PerCore, guest: *const X86Guest, page: u64) -> Option<Exit> 
     // SAFETY: the guest is that of the current vCPU, which the kernel keeps until this core has been
     // in the kernel again; it is made of atomics.
     let guest = unsafe { &*guest };
-    let registers = paging::virtual_of(page) as *const Registers;
+    let registers = paging::virtual_of(page) as *const [AtomicU64; 16];
     // SAFETY: so is the page; a server that shares it writes whole words.
     let registers = unsafe { &*registers };
     let exit = guest.run(core, registers);

@@ -15,10 +15,12 @@ crate::error::numbered! {
         /// space, a [`RouteKey`], where `Device` stands for guest-physical addresses, 5 an
         /// [`AccessInfo`], or 0 where nobody described the access.
         Device = 2,
-        /// An access to memory of the guest that is not there, in a memory route. Words as `Device`.
+        /// An access to memory of the guest that is not there, in a memory route. Words as `Device`,
+        /// but 5 is 0: what the hardware says of the access is not looked at.
         Memory = 3,
-        /// An access to what is neither device nor memory of this guest. Words as `Device`; a
-        /// described store's value is in its register.
+        /// An access to what is neither device nor memory of this guest, or that the server of its
+        /// memory declined. Words as `Device`, or `Memory`; a described store's value is in its
+        /// register.
         Unclaimed = 4,
         /// The vCPU can take an interrupt that the machine does not deliver by itself. Words: 0
         /// program counter, 1 the raised lines that it can take.
@@ -88,13 +90,6 @@ impl AccessInfo {
     #[must_use]
     pub const fn size(self) -> u64 {
         1 << self.size_log2()
-    }
-
-    /// Returns what ends an instruction of so many bytes, at most 15, and does nothing else.
-    #[must_use]
-    pub const fn behind(length: u64) -> Self {
-        let length = (length & 15) as u8;
-        const { Self::new().with_write(true) }.with_instruction_length(length)
     }
 }
 

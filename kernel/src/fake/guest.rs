@@ -5,7 +5,7 @@ use abi::{Error, register};
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::FromBytes;
 
-use crate::arch::{GuestRegisters, GuestTimer};
+use crate::arch::GuestRegisters;
 
 /// Lines that a fake vCPU has.
 pub const LINES: u64 = 0xff;
@@ -78,13 +78,9 @@ impl FakeGuest {
         lines & !get(&self.cleared)
     }
 
-    /// Returns its timer.
-    pub fn timer(&self) -> Option<GuestTimer> {
-        let deadline = get(&self.timer).checked_sub(1)?;
-        Some(GuestTimer {
-            deadline,
-            in_hardware: false,
-        })
+    /// Returns when its timer fires; `u64::MAX` is never.
+    pub fn timer(&self) -> u64 {
+        get(&self.timer).wrapping_sub(1)
     }
 
     /// Notes a flush of translations.
@@ -107,12 +103,21 @@ impl FakeGuest {
         get(&self.program_counter)
     }
 
-    /// Ends an access.
-    pub fn complete(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
-        if !access.write() {
-            registers[usize::from(access.register())].store(value, Ordering::Relaxed);
-        }
-        let length = u64::from(access.instruction_length());
+    /// Returns an access: this machine's hardware describes it by its [`AccessInfo`].
+    pub fn access<'r>(
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        let info = AccessInfo::from_bits(description);
+        let value = match info.write() {
+            true => get(&registers()[usize::from(info.register())]),
+            false => 0,
+        };
+        (description != 0).then_some((info, value))
+    }
+
+    /// Moves the program counter behind an instruction.
+    pub fn skip(&self, length: u64) {
         self.program_counter.fetch_add(length, Ordering::Relaxed);
     }
 

@@ -585,5 +585,13 @@ fn fast_call<'e>(visit: &'e Visit<'_, FakeArch>) -> Option<Fast<'e, FakeArch>> {
     let short = visit.fast_call::<false, false>(thread, call);
     let long = short.or_else(|| visit.fast_call::<false, true>(thread, call));
     let any = long.or_else(wakes);
+    let is_reply = call[1] & 0xff == CallNumber::ReplyReceive.number();
+    if is_reply && any.is_none() && visit.answered_guest(thread).is_some() {
+        let word = |index| thread.frame.argument(index + 1);
+        let answer = visit.fast_answer(thread, [call[0], call[1] >> 32], word);
+        if answer.is_some() {
+            return answer;
+        }
+    }
     any.or_else(|| visit.fast_call::<true, true>(thread, call))
 }

@@ -22,9 +22,7 @@ pub use frame::FakeFrame;
 pub use guest::FakeGuest;
 pub use machine::Machine;
 
-use crate::arch::{
-    Arch, GuestRegisters, GuestTimer, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry,
-};
+use crate::arch::{Arch, GuestRegisters, Level, LiveEntry, Memory, SpaceTag, Stage, TableEntry};
 use abi::exit::AccessInfo;
 use abi::{Error, Rights};
 use core::cell::Cell;
@@ -334,17 +332,19 @@ impl Arch for FakeArch {
     }
 
     fn guest_wakes(&self, guest: &FakeGuest, _: bool, lines: u64) -> bool {
-        let due = |timer: GuestTimer| timer.deadline <= self.now();
-        lines != 0 || guest.timer().is_some_and(due)
+        lines != 0 || guest.timer() <= self.now()
     }
 
-    fn guest_timer(&self, guest: &FakeGuest, _: bool) -> Option<GuestTimer> {
+    fn guest_timer(&self, guest: &FakeGuest, _: bool) -> u64 {
         guest.timer()
     }
 
-    fn guest_timer_line(&self, guest: &FakeGuest, now: u64) -> u64 {
-        let due = guest.timer().is_some_and(|timer| timer.deadline <= now);
-        u64::from(due) << 7
+    fn guest_software_timer(&self, guest: &FakeGuest) -> u64 {
+        guest.timer()
+    }
+
+    fn guest_timer_line(&self, guest: &FakeGuest) -> u64 {
+        u64::from(guest.timer() <= self.now()) << 7
     }
 
     fn guest_flush(&self, guest: &FakeGuest, kind: u64) {
@@ -356,14 +356,21 @@ impl Arch for FakeArch {
         guest.program_counter()
     }
 
-    fn guest_complete(
+    fn guest_access<'r>(
         &self,
-        guest: &FakeGuest,
-        registers: GuestRegisters<'_>,
-        access: AccessInfo,
-        value: u64,
-    ) {
-        guest.complete(registers, access, value);
+        _: &FakeGuest,
+        description: u64,
+        registers: impl FnOnce() -> GuestRegisters<'r>,
+    ) -> Option<(AccessInfo, u64)> {
+        FakeGuest::access(description, registers)
+    }
+
+    fn guest_skip(&self, guest: &FakeGuest, length: u64) {
+        guest.skip(length);
+    }
+
+    fn guest_loaded(&self, registers: GuestRegisters<'_>, access: AccessInfo, value: u64) {
+        registers[usize::from(access.register())].store(value, Ordering::Relaxed);
     }
 
     fn guest_read(

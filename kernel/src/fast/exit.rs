@@ -2,16 +2,17 @@
 
 use super::{CALLS, DEVICE_CALLS, DEVICE_REPLIES, Fast, Message, REPLIES, SIGNALS, TAKEN, is_long};
 use crate::Visit;
-use crate::arch::{Arch, Exit, UserFrame};
-use crate::guest::exit::Pending;
+use crate::arch::{Arch, Exit};
+use crate::guest::exit::{LENGTH, Pending};
 use crate::object::budget::Budget;
 use crate::object::endpoint::Endpoint;
-use crate::object::execution::{Execution, ExecutionRef, State, flag};
+use crate::object::execution::{State, flag};
 use crate::object::thread::Thread;
 use crate::object::vcpu::{DEVICES, Vcpu};
 use crate::visit::CURRENT;
 use abi::ObjectKind;
-use abi::exit::{AccessInfo, ExitClass, ExitReply};
+use abi::exit::ExitReply;
+use arena::Handle;
 
 impl<A: Arch> Visit<'_, A> {
     /// Brings an exit of the current vCPU, which is `vcpu`, to its server, which waits; `None` leaves
@@ -22,19 +23,12 @@ impl<A: Arch> Visit<'_, A> {
             return None;
         }
         let pending = match exit {
-            Exit::Hypercall => self.pending_hypercall(vcpu),
+            Exit::Hypercall => self.pending_instruction(vcpu, None),
+            Exit::Instruction { bits } => self.pending_instruction(vcpu, Some(*bits)),
+            Exit::Access(access) => self.pending_access(vcpu, access),
             _ => self.pending_exit(vcpu, exit)?,
         };
         self.fast_send_exit(vcpu, &pending, || self.leave_vcpu(vcpu))
-    }
-
-    /// Returns what a hypercall is to its server, and sets its words: inline, for it is the shortest.
-    #[inline(always)]
-    pub(crate) fn pending_hypercall(&self, vcpu: &Vcpu<A>) -> Pending {
-        let pc = self.arch.guest_program_counter(&vcpu.guest);
-        let [bits, mode] = self.arch.guest_instruction(&vcpu.guest);
-        vcpu.execution().set_words([pc, bits, mode, 0, 0, 0]);
-        Pending::of(ExitClass::Hypercall)
     }
 
     /// Brings an exit to its server, which waits, behind what makes its vCPU the current execution.
@@ -65,59 +59,63 @@ impl<A: Arch> Visit<'_, A> {
         }))
     }
 
-    /// Returns the pin of what answers the pending exit of a vCPU.
+    /// Returns the vCPU that the current thread, which is `thread`, answers by its reply, if it is the
+    /// last one that ran here: the reply is [`Visit::fast_answer`]'s then.
     #[inline(always)]
-    pub(super) fn reply_pin(vcpu: &Vcpu<A>) -> usize {
-        if vcpu.access.get() == 0 {
-            REPLIES
-        } else {
-            DEVICE_REPLIES
-        }
+    pub fn answered_guest(&self, thread: &Thread<A>) -> Option<&Vcpu<A>> {
+        let caller = thread.execution().caller.get().filter(|_| TAKEN);
+        self.entry
+            .pinned(caller.map_or(0, Handle::address), CURRENT)
     }
 
-    /// An answer that lets a vCPU go on with its guest, or makes an access for it.
+    /// Makes the current thread's reply and receive where it lets a vCPU go on with its guest, or makes
+    /// an access for it: an attempt behind the first, with words 0 to 2 of the reply; `None` leaves all
+    /// as it was.
     #[inline(always)]
-    pub(super) fn fast_answer_exit<'e>(
+    pub fn fast_answer<'e>(
         &'e self,
-        wait: (&Execution, &Endpoint, u64),
-        item: ExecutionRef,
-        (server, info): (&Thread<A>, u64),
+        thread: &'e Thread<A>,
+        [target, info]: [u64; 2],
+        word: impl Fn(usize) -> u64,
     ) -> Option<Fast<'e, A>> {
-        let vcpu = self.at::<Vcpu<A>, true>(item.address(), CURRENT)?;
+        let vcpu = self.answered_guest(thread)?;
+        let item = thread.execution().caller.get()?;
+        let is_access = vcpu.access.get() != 0;
+        let pin = if is_access { DEVICE_REPLIES } else { REPLIES };
+        let wait = self.fast_receive::<true>(thread, (target, pin))?;
         let execution = vcpu.execution();
         let flags = execution.flags();
         (!is_long(info) && flags & !(flag::VCPU | flag::TURNS) == 0).then_some(())?;
-        let word = |index| server.frame.argument(index);
-        let access = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
-            (0, Some(ExitReply::Resume)) => 0,
-            (0, Some(ExitReply::Behind)) => AccessInfo::behind(word(1)).into_bits(),
+        let (access, length) = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
+            (0, Some(ExitReply::Resume)) => (0, 0),
+            (0, Some(ExitReply::Behind)) => (0, word(0) & LENGTH),
             (0, Some(ExitReply::Forward)) => {
-                let pending = self.forwarded(vcpu, [word(1), word(2), word(3), 0, 0, 0]);
+                let pending = self.forwarded(vcpu, [word(0), word(1), word(2), 0, 0, 0]);
                 return self.fast_send_exit(vcpu, &pending, || {
                     self.fast_wait(wait);
                     self.core.current.set(Some(item));
                 });
             }
             (0, _) => return None,
-            (access, _) => access,
+            (access, _) => (access, 0),
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
-        let pin = Self::reply_pin(vcpu);
         let is_charged = self.fast_budget::<true>((budget, pin))?;
         if flags & flag::TURNS != 0
             && self.at::<Budget, true>(budget?.address(), SIGNALS)?.left() <= 0
         {
             return None;
         }
-        let timer = self.arch.guest_timer(&vcpu.guest, true);
-        if timer.is_some_and(|it| !it.in_hardware && it.deadline < self.core.timer.get()) {
+        if self.arch.guest_software_timer(&vcpu.guest) < self.core.timer.get() {
             return None;
         }
         vcpu.exit_pending.set(0);
         if access != 0 {
             vcpu.access.set(0);
-            self.complete_access(vcpu, access, word(1));
+            self.complete_access(vcpu, access, word(0));
+        } else if length != 0 {
+            self.arch.guest_skip(&vcpu.guest, length);
         }
         self.fast_wait(wait);
         execution.set_state(State::Ready);

@@ -116,22 +116,29 @@ impl<A: Arch> Visit<'_, A> {
         }
         let (object, space) = self.space_of(thread, thread.frame.argument(1))?;
         let address = thread.frame.argument(2);
-        let (mut entry, words) = self.block_at(space, address, tag.order())?;
-        let empty = self.arch.empty(entry.stage, entry.level);
+        let (level, words) = self.block_at(space, address, tag.order())?;
+        let stage = stage_of(space);
+        let empty = self.arch.empty(stage, level);
         if !words.iter().all(|word| read(word) == empty) {
             return None;
         }
         slot.begin_mapping(tag, [object, address, space.identity.get()], slot.bytes());
-        let mut memory = Memory {
-            physical: slot.object.get(),
-            access,
-            device: tag.device(),
-        };
+        let (mut address, mut physical) = (address, slot.object.get());
         for word in words {
-            entry.word = word;
+            let entry = LiveEntry {
+                word,
+                stage,
+                level,
+                address,
+            };
+            let memory = Memory {
+                physical,
+                access,
+                device: tag.device(),
+            };
             self.write_leaf(space, &entry, memory);
-            entry.address += 1 << entry.level.shift;
-            memory.physical += 1 << entry.level.shift;
+            address += 1 << level.shift;
+            physical += 1 << level.shift;
         }
         self.tell_unaware(space);
         Some(())
@@ -146,7 +153,7 @@ impl<A: Arch> Visit<'_, A> {
         if !says(tag, LOOKED_AT, PAGE | MAPPED) {
             return None;
         }
-        let space = self.mapped_space(slot)?;
+        let space = self.space_of_mapped(slot)?;
         let leaf = self.leaf_at(space, slot.address.get(), false)?;
         if leaf.beside.load(Ordering::Relaxed) == leaf.empty {
             return None;
@@ -230,15 +237,15 @@ impl<A: Arch> Visit<'_, A> {
         })
     }
 
-    /// Returns the first entry for a block of an order, and all of them: in one table, and not more than
-    /// the general path would write in one step.
+    /// Returns the level and the entries for a block of an order: in one table, and not more than the
+    /// general path would write in one step.
     #[inline(always)]
     fn block_at(
         &self,
         space: &AddressSpace,
         address: u64,
         order: u8,
-    ) -> Option<(LiveEntry<'_>, &[AtomicU64])> {
+    ) -> Option<(&'static Level, &[AtomicU64])> {
         let stage = stage_of(space);
         let depth = self.depth_at(stage, address, order).ok()?;
         let (level, behind) = self.arch.levels(stage).get(depth..)?.split_first()?;
@@ -248,14 +255,7 @@ impl<A: Arch> Visit<'_, A> {
         }
         let name = name_of(level, behind.len(), address);
         let table = self.table_of(space, name, (address, order, true))?;
-        let [word, _] = self.entry.table_words(table, level.index(address))?;
-        let entry = LiveEntry {
-            word,
-            stage,
-            level,
-            address,
-        };
-        Some((entry, self.entry.words(table + first * 8, leaves * 8)?))
+        Some((level, self.entry.words(table + first * 8, leaves * 8)?))
     }
 
     /// Returns the table of this name, for leaves of a frame of an order: the one that was used last,

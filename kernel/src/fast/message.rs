@@ -10,7 +10,6 @@ use crate::object::endpoint::Endpoint;
 use crate::object::execution::{Execution, ExecutionRef, State, flag};
 use crate::object::notification::Notification;
 use crate::object::thread::Thread;
-use crate::visit::CURRENT;
 use abi::call::FOREVER;
 use abi::message::{MAX_WORDS, REGISTER_WORDS};
 use arena::Handle;
@@ -18,6 +17,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The words of a long message, and where they go.
 type Pages<'e> = Option<(&'e [AtomicU64], &'e [AtomicU64])>;
+
+/// A thread that is to wait for a message, and the endpoint for that, with its address.
+pub(super) type Wait<'e> = (&'e Execution, &'e Endpoint, u64);
 
 impl<A: Arch> Visit<'_, A> {
     /// Copies the words of a long message: where the machine knows no better, eight in a round.
@@ -107,43 +109,38 @@ impl<A: Arch> Visit<'_, A> {
         if !LONG && is_long(info) {
             return None;
         }
+        let caller = thread.execution().caller.get();
+        let client = self.at::<Thread<A>, RARE>(caller.map_or(0, Handle::address), REPLIES)?;
+        let wait = self.fast_receive::<RARE>(thread, (target, REPLIES))?;
+        self.fast_answer_thread::<RARE, LONG>(wait, (caller, client), (thread, info))
+    }
+
+    /// Returns where a thread that answers waits then: itself, the endpoint, and its address.
+    #[inline(always)]
+    pub(super) fn fast_receive<'e, const RARE: bool>(
+        &'e self,
+        thread: &'e Thread<A>,
+        target: (u64, usize),
+    ) -> Option<Wait<'e>> {
         let from = thread.execution();
-        let caller = from.caller.get();
-        let address = caller.map_or(0, Handle::address);
-        let guest = RARE.then(|| self.entry.pinned(address, CURRENT)).flatten();
-        let pin = guest.map_or(REPLIES, Self::reply_pin);
-        let client = match guest {
-            Some(_) => None,
-            None => self.at::<Thread<A>, RARE>(address, REPLIES),
-        };
-        if !RARE && client.is_none() {
-            return None;
-        }
         let need = (RECEIVE, |it: &Endpoint| it.core.get());
-        let (endpoint, address, bound) =
-            self.fast_target::<_, RARE>(thread, (target, pin), need)?;
+        let (endpoint, address, bound) = self.fast_target::<_, RARE>(thread, target, need)?;
         let has_bits = |it: &Notification| it.bits.get() != 0;
         let queued = endpoint.callers.first.address() | endpoint.receivers.first.address();
         if queued | from.flags() != 0
             || thread.frame.argument(7) != FOREVER
-            || (bound != 0 && self.at::<_, RARE>(bound, pin).is_none_or(has_bits))
+            || (bound != 0 && self.at::<_, RARE>(bound, target.1).is_none_or(has_bits))
         {
             return None;
         }
-        let wait = (from, endpoint, address);
-        match client {
-            Some(client) => {
-                self.fast_answer_thread::<RARE, LONG>(wait, (caller, client), (thread, info))
-            }
-            None => self.fast_answer_exit(wait, caller?, (thread, info)),
-        }
+        Some((from, endpoint, address))
     }
 
     /// A reply to a thread that called, or that faulted.
     #[inline(always)]
     fn fast_answer_thread<'e, const RARE: bool, const LONG: bool>(
         &'e self,
-        wait: (&Execution, &Endpoint, u64),
+        wait: Wait<'_>,
         (caller, client): (Option<ExecutionRef>, &'e Thread<A>),
         (thread, info): (&'e Thread<A>, u64),
     ) -> Option<Fast<'e, A>> {
@@ -178,7 +175,7 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Lets the current thread, which answered, wait for the next message, on its own budget.
     #[inline(always)]
-    pub(super) fn fast_wait(&self, (execution, endpoint, address): (&Execution, &Endpoint, u64)) {
+    pub(super) fn fast_wait(&self, (execution, endpoint, address): Wait<'_>) {
         let item = self.core.current.get();
         endpoint.receivers.first.set(item);
         endpoint.receivers.last.set(item);

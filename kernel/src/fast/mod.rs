@@ -117,8 +117,8 @@ impl<A: Arch> Visit<'_, A> {
     /// The first attempt is neither `RARE` nor `LONG`: its messages are in registers, it calls no
     /// function, and it needs so few registers that a machine has to put few aside. A `LONG` one takes
     /// calls and answers of any length. A `RARE` one, behind which is [`Visit::handle`], takes what is
-    /// a little more to do too: servers on a budget of their own, answers to faults and exits, and
-    /// whatever is looked at for the first time.
+    /// a little more to do too: servers on a budget of their own, answers to faults, and whatever is
+    /// looked at for the first time. Answers to exits are [`Visit::fast_answer`]'s.
     #[inline(always)]
     pub fn fast_call<'e, const RARE: bool, const LONG: bool>(
         &'e self,

@@ -1,7 +1,7 @@
 //! Exits out: calls on behalf of a vCPU, and what their answers do.
 
 use crate::Visit;
-use crate::arch::{Arch, Exit, GuestRegisters};
+use crate::arch::{Access, Arch, Exit};
 use crate::object::endpoint::Endpoint;
 use crate::object::execution::{ExecutionRef, State};
 use crate::object::space::Route;
@@ -29,56 +29,86 @@ impl<A: Arch> Visit<'_, A> {
     #[inline(never)]
     pub(crate) fn pending_exit(&self, vcpu: &Vcpu<A>, exit: &Exit) -> Option<Pending> {
         let pc = self.arch.guest_program_counter(&vcpu.guest);
-        let of = |class, words| {
-            vcpu.execution().set_words(words);
-            Pending::of(class)
-        };
+        let of = |class, words| Pending::with(vcpu, class, words);
         Some(match *exit {
             Exit::Idle => return None,
-            Exit::Hypercall => self.pending_hypercall(vcpu),
-            Exit::Instruction { bits } => {
-                let [_, mode] = self.arch.guest_instruction(&vcpu.guest);
-                of(ExitClass::Instruction, [pc, bits, mode, 0, 0, 0])
-            }
+            Exit::Hypercall => self.pending_instruction(vcpu, None),
+            Exit::Instruction { bits } => self.pending_instruction(vcpu, Some(bits)),
             Exit::Window { lines } => of(ExitClass::Window, [pc, lines, 0, 0, 0, 0]),
-            Exit::Other {
-                details: [first, second, third],
-            } => of(ExitClass::Other, [pc, first, second, third, 0, 0]),
-            Exit::Access {
-                key,
-                address,
-                virtual_address,
-                cause,
-                access,
-            } => {
-                let access = access.map(|(info, value)| (info.with_key(key as u8), value));
-                let info = access.map_or(0, |(info, _)| info.into_bits());
-                let words = [pc, address, virtual_address, cause, key.number(), info];
-                match (self.find_route(vcpu, (key, address)), access) {
-                    (Some((_, RouteKey::Memory)), _) => of(ExitClass::Memory, words),
-                    (Some((route, _)), Some((info, value))) => {
-                        Pending::access(vcpu, (address, value), info.with_route(route))
-                    }
-                    (Some(_), None) => of(ExitClass::Device, words),
-                    (None, _) => of(ExitClass::Unclaimed, words),
-                }
-            }
+            Exit::Other { details: [a, b, c] } => of(ExitClass::Other, [pc, a, b, c, 0, 0]),
+            Exit::Access(access) => self.pending_access(vcpu, &access),
         })
     }
 
-    /// Returns index and key of the route that has `address` of the address space of `key`.
-    fn find_route(
+    /// Returns what an instruction is to a server, and sets its words: that of a hypercall, unless it
+    /// has bits. Inline, for it is the shortest, like accesses.
+    #[inline(always)]
+    pub(crate) fn pending_instruction(&self, vcpu: &Vcpu<A>, bits: Option<u64>) -> Pending {
+        let pc = self.arch.guest_program_counter(&vcpu.guest);
+        let [own, mode] = self.arch.guest_instruction(&vcpu.guest);
+        let class = bits.map_or(ExitClass::Hypercall, |_| ExitClass::Instruction);
+        Pending::with(vcpu, class, [pc, bits.unwrap_or(own), mode, 0, 0, 0])
+    }
+
+    /// Returns what an access is to a server, and sets its words.
+    #[inline(always)]
+    pub(crate) fn pending_access(&self, vcpu: &Vcpu<A>, access: &Access) -> Pending {
+        let (key, address) = (access.key, access.address);
+        let route = self.find_route(vcpu, (key, address));
+        let described = match route {
+            // Who maps memory does not ask what the instruction does.
+            Some((_, RouteKey::Memory)) => None,
+            _ => self.described(vcpu, access.description),
+        };
+        let described = described.map(|(info, value)| (info.with_key(key as u8), value));
+        let words = [address, access.virtual_address, access.cause, key.number()];
+        self.pending_at(vcpu, (route, described), words)
+    }
+
+    /// Returns what the hardware says about an access.
+    #[inline(always)]
+    fn described(&self, vcpu: &Vcpu<A>, description: u64) -> Option<(AccessInfo, u64)> {
+        let registers = || self.registers(vcpu).unwrap_or(&[]);
+        self.arch.guest_access(&vcpu.guest, description, registers)
+    }
+
+    /// Returns what an access is to the server of its route, with what describes it: address, the
+    /// guest's own, cause, and key of the address space.
+    #[inline(always)]
+    fn pending_at(
         &self,
         vcpu: &Vcpu<A>,
-        (key, address): (RouteKey, u64),
-    ) -> Option<(u8, RouteKey)> {
-        let space = self.guest_space_of(vcpu)?;
-        let has = |route: &Route| {
+        (route, described): (Found, Option<(AccessInfo, u64)>),
+        [address, at, cause, key]: [u64; 4],
+    ) -> Pending {
+        let class = match (route, described) {
+            (Some((_, RouteKey::Memory)), None) => ExitClass::Memory,
+            (Some((_, RouteKey::Memory)) | None, _) => ExitClass::Unclaimed,
+            (Some(_), None) => ExitClass::Device,
+            (Some((route, _)), Some((info, value))) => {
+                return Pending::access(vcpu, (address, value), info.with_route(route));
+            }
+        };
+        let pc = self.arch.guest_program_counter(&vcpu.guest);
+        let info = described.map_or(0, |(info, _)| info.into_bits());
+        Pending::with(vcpu, class, [pc, address, at, cause, key, info])
+    }
+
+    /// Returns index and key of the route that has `address` of the address space of `key`: no two
+    /// do, so the one of the vCPU's last access is looked at before all others.
+    #[inline(always)]
+    fn find_route(&self, vcpu: &Vcpu<A>, (key, address): (RouteKey, u64)) -> Found {
+        let has = |route: &&Route| {
             address.wrapping_sub(route.base.get()) < route.length.get() && route.is_in_space_of(key)
         };
-        let index = space.routes.iter().position(has)?;
-        let key = RouteKey::from_number(space.routes.get(index)?.key.get())?;
-        Some((u8::try_from(index).ok()?, key))
+        let routes = &self.guest_space_of(vcpu)?.routes;
+        let mut last = vcpu.route.get();
+        if routes.get(last as usize).filter(has).is_none() {
+            last = routes.iter().position(|route| has(&route))? as u64;
+            vcpu.route.set(last);
+        }
+        let key = RouteKey::from_number(routes.get(last as usize)?.key.get())?;
+        Some((last as u8, key))
     }
 
     /// Makes an exit the pending one, and sends it to its server.
@@ -133,11 +163,12 @@ impl<A: Arch> Visit<'_, A> {
         match ExitReply::from_number(u64::from(label)) {
             Some(ExitReply::Resume) => self.make_ready(item),
             Some(ExitReply::Behind) => {
-                self.complete_access(vcpu, AccessInfo::behind(first).into_bits(), 0);
+                self.arch.guest_skip(&vcpu.guest, first & LENGTH);
                 self.make_ready(item);
             }
             Some(ExitReply::Forward) => self.send_exit(item, &self.forwarded(vcpu, words)),
             Some(ExitReply::Decline) => {
+                self.described(vcpu, 0);
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }
             Some(ExitReply::Idle) => self.idle_vcpu(item, vcpu.execution()),
@@ -148,11 +179,12 @@ impl<A: Arch> Visit<'_, A> {
     /// Ends the access that a device answered with `value`.
     pub(crate) fn complete_access(&self, vcpu: &Vcpu<A>, access: u64, value: u64) {
         let access = AccessInfo::from_bits(access);
-        // Of what loads nothing the registers need not be looked for.
-        let none = access.write().then_some::<GuestRegisters<'_>>(&[]);
-        if let Some(registers) = none.or_else(|| self.registers(vcpu)) {
-            self.arch
-                .guest_complete(&vcpu.guest, registers, access, value);
+        self.arch
+            .guest_skip(&vcpu.guest, access.instruction_length().into());
+        if !access.write()
+            && let Some(registers) = self.registers(vcpu)
+        {
+            self.arch.guest_loaded(registers, access, value);
         }
     }
 
@@ -161,20 +193,18 @@ impl<A: Arch> Visit<'_, A> {
     pub(crate) fn forwarded(&self, vcpu: &Vcpu<A>, words: [u64; 6]) -> Pending {
         let [address, info, value, ..] = words;
         let info = AccessInfo::from_bits(info);
-        let key = RouteKey::from_number(u64::from(info.key()));
-        match key.and_then(|key| self.find_route(vcpu, (key, address))) {
-            Some((route, RouteKey::Device | RouteKey::Port | RouteKey::Subchannel)) => {
-                Pending::access(vcpu, (address, value), info.with_route(route))
-            }
-            Some((_, RouteKey::Memory)) | None => {
-                let pc = self.arch.guest_program_counter(&vcpu.guest);
-                let words = [pc, address, 0, 0, info.key().into(), info.into_bits()];
-                vcpu.execution().set_words(words);
-                Pending::of(ExitClass::Unclaimed)
-            }
-        }
+        let key = u64::from(info.key());
+        let route =
+            RouteKey::from_number(key).and_then(|key| self.find_route(vcpu, (key, address)));
+        self.pending_at(vcpu, (route, Some((info, value))), [address, 0, 0, key])
     }
 }
+
+/// The bits of an answer that say how long an instruction is.
+pub(crate) const LENGTH: u64 = 15;
+
+/// Index and key of the route that has an address.
+type Found = Option<(u8, RouteKey)>;
 
 /// An exit as its server hears of it, beside its words, which are in the vCPU's execution.
 pub(crate) struct Pending {
@@ -200,6 +230,13 @@ impl Pending {
             .with_label(class as u16)
             .with_words(count);
         Self { info, access: 0 }
+    }
+
+    /// Makes an exit of a class, and sets its words.
+    #[inline(always)]
+    fn with<A: Arch>(vcpu: &Vcpu<A>, class: ExitClass, words: [u64; 6]) -> Self {
+        vcpu.execution().set_words(words);
+        Self::of(class)
     }
 
     /// Makes a device access.

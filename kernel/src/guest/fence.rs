@@ -50,9 +50,8 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns a vCPU of the set.
     fn fenced(&self, thread: &Thread<A>, index: u64) -> Result<&Vcpu<A>, Error> {
-        Ok(self
-            .resolved::<Vcpu<A>>(self.own_slot(thread, index)?, INJECT)?
-            .object)
+        let slot = self.own_slot(thread, index)?;
+        Ok(self.resolved::<Vcpu<A>>(slot, INJECT)?.object)
     }
 
     /// Lets a fence go on from this core, which has left all its guests.

@@ -79,7 +79,7 @@ impl<A: Arch> Visit<'_, A> {
             vcpu.lines
                 .set((vcpu.lines.get() | raised) & !(changes >> LOWERED));
         }
-        let timer = self.arch.guest_timer_line(&vcpu.guest, self.arch.now());
+        let timer = self.arch.guest_timer_line(&vcpu.guest);
         vcpu.lines.set(vcpu.lines.get() | timer);
     }
 
@@ -90,10 +90,8 @@ impl<A: Arch> Visit<'_, A> {
             return;
         }
         self.take_changes(vcpu);
-        if self
-            .arch
-            .guest_wakes(&vcpu.guest, self.is_loaded(item), vcpu.lines.get())
-        {
+        let (loaded, lines) = (self.is_loaded(item), vcpu.lines.get());
+        if self.arch.guest_wakes(&vcpu.guest, loaded, lines) {
             self.remove_deadline(item);
             self.make_ready(item);
         }
@@ -109,7 +107,6 @@ impl<A: Arch> Visit<'_, A> {
             return;
         }
         let loaded = self.is_loaded(item);
-        let timer = self.arch.guest_timer(&vcpu.guest, loaded);
-        self.add_deadline(item, timer.map_or(u64::MAX, |timer| timer.deadline));
+        self.add_deadline(item, self.arch.guest_timer(&vcpu.guest, loaded));
     }
 }

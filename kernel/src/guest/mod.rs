@@ -21,18 +21,15 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns the guest space that is bound to a vCPU.
     pub(crate) fn guest_space_of(&self, vcpu: &Vcpu<A>) -> Option<&GuestSpace> {
         let slot = vcpu.guest_space();
-        (slot.tag().object_kind() == Some(ObjectKind::GuestSpace)).then_some(())?;
+        (slot.own_tag().kind() == ObjectKind::GuestSpace as u8).then_some(())?;
         self.entry.again(slot.object.get(), CURRENT)
     }
 
     /// Returns whether a vCPU has a space with tables and a register page, so that it can run.
     pub(crate) fn has_guest_space(&self, item: ExecutionRef) -> bool {
         let vcpu = self.vcpu(item);
-        let Some(space) = self.guest_space_of(vcpu) else {
-            return false;
-        };
-        let [space] = &space.space;
-        space.root.get() != 0 && self.registers(vcpu).is_some()
+        let has_root = |GuestSpace { space: [it], .. }: &GuestSpace| it.root.get() != 0;
+        self.guest_space_of(vcpu).is_some_and(has_root) && self.registers(vcpu).is_some()
     }
 
     /// Returns the general registers of a vCPU.
@@ -67,7 +64,7 @@ impl<A: Arch> Visit<'_, A> {
         if vcpu.changes.get() | vcpu.flushes.get() != 0 {
             self.take_requests(vcpu);
         }
-        let timer = self.arch.guest_timer_line(&vcpu.guest, self.arch.now());
+        let timer = self.arch.guest_timer_line(&vcpu.guest);
         let lines = vcpu.lines.get() | timer;
         vcpu.lines.set(lines);
         self.arch.guest_set_lines(&vcpu.guest, lines);
@@ -83,10 +80,8 @@ impl<A: Arch> Visit<'_, A> {
         }
         if let Some(space) = self.guest_space_of(vcpu) {
             let [space] = &space.space;
-            space
-                .cores
-                .shared()
-                .fetch_or(1 << self.entry.core(), Ordering::SeqCst);
+            let cores = space.cores.shared();
+            cores.fetch_or(1 << self.entry.core(), Ordering::SeqCst);
             self.arch.guest_load(&vcpu.guest, space.root.get());
         }
         core.loaded_guest.set(Some(item));
@@ -107,16 +102,10 @@ impl<A: Arch> Visit<'_, A> {
     /// Notes that the current vCPU, if there is one, is out of its guest: by an exit, or because
     /// of an interrupt of this core.
     pub(crate) fn leave_guest(&self, is_interrupt: bool) {
-        let Some(current) = self.core.current.get() else {
+        let current = self.current_vcpu();
+        let Some(vcpu) = current.filter(|vcpu| vcpu.in_guest.get() != 0) else {
             return;
         };
-        if !self.execution(current).is_vcpu() {
-            return;
-        }
-        let vcpu = self.vcpu(current);
-        if vcpu.in_guest.get() == 0 {
-            return;
-        }
         if is_interrupt {
             let [interrupts, ..] = &vcpu.counts;
             interrupts.add(1);
@@ -137,18 +126,13 @@ impl<A: Arch> Visit<'_, A> {
     /// Returns when the timer of a vCPU that runs next needs the kernel. One that is past is not
     /// waited for: its line is raised on the way into the guest.
     pub(crate) fn software_timer(&self, item: ExecutionRef, now: u64) -> u64 {
-        let vcpu = self.vcpu(item);
-        match self.arch.guest_timer(&vcpu.guest, self.is_loaded(item)) {
-            Some(timer) if !timer.in_hardware && timer.deadline > now => timer.deadline,
-            _ => u64::MAX,
-        }
+        let deadline = self.arch.guest_software_timer(&self.vcpu(item).guest);
+        if deadline > now { deadline } else { u64::MAX }
     }
 
     /// Returns whether an execution is a vCPU whose registers are not in use.
     pub(crate) fn vcpu_is_still(execution: &Execution) -> bool {
-        !matches!(
-            execution.state(),
-            State::Ready | State::Exhausted | State::Idle
-        )
+        let state = execution.state();
+        !matches!(state, State::Ready | State::Exhausted | State::Idle)
     }
 }

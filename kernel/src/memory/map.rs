@@ -11,7 +11,6 @@ use crate::object::execution::ExecutionRef;
 use crate::object::space::{AddressSpace, Space};
 use crate::object::thread::Thread;
 use crate::visit::CURRENT;
-use crate::word::Word;
 use abi::fault::FaultKind;
 use abi::{Error, ObjectKind, Rights};
 use arena::Handle;
@@ -46,8 +45,11 @@ impl<A: Arch> Visit<'_, A> {
         let space = self.space(handle);
         let address = thread.frame.argument(2);
         let wanted = [handle.address(), address, space.identity.get()];
-        let places = [&slot.space, &slot.address, &slot.progress];
-        let goes_on = tag.mapped() && places.map(Word::get) == wanted;
+        // One by one: an array is compared as bytes, by code that else only runs at boot.
+        let mut places = wanted
+            .iter()
+            .zip([&slot.space, &slot.address, &slot.progress]);
+        let goes_on = tag.mapped() && places.all(|(word, place)| place.get() == *word);
         if goes_on && let Some(error) = Error::from_number(u64::from(tag.refusal())) {
             return self.take_back(caller, (slot, space), error);
         }
@@ -183,10 +185,15 @@ impl<A: Arch> Visit<'_, A> {
 
     /// Returns the space that a frame is mapped in, part of it at least, if that space still lives.
     pub(crate) fn mapped_space(&self, slot: &Slot) -> Option<&AddressSpace> {
+        self.space_of_mapped(slot).filter(|_| slot.tag().mapped())
+    }
+
+    /// Does what [`Visit::mapped_space`] does for a slot whose tag says that it is mapped.
+    pub(crate) fn space_of_mapped(&self, slot: &Slot) -> Option<&AddressSpace> {
         let handle = Handle::<AddressSpace>::from_address(slot.space.get())?;
         let space = self.entry.part::<AddressSpace, A>(handle)?;
-        let is_mapped = slot.tag().mapped() && slot.badge.get() != 0;
-        (is_mapped && space.identity.get() == slot.progress.get()).then_some(space)
+        let is_same = space.identity.get() == slot.progress.get();
+        (is_same && slot.badge.get() != 0).then_some(space)
     }
 
     /// Returns whether a fault of a thread comes from an absence that its core remembers: somebody

@@ -2,6 +2,7 @@
 
 use crate::object::execution::Execution;
 use crate::word::{Link, Word};
+use core::sync::atomic::Ordering;
 use zerocopy::FromBytes;
 
 /// A word of signal bits. Bits are set from every core; waiters are on one.
@@ -28,8 +29,6 @@ impl Notification {
         if self.bits.get() == 0 {
             return 0;
         }
-        self.bits
-            .shared()
-            .swap(0, core::sync::atomic::Ordering::AcqRel)
+        self.bits.shared().swap(0, Ordering::AcqRel)
     }
 }

@@ -48,6 +48,8 @@ pub struct Vcpu<A: Arch> {
     pub access_count: Word,
     /// The access that a device server is answering.
     pub access: Word,
+    /// The route of its last access.
+    pub route: Word,
     /// Everything else of the guest.
     pub guest: A::Guest,
 }

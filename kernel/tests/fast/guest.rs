@@ -5,7 +5,7 @@ use abi::call::{Binding, FOREVER};
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::fault::FaultKind;
 use abi::{CallNumber, CallWord, MessageInfo, ObjectKind};
-use kernel::arch::{Exit, Trap};
+use kernel::arch::{Access, Exit, Trap};
 use kernel::fake::Machine;
 use kernel::fake::script::{User, with_words};
 use proptest::prelude::*;
@@ -212,13 +212,13 @@ struct Step {
 
 /// An access to memory or a device.
 fn access(address: u64, access: Option<AccessInfo>) -> Exit {
-    Exit::Access {
+    Exit::Access(Access {
         key: RouteKey::Device,
         address,
         virtual_address: address + 1,
         cause: 21,
-        access: access.map(|access| (access, 99)),
-    }
+        description: access.map_or(0, AccessInfo::into_bits),
+    })
 }
 
 /// Draws a step.

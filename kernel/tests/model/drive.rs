@@ -5,11 +5,12 @@ use super::reference::{Cap, Expect, Place, Reference};
 use super::tally::Tally;
 use super::{CORES, WINDOW};
 use abi::exit::{AccessInfo, RouteKey};
-use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights};
-use kernel::arch::{Exit, Trap};
+use abi::fault::FaultKind;
+use abi::{CallNumber, DeliveryKind, Error, MessageInfo, ObjectKind, Rights};
+use kernel::arch::{Access, Exit, Trap};
 use kernel::fake::Machine;
 use kernel::fake::machine::Answer;
-use kernel::object::execution::State;
+use kernel::object::execution::{State, flag};
 use std::collections::HashMap;
 
 /// A call that was begun.
@@ -241,13 +242,13 @@ impl Driver {
             1 => Exit::Idle,
             2 => Exit::Instruction { bits: 1 },
             4 => Exit::Window { lines: 1 },
-            3 => Exit::Access {
+            3 => Exit::Access(Access {
                 key: RouteKey::Device,
                 address: 0x1008,
                 virtual_address: 0,
                 cause: 1,
-                access: Some((access, 0)),
-            },
+                description: access.into_bits(),
+            }),
             _ => Exit::Other { details: [1, 2, 3] },
         };
         self.machine.trap(core, Trap::Exit(exit));
@@ -302,7 +303,8 @@ impl Driver {
             let answer = self.finish(thread);
             let is_deletion = matches!(number, CallNumber::Delete | CallNumber::Revoke);
             if is_deletion && answer.is_none() {
-                // It took what it runs with away before the end: nobody knows how far it came.
+                // It took what it runs with away before the end, or its client's time ended in it: nobody
+                // knows how far it came.
                 self.assert_cannot_run(thread);
                 self.modelled = false;
             }
@@ -330,9 +332,14 @@ impl Driver {
     }
 
     /// Fails where a thread that gave no answer still could: a call that hangs is none that destroyed
-    /// its own caller.
+    /// its own caller, and none in which a server's time and grace ended.
     fn assert_cannot_run(&self, thread: u64) {
-        if self.machine.with_thread(thread, |_| ()).is_some() {
+        let is_late = self.machine.with_thread(thread, |thread| {
+            let execution = thread.execution();
+            let info = MessageInfo::from_bits(execution.info.get() as u32);
+            execution.flags() & flag::FAULTED != 0 && info.label() == FaultKind::Timeout as u16
+        });
+        if is_late == Some(false) {
             let state = self.machine.state(thread);
             assert_eq!(state, State::Stopped, "a deletion without an answer");
         }

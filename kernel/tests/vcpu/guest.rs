@@ -3,7 +3,7 @@
 use abi::call::Binding;
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{CallNumber, CallWord, MessageInfo, ObjectKind, Rights};
-use kernel::arch::{Exit, Trap};
+use kernel::arch::{Access, Exit, Trap};
 use kernel::fake::Machine;
 use kernel::fake::script::{User, with_words};
 
@@ -122,13 +122,13 @@ pub fn load(address: u64) -> Exit {
         .with_size_log2(2)
         .with_register(5)
         .with_instruction_length(4);
-    Exit::Access {
+    Exit::Access(Access {
         key: RouteKey::Device,
         address,
         virtual_address: 0,
         cause: 21,
-        access: Some((info, 0)),
-    }
+        description: info.into_bits(),
+    })
 }
 
 impl Guest {

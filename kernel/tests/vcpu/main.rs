@@ -12,7 +12,7 @@ use abi::call::Binding;
 use abi::exit::{AccessInfo, ExitClass, ExitReply, RouteKey};
 use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights, register};
 use guest::{Guest, load};
-use kernel::arch::Exit;
+use kernel::arch::{Access, Exit};
 use kernel::fake::Machine;
 use kernel::fake::guest::{BYTE, GENERAL, PROGRAM_COUNTER};
 use kernel::fake::script::User;
@@ -54,12 +54,14 @@ fn an_exit_is_a_call_with_a_sequence_number() {
 fn classes_follow_the_routes() {
     let guest = Guest::new(2, 1);
     guest.resume();
-    let memory = |address| Exit::Access {
-        key: RouteKey::Device,
-        address,
-        virtual_address: 7,
-        cause: 23,
-        access: None,
+    let memory = |address| {
+        Exit::Access(Access {
+            key: RouteKey::Device,
+            address,
+            virtual_address: 7,
+            cause: 23,
+            description: 0,
+        })
     };
     for (exit, class) in [
         (Exit::Instruction { bits: 9 }, ExitClass::Instruction),
@@ -90,6 +92,42 @@ fn classes_follow_the_routes() {
     assert_eq!(again.x[2], 0x1000_0010);
     guest.answer(guest.server, ExitReply::Stop, &[]);
     assert_eq!(guest.machine.state(guest.id), State::Stopped);
+}
+
+#[test]
+fn what_hardware_says_of_an_access_is_not_asked_for_where_memory_is_missing() {
+    let guest = Guest::new(2, 1);
+    let value = [guest.vcpu, GENERAL + 5, 0x99];
+    guest.machine.must(CallNumber::VcpuWrite, &value);
+    guest.resume();
+    let store = AccessInfo::new().with_write(true).with_register(5);
+    let described = |address| {
+        Exit::Access(Access {
+            key: RouteKey::Device,
+            address,
+            virtual_address: 0,
+            cause: 23,
+            description: store.into_bits(),
+        })
+    };
+    let info = store.with_key(RouteKey::Device as u8).into_bits();
+    for (address, class, info) in [
+        (0x8000_0010, ExitClass::Memory, 0),
+        (0x2000_0000, ExitClass::Unclaimed, info),
+    ] {
+        guest.run_low();
+        guest.exit(described(address));
+        let heard = guest.machine.finish(guest.server.id).expect("heard");
+        assert_eq!(u64::from(heard.info.label()), class.number());
+        assert_eq!((heard.x[2], heard.x[6]), (address, info), "{class:?}");
+        guest.answer(guest.server, ExitReply::Resume, &[]);
+        guest.machine.receive(guest.server.id, guest.exits);
+    }
+    // A device hears of a store what was to be stored.
+    guest.run_low();
+    guest.exit(described(0x1000_0008));
+    let heard = guest.machine.finish(guest.device.id).expect("heard");
+    assert_eq!((heard.x[1], heard.x[3]), (0x1000_0008, 0x99));
 }
 
 #[test]

@@ -7,13 +7,13 @@ fn port(address: u64) -> Exit {
     let info = AccessInfo::new()
         .with_merge(true)
         .with_instruction_length(2);
-    Exit::Access {
+    Exit::Access(Access {
         key: RouteKey::Port,
         address,
         virtual_address: 0,
         cause: 0x7b,
-        access: Some((info, 0)),
-    }
+        description: info.into_bits(),
+    })
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::guest::{self, INTERRUPT, NON_MASKABLE, TIMER, VALID, X86Guest};
 use abi::exit::RouteKey;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::arch::Exit;
+use kernel::arch::{Access, Exit};
 use x86_regs::Cr0;
 use x86_regs::one_reg::Register;
 use x86_regs::vmcs::{
@@ -96,7 +96,7 @@ pub fn left(guest: &X86Guest, registers: &[AtomicU64; 16]) -> Option<Exit> {
         }
         exit::PORT => {
             let first = vmcs::Port::from_bits(qualification).described();
-            Some(guest.port_exit(first, read(Field::EXIT_LENGTH), registers))
+            Some(guest.port_exit(first, read(Field::EXIT_LENGTH)))
         }
         exit::EPT_VIOLATION => Some(violation(guest, qualification, is_delivered)),
         _ => Some(other(reason.basic(), details)),
@@ -193,11 +193,11 @@ fn violation(guest: &X86Guest, qualification: u64, is_delivered: bool) -> Exit {
     } else {
         0
     };
-    Exit::Access {
+    Exit::Access(Access {
         key: RouteKey::Device,
         address: read(Field::GUEST_PHYSICAL),
         virtual_address,
         cause: violation.page_fault(),
-        access: None,
-    }
+        description: 0,
+    })
 }

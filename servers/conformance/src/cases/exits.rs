@@ -325,6 +325,27 @@ pub const CASES: &[Case] = &[
         },
     ),
     success(
+        CallNumber::Inject,
+        "the timer of a guest whose time is behind wakes it when its time has come",
+        |context| {
+            let machine = &machine::current().guest;
+            let time = machine
+                .time
+                .ok_or(Stop::Skipped("its time is the host's"))?;
+            let guest = context.guest(machine.wait)?;
+            guest.vcpu.write(machine.enable.0, machine.timer_enable)?;
+            guest.vcpu.write(time, 0)?;
+            let deadline = context.microseconds(5_000);
+            guest.vcpu.write(abi::register::TIMER_DEADLINE, deadline)?;
+            let before = rt::sys::counter();
+            guest.vcpu.resume()?;
+            guest.woken(context, machine.timer_line)?;
+            // A millisecond may have gone by between its time and the look at the host's.
+            ensure!(rt::sys::counter() - before >= context.microseconds(4_000));
+            Ok(())
+        },
+    ),
+    success(
         CallNumber::VcpuStop,
         "a running guest stops, and goes on where it was",
         |context| {

@@ -111,6 +111,8 @@ pub struct Guest {
     /// The line of the guest's timer, or 0 where the machine delivers its interrupt: it is a
     /// hypercall then.
     pub timer_line: u64,
+    /// Register id of the guest's own time. `None` where a deadline is in the host's.
+    pub time: Option<u64>,
     /// Whether lines are requests: the guest leaves when it can take one.
     pub has_windows: bool,
     /// Register id and value that end the guest's wait where it waits until it takes a line.

@@ -11,6 +11,8 @@ use abi::register::{RISCV as ARCHITECTURE, SIZE_U64};
 const CORE: u64 = ARCHITECTURE | SIZE_U64 | 2 << 24;
 /// Type field of control and status registers.
 const CSR: u64 = ARCHITECTURE | SIZE_U64 | 3 << 24;
+/// Type field of the timer's registers.
+const TIMER: u64 = ARCHITECTURE | SIZE_U64 | 4 << 24;
 
 /// Type field of floating-point registers.
 const DOUBLE: u64 = ARCHITECTURE | SIZE_U64 | 6 << 24;
@@ -125,6 +127,7 @@ pub static RISCV: Machine = Machine {
         timer_enable: 1 << 5,
         // hvip.VSTIP
         timer_line: 1 << 6,
+        time: Some(TIMER | 1),
         has_windows: false,
         end_of_wait: None,
         control: None,

@@ -177,6 +177,7 @@ pub static S390: Machine = Machine {
         enable: (PSW_MASK, OPEN),
         timer_enable: OPEN,
         timer_line: 0,
+        time: None,
         has_windows: true,
         end_of_wait: Some((PSW_MASK, OPEN)),
         control: None,

@@ -155,6 +155,7 @@ const fn machine(code: &Code) -> Machine {
             enable: (CORE | 17, 2),
             timer_enable: 0x202,
             timer_line: 4,
+            time: None,
             has_windows: true,
             end_of_wait: None,
             // Numeric errors, and caches off.
