@@ -282,7 +282,8 @@ impl RiscvGuest {
         (lines | passed) & enabled != 0
     }
 
-    /// Returns when the guest's timer fires, in the hart's time; `u64::MAX` is never.
+    /// Returns when the guest's timer fires, in the hart's time; 0 where that is past, `u64::MAX` is
+    /// never.
     pub fn timer(&self, loaded: bool) -> u64 {
         let deadline = if loaded && timer::has_sstc() {
             csr::read!(number::VSTIMECMP)
@@ -295,7 +296,10 @@ impl RiscvGuest {
         // The guest's time may be behind the hart's as well as before it.
         let now = csr::time();
         let guest_now = now.wrapping_add(self.time_delta.get());
-        now.saturating_add(deadline.saturating_sub(guest_now))
+        if deadline <= guest_now {
+            return 0;
+        }
+        now.saturating_add(deadline - guest_now)
     }
 
     /// Returns the same of a timer that has no hardware behind it while the guest runs.

@@ -195,6 +195,7 @@ pub extern "C" fn answer(
     match visit.fast_answer(current_thread(), [target, word >> 32], at) {
         Some(Fast::Guest(vcpu, page)) => enter_guest(hart, DIRECT_MAP + page, guest_entry(vcpu)),
         Some(Fast::Message(message)) => resume_with(&message),
+        // It is no other: an answer lets a guest go on, or a server serve it.
         // SAFETY: as in `call`.
         _ => unsafe { jump_with_arguments!(_save_arguments, target, words, word) },
     }

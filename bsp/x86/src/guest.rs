@@ -284,9 +284,9 @@ impl X86Guest {
     ) -> Option<(AccessInfo, u64)> {
         let info = AccessInfo::from_bits(description);
         if description == 0 {
-            let places = registers().iter().skip(NOTED_FROM);
-            for (word, value) in places.zip(own().noted(self)) {
-                word.store(value, Ordering::Relaxed);
+            let places = registers().get(NOTED_FROM..).unwrap_or(&[]);
+            for (word, value) in places.iter().zip(&own().noted(self)) {
+                word.store(*value, Ordering::Relaxed);
             }
             return None;
         }

@@ -125,6 +125,7 @@ fn answer() -> ! {
     let frame = &thread.frame;
     let word = |index| frame.argument(index + 1);
     match &visit.fast_answer(thread, [frame.argument(0), frame.call_word() >> 32], word) {
+        // As in `go_on`, whose call is longer than this.
         Some(Fast::Guest(vcpu, page)) => {
             leave(core, run_guests(core, &raw const vcpu.guest, *page))
         }

@@ -108,5 +108,8 @@ crate::error::numbered! {
     }
 }
 
+// The kernel takes whatever is not above `Memory` for guest-physical addresses.
+const _: () = assert!(RouteKey::Device as u8 == 0 && RouteKey::Memory as u8 == 1);
+
 /// Routes that one guest space holds.
 pub const MAX_ROUTES: usize = 32;

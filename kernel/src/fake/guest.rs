@@ -18,12 +18,17 @@ pub const GENERAL: u64 = 0x100;
 /// General registers.
 pub const GENERALS: u64 = 32;
 
+/// Word of the register page with what a decoder asks for.
+pub const NOTED: usize = 31;
+
 /// What a fake vCPU has beside its general registers.
 #[derive(FromBytes)]
 #[repr(C)]
 pub struct FakeGuest {
     program_counter: AtomicU64,
     byte: AtomicU64,
+    /// How often it was moved behind an instruction, which ends more than the instruction.
+    skips: AtomicU64,
     /// When the timer fires, plus one; 0 is never.
     timer: AtomicU64,
     /// The lines that the guest sees.
@@ -103,22 +108,30 @@ impl FakeGuest {
         get(&self.program_counter)
     }
 
-    /// Returns an access: this machine's hardware describes it by its [`AccessInfo`].
+    /// Returns an access: this machine's hardware describes it by its [`AccessInfo`]. Where it does
+    /// not, the program counter is put into the page, as what a decoder asks for.
     pub fn access<'r>(
+        &self,
         description: u64,
         registers: impl FnOnce() -> GuestRegisters<'r>,
     ) -> Option<(AccessInfo, u64)> {
+        if description == 0 {
+            let noted = registers().get(NOTED);
+            noted.inspect(|word| word.store(get(&self.program_counter), Ordering::Relaxed));
+            return None;
+        }
         let info = AccessInfo::from_bits(description);
         let value = match info.write() {
             true => get(&registers()[usize::from(info.register())]),
             false => 0,
         };
-        (description != 0).then_some((info, value))
+        Some((info, value))
     }
 
     /// Moves the program counter behind an instruction.
     pub fn skip(&self, length: u64) {
         self.program_counter.fetch_add(length, Ordering::Relaxed);
+        self.skips.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Reads a register.

@@ -358,11 +358,11 @@ impl Arch for FakeArch {
 
     fn guest_access<'r>(
         &self,
-        _: &FakeGuest,
+        guest: &FakeGuest,
         description: u64,
         registers: impl FnOnce() -> GuestRegisters<'r>,
     ) -> Option<(AccessInfo, u64)> {
-        FakeGuest::access(description, registers)
+        guest.access(description, registers)
     }
 
     fn guest_skip(&self, guest: &FakeGuest, length: u64) {

@@ -69,8 +69,9 @@ impl<A: Arch> Visit<'_, A> {
     }
 
     /// Makes the current thread's reply and receive where it lets a vCPU go on with its guest, or makes
-    /// an access for it: an attempt behind the first, with words 0 to 2 of the reply; `None` leaves all
-    /// as it was.
+    /// an access for it: an attempt behind the first, with words 0 to 2 of the reply, which are not read
+    /// from the frame: a machine need not have saved them. `None` leaves all as it was but the words of
+    /// the exit.
     #[inline(always)]
     pub fn fast_answer<'e>(
         &'e self,
@@ -86,9 +87,9 @@ impl<A: Arch> Visit<'_, A> {
         let execution = vcpu.execution();
         let flags = execution.flags();
         (!is_long(info) && flags & !(flag::VCPU | flag::TURNS) == 0).then_some(())?;
-        let (access, length) = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
-            (0, Some(ExitReply::Resume)) => (0, 0),
-            (0, Some(ExitReply::Behind)) => (0, word(0) & LENGTH),
+        let (access, skipped) = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
+            (0, Some(ExitReply::Resume)) => (0, None),
+            (0, Some(ExitReply::Behind)) => (0, Some(word(0) & LENGTH)),
             (0, Some(ExitReply::Forward)) => {
                 let pending = self.forwarded(vcpu, [word(0), word(1), word(2), 0, 0, 0]);
                 return self.fast_send_exit(vcpu, &pending, || {
@@ -97,7 +98,7 @@ impl<A: Arch> Visit<'_, A> {
                 });
             }
             (0, _) => return None,
-            (access, _) => (access, 0),
+            (access, _) => (access, None),
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
@@ -114,7 +115,8 @@ impl<A: Arch> Visit<'_, A> {
         if access != 0 {
             vcpu.access.set(0);
             self.complete_access(vcpu, access, word(0));
-        } else if length != 0 {
+        }
+        if let Some(length) = skipped {
             self.arch.guest_skip(&vcpu.guest, length);
         }
         self.fast_wait(wait);

@@ -168,6 +168,7 @@ impl<A: Arch> Visit<'_, A> {
             }
             Some(ExitReply::Forward) => self.send_exit(item, &self.forwarded(vcpu, words)),
             Some(ExitReply::Decline) => {
+                // Who hears of it next decodes: what that asks for is put into the page.
                 self.described(vcpu, 0);
                 self.send_exit(item, &Pending::of(ExitClass::Unclaimed));
             }

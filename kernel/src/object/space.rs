@@ -66,7 +66,7 @@ impl Route {
     /// Returns whether the route lies in the address space that `key` is about. Devices and memory
     /// share one: guest-physical addresses.
     pub fn is_in_space_of(&self, key: RouteKey) -> bool {
-        // They are 0 and 1.
+        // They are 0 and 1, which `abi` holds them to.
         const MEMORY: u64 = RouteKey::Memory as u64;
         self.key.get().max(MEMORY) == key.number().max(MEMORY)
     }

@@ -119,7 +119,9 @@ impl Stage {
         let label = u16::try_from(step.reply.number()).expect("small");
         let info = MessageInfo::new().with_words(step.words).with_label(label);
         let call = |number: CallNumber| CallWord::new().with_number(number as u8).with_info(info);
-        let words = [0x1000_0008, step.access.into_bits(), 77];
+        // An address, or an instruction's length: 0 or 8.
+        let place = 0x1000_0000 + 8 * (step.words as u64 % 2);
+        let words = [place, step.access.into_bits(), 77];
         if user == first || user == second {
             let endpoint = if user == first {
                 self.endpoint

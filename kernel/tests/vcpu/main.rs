@@ -14,7 +14,7 @@ use abi::{CallNumber, DeliveryKind, Error, ObjectKind, Rights, register};
 use guest::{Guest, load};
 use kernel::arch::{Access, Exit};
 use kernel::fake::Machine;
-use kernel::fake::guest::{BYTE, GENERAL, PROGRAM_COUNTER};
+use kernel::fake::guest::{BYTE, GENERAL, NOTED, PROGRAM_COUNTER};
 use kernel::fake::script::User;
 use kernel::object::execution::State;
 
@@ -79,17 +79,24 @@ fn classes_follow_the_routes() {
         guest.answer(guest.server, ExitReply::Resume, &[]);
         guest.machine.receive(guest.server.id, guest.exits);
     }
-    // A server that declines hands the exit to the class of what nobody claims.
+    // A server that declines hands the exit to the class of what nobody claims, with what a decoder
+    // asks for: who maps memory was not told that.
+    let noted = [guest.vcpu, GENERAL + NOTED as u64, 0];
+    guest.machine.must(CallNumber::VcpuStop, &[guest.vcpu]);
+    guest.machine.must(CallNumber::VcpuWrite, &noted);
+    guest.resume();
     guest.run_low();
-    guest.exit(memory(0x1000_0010));
+    guest.exit(memory(0x8000_0010));
     guest.machine.finish(guest.server.id).expect("heard");
+    assert_eq!(guest.machine.must(CallNumber::VcpuRead, &noted[..2]), 0);
     guest.answer(guest.server, ExitReply::Decline, &[]);
+    assert_ne!(guest.machine.must(CallNumber::VcpuRead, &noted[..2]), 0);
     let again = guest
         .machine
         .receive(guest.server.id, guest.exits)
         .expect("it comes back");
     assert_eq!(u64::from(again.info.label()), ExitClass::Unclaimed.number());
-    assert_eq!(again.x[2], 0x1000_0010);
+    assert_eq!(again.x[2], 0x8000_0010);
     guest.answer(guest.server, ExitReply::Stop, &[]);
     assert_eq!(guest.machine.state(guest.id), State::Stopped);
 }

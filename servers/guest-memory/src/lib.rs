@@ -119,7 +119,7 @@ impl GuestMemory {
     pub fn word(&self, address: u64) -> Option<[u8; 8]> {
         let from = self.locate(address, size_of::<u64>()).ok()?;
         // SAFETY: `from` and seven bytes more lie in the part of the space where only guest memory is
-        // mapped (1).
+        // mapped (1), which does not begin at 0 (2).
         let word = unsafe { copy::load(from as *const u8) };
         word.map(u64::to_ne_bytes)
     }

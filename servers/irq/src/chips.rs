@@ -47,8 +47,8 @@ pub trait Chips: Sized + Send + 'static {
 
     /// Returns the controllers of a guest with so many vCPUs, or `None` where there are none such.
     fn new(vcpus: usize) -> Option<Self>;
-    /// Serves an access; one that no controller has reads as zero and does nothing. Adds what has to
-    /// be done to `changes`, which are not moved on the way.
+    /// Serves an access; one that no controller has reads as zero and does nothing. Puts what has to
+    /// be done into `changes`, where nothing is yet: they are not moved on the way.
     fn access(&mut self, access: &Access, changes: &mut Self::Changes) -> u64;
     /// Moves the line of a device; `None` where there is no such line.
     fn raise(&mut self, source: Source, level: bool) -> Option<Self::Changes>;

@@ -56,7 +56,8 @@ pub enum SegmentField {
 }
 
 /// What a server needs that decodes the instruction of an access which the hardware does not describe:
-/// such an exit leaves these in the register page, from word [`NOTED_FROM`] on.
+/// such an exit, of class `Device` or `Unclaimed`, leaves these in the register page, from word
+/// [`NOTED_FROM`] on.
 pub const NOTED: [Register; 6] = [
     Register::Cr0,
     Register::Cr3,

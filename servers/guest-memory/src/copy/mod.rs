@@ -49,9 +49,10 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, count: usize) -> usize {
 /// # Safety
 ///
 /// 1. The eight bytes from `from` on are readable, or are guest memory.
+/// 2. `from` is not null.
 #[inline]
 pub unsafe fn load(from: *const u8) -> Option<u64> {
-    // SAFETY: the caller vouches for the source (1).
+    // SAFETY: the caller vouches for the source (1, 2).
     unsafe { machine::load(from) }
 }
 
@@ -90,7 +91,7 @@ mod tests {
         #[test]
         fn a_word_is_the_bytes_that_lie_there(bytes: [u8; 24], shift in 0_usize..16) {
             for load in LOADS {
-                // SAFETY: `bytes` has eight more behind that place, and is borrowed (1).
+                // SAFETY: `bytes` has eight more behind that place, and is borrowed (1, 2).
                 let word = unsafe { load(bytes[shift..shift + 8].as_ptr()) };
                 prop_assert_eq!(&word.unwrap().to_ne_bytes()[..], &bytes[shift..shift + 8]);
             }

@@ -163,9 +163,10 @@ impl Apics {
         self.tick(vcpu, now, changes);
         let local = self.locals.get_mut(vcpu)?;
         let before = local.priority >> 4;
-        let mut loaded = 0;
+        // Also where there is no such register, what became due meanwhile is told.
+        let mut loaded = Some(0);
         match (offset, store) {
-            (_, None) => loaded = local.read(offset, now)?,
+            (_, None) => loaded = local.read(offset, now),
             (END, Some(_)) => {
                 if let Some(vector) = local.end() {
                     self.end_level(vector, changes);
@@ -179,13 +180,13 @@ impl Apics {
                 let message = fixed(value as u8);
                 self.deliver(&message, Some(vcpu), changes);
             }
-            (_, Some(value)) => local.write(offset, value, now)?,
+            (_, Some(value)) => loaded = local.write(offset, value, now).map(|()| 0),
         }
         self.tell_priority(vcpu, before, changes);
         self.report_errors(vcpu, changes);
         self.arm(vcpu, changes);
         self.settle(changes);
-        Some(loaded)
+        loaded
     }
 
     /// Tells the priority of a vCPU, where it is another than before: CR8 has it too.

@@ -69,7 +69,7 @@ impl<P: Platform> State<P> {
     #[inline]
     pub fn exit(&mut self, vcpu: VcpuId, exit: Exit, sequence: u64) -> Step {
         match self.world.begin(vcpu, sequence) {
-            Some(Delivery::New) => self.world.look(exit),
+            Some(Delivery::New) => self.world.note_registers(exit),
             Some(Delivery::Repeated(outcome)) => return Step::Answer(outcome),
             // Nobody waits for this answer: the vCPU was stopped, and has new registers perhaps.
             Some(Delivery::Stale) => return Step::Answer(Outcome::RESUME),

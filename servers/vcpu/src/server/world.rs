@@ -52,10 +52,8 @@ impl<P: Platform> World<P> {
 
     /// Notes which registers are in the register page, as the exit that was begun is a new one.
     #[inline]
-    pub(super) fn look(&mut self, exit: Exit) {
-        if P::notes(exit) {
-            self.is_noted = true;
-        }
+    pub(super) fn note_registers(&mut self, exit: Exit) {
+        self.is_noted = P::notes(exit);
     }
 
     /// Ends with the exit that was begun: from now on the registers are others. Records how it was
