@@ -87,9 +87,10 @@ impl<A: Arch> Visit<'_, A> {
         let execution = vcpu.execution();
         let flags = execution.flags();
         (!is_long(info) && flags & !(flag::VCPU | flag::TURNS) == 0).then_some(())?;
+        // Of an instruction that is skipped, its length and one: 0 is none.
         let (access, skipped) = match (vcpu.access.get(), ExitReply::from_number(info >> 16)) {
-            (0, Some(ExitReply::Resume)) => (0, None),
-            (0, Some(ExitReply::Behind)) => (0, Some(word(0) & LENGTH)),
+            (0, Some(ExitReply::Resume)) => (0, 0),
+            (0, Some(ExitReply::Behind)) => (0, (word(0) & LENGTH) + 1),
             (0, Some(ExitReply::Forward)) => {
                 let pending = self.forwarded(vcpu, [word(0), word(1), word(2), 0, 0, 0]);
                 return self.fast_send_exit(vcpu, &pending, || {
@@ -98,7 +99,7 @@ impl<A: Arch> Visit<'_, A> {
                 });
             }
             (0, _) => return None,
-            (access, _) => (access, None),
+            (access, _) => (access, 0),
         };
         (self.is_first(execution) && self.is_loaded(item)).then_some(())?;
         let budget = execution.budget.get();
@@ -115,9 +116,8 @@ impl<A: Arch> Visit<'_, A> {
         if access != 0 {
             vcpu.access.set(0);
             self.complete_access(vcpu, access, word(0));
-        }
-        if let Some(length) = skipped {
-            self.arch.guest_skip(&vcpu.guest, length);
+        } else if skipped != 0 {
+            self.arch.guest_skip(&vcpu.guest, skipped - 1);
         }
         self.fast_wait(wait);
         execution.set_state(State::Ready);
