@@ -19,8 +19,9 @@ use crate::workspace::Workspace;
 
 /// Where the frequent calls begin; a machine need not have a function of its own for each.
 const ROOTS: [&str; 3] = ["trap::call", "trap::reply_receive", "trap::long_call"];
-/// Where they go on if they are not calls and replies, or if something stands in the way.
-const ENDS: [&str; 2] = ["trap::rare_call", "trap::general"];
+/// Where they go on if they are not calls and replies of threads (a guest's lines are set by any core),
+/// or if something stands in the way.
+const ENDS: [&str; 3] = ["trap::rare_call", "trap::answer", "trap::general"];
 /// What makes signals: on the same way, but a notification's bits are set by any core.
 const SIGNALS: [&str; 2] = ["fast_signal", "fast_wake"];
 
