@@ -298,7 +298,8 @@ pub trait Arch: Sized + Sync + 'static {
     /// Returns whether a vCPU with these lines would wake from idling; loaded says whether its
     /// state is in this core.
     fn guest_wakes(&self, guest: &Self::Guest, loaded: bool, lines: u64) -> bool;
-    /// Returns when the guest's own timer will fire, in this machine's ticks; `u64::MAX` is never.
+    /// Returns when the guest's own timer will fire, in this machine's ticks; `u64::MAX` is never. Where
+    /// it has come, that is some time that is past.
     fn guest_timer(&self, guest: &Self::Guest, loaded: bool) -> u64;
     /// Returns the same while the guest runs, `u64::MAX` where the machine then raises the interrupt by
     /// itself.

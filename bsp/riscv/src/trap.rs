@@ -84,7 +84,8 @@ macro_rules! jump_with_arguments {
 
 /// Declares functions that make system calls of a thread of which argument 7, stack, global and
 /// thread pointer and program counter were saved; the other arguments are in the registers that they
-/// came in. Entry code knows the call's number.
+/// came in. Entry code knows the call's number. What
+/// the first attempt does not make goes to the last function, or to that of an answer to a guest.
 macro_rules! system_calls {
     ($(
         $(#[$meta:meta])*
@@ -130,7 +131,8 @@ system_calls! {
     /// Makes a call of an endpoint.
     call: CallNumber::Call, long_call if is_long, _save_arguments;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long, _save_arguments, answer if answered_guest;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, _save_arguments,
+        answer if answered_guest;
     /// Makes a signal.
     signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.

@@ -66,7 +66,8 @@ fn current_thread(cpu: &PerCore) -> &'static Thread<S390> {
 }
 
 /// Declares functions that make system calls of a thread, `caller`, of which arguments, stack and
-/// thread pointer and PSW were saved. Entry code knows the call's number.
+/// thread pointer and PSW were saved. Entry code knows the call's number. What
+/// the first attempt does not make goes to the last function, or to that of an answer to a guest.
 macro_rules! system_calls {
     ($(
         $(#[$meta:meta])*
@@ -98,7 +99,8 @@ system_calls! {
     /// Makes a call of an endpoint.
     call: CallNumber::Call, long_call if is_long, rare_call;
     /// Makes a reply and receive.
-    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call, answer if answered_guest;
+    reply_receive: CallNumber::ReplyReceive, long_call if is_long, rare_call,
+        answer if answered_guest;
     /// Makes a signal.
     signal: CallNumber::Signal, wake if never, wake;
     /// Says which version and core this is.

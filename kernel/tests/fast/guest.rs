@@ -393,3 +393,20 @@ fn what_a_server_emulated_or_decoded_takes_fast_paths() {
     does(&emulated, first, "an instruction");
     does(&emulated, stage.id, "its answer");
 }
+
+#[test]
+fn an_instruction_of_no_length_is_skipped_by_both_paths() {
+    // What held interrupts off ends with it, as with every other (`Behind` of a string's element).
+    let stages = [true, false].map(|fast| Stage::new(fast, false));
+    let step = Step {
+        reply: ExitReply::Behind,
+        words: 2,
+        ..usual()
+    };
+    for what in ["a wait", "a hypercall", "its answer"] {
+        let [fast, general] = stages.each_ref().map(|stage| stage.step(&step));
+        assert_eq!(differences(&fast, &general), [], "{what}");
+    }
+    let [fast, general] = stages.each_ref().map(|it| it.machine.fast_paths_taken());
+    assert_eq!((fast, general), (2, 0), "the exit and its answer");
+}
